@@ -1,0 +1,69 @@
+//! When a long computation must give up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Error, ErrorCode, Result};
+
+/// A point in time after which work is pointless, and a flag that ends it
+/// earlier because nobody waits for the answer any more. Cheap to clone; all
+/// clones share the flag. Long loops call [`Deadline::check`] now and then.
+#[derive(Debug, Clone, Default)]
+pub struct Deadline {
+    at: Option<Instant>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Deadline {
+    /// No time limit; can still be cancelled.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Expires `after` from now.
+    pub fn after(after: Duration) -> Self {
+        Self { at: Instant::now().checked_add(after), cancelled: Arc::default() }
+    }
+
+    /// Ends the work of every clone at its next check.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the time is over or the work was cancelled.
+    pub fn is_over(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.at.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// `TIMEOUT` once the deadline is over.
+    pub fn check(&self) -> Result<()> {
+        if self.is_over() {
+            return Err(Error::new(
+                ErrorCode::Timeout,
+                "the request ran out of time; narrow the time range or the selection, or raise the server's request timeout",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cancelling_one_clone_ends_all() {
+        let deadline = Deadline::none();
+        let other = deadline.clone();
+        assert!(other.check().is_ok());
+        deadline.cancel();
+        assert_eq!(other.check().unwrap_err().code(), ErrorCode::Timeout);
+    }
+
+    #[test]
+    fn an_elapsed_deadline_is_over() {
+        assert!(Deadline::after(Duration::ZERO).is_over());
+        assert!(!Deadline::after(Duration::from_hours(1)).is_over());
+    }
+}

@@ -1,0 +1,15 @@
+//! The fixed limits of the data model. What an operator may change lives in the
+//! engine's and the server's options.
+
+/// Longest series name, in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Longest label key and longest label value, in bytes each.
+pub const LABEL_BYTES_MAX: usize = 1024;
+/// Most labels on one point.
+pub const LABEL_PAIRS_MAX: usize = 64;
+/// Most values in one point.
+pub const DIMENSION_MAX: u32 = 65_536;
+/// Most points in one batch; bounds what one log record can hold.
+pub const BATCH_POINTS_MAX: usize = 1 << 20;
+/// Most points in one reply, where the request names no limit.
+pub const RESULT_POINTS_MAX_DEFAULT: usize = 1_000_000;

@@ -1,0 +1,29 @@
+//! What every other module may use: errors by blame, limits with units, names
+//! and labels, rows, clocks and deadlines.
+//!
+//! `base` imports nothing of this crate and touches no file, socket or thread.
+
+mod clock;
+mod deadline;
+mod error;
+mod labels;
+mod limits;
+mod name;
+mod points;
+mod rng;
+mod rows;
+mod series;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use deadline::Deadline;
+pub use error::{Blame, Error, ErrorCode, Result};
+pub use labels::{LabelFilter, Labels};
+pub use limits::{
+    BATCH_POINTS_MAX, DIMENSION_MAX, LABEL_BYTES_MAX, LABEL_PAIRS_MAX, NAME_BYTES_MAX,
+    RESULT_POINTS_MAX_DEFAULT,
+};
+pub use name::SeriesName;
+pub use points::Points;
+pub use rng::Rng;
+pub use rows::Rows;
+pub use series::{TimeRange, ValueType};

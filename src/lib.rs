@@ -1,0 +1,9 @@
+//! TSDB Vector: a time-series database whose points are vectors, with similarity
+//! search and Matrix Profile analytics inside.
+//!
+//! `ARCHITECTURE.md` tells the way of a write and of a read through the modules
+//! below. A module imports only from those above it in this list.
+
+pub mod base;
+pub mod engine;
+pub mod protocol;

@@ -1,0 +1,168 @@
+//! What a client can ask for, whatever dialect it spoke.
+
+use crate::base::{LabelFilter, Points, SeriesName, TimeRange, ValueType};
+
+/// One checked request. Everything that can be checked without the engine has
+/// been: names, labels, ranges, finite numbers, positive limits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Make a series.
+    Create {
+        /// Its name.
+        name: SeriesName,
+        /// Values a point has, 1 to 65,536.
+        dimension: u32,
+        /// How they are stored.
+        value_type: ValueType,
+        /// Whether an equal series that exists already is fine.
+        if_not_exists: bool,
+    },
+    /// Write one point; the reply carries its timestamp.
+    Insert {
+        /// Where to.
+        series: SeriesName,
+        /// Exactly one point.
+        points: Points,
+    },
+    /// Write a batch, all or nothing.
+    BatchInsert {
+        /// Where to.
+        series: SeriesName,
+        /// At least one point.
+        points: Points,
+    },
+    /// Read points.
+    Query {
+        /// Where from.
+        series: SeriesName,
+        /// Which of its time.
+        time: TimeSelection,
+        /// Which of its points.
+        labels: LabelFilter,
+        /// Most rows of the reply; the server's limit where absent.
+        limit: Option<usize>,
+    },
+    /// Find the points or windows that point in the direction of a vector.
+    FindSimilar {
+        /// Where to look.
+        series: SeriesName,
+        /// `dimension` numbers, or `m × dimension` of them, time-major.
+        query_vector: Vec<f64>,
+        /// Most matches, at least 1.
+        limit: usize,
+        /// Least cosine similarity of a match.
+        threshold: f64,
+        /// Which of its time.
+        range: TimeRange,
+        /// Which of its points.
+        labels: LabelFilter,
+        /// Whether an index may not be used.
+        exact: bool,
+    },
+    /// Find the most unusual windows.
+    Anomaly {
+        /// Where to look.
+        series: SeriesName,
+        /// Points a window has, at least 3.
+        window: usize,
+        /// Most answers, at least 1.
+        k: usize,
+        /// Which of its points.
+        labels: LabelFilter,
+        /// Which of its time.
+        range: TimeRange,
+        /// Z-normalise the windows.
+        normalize: bool,
+    },
+    /// Find the closest pairs of windows; fields as in `Anomaly`.
+    Motif {
+        /// Where to look.
+        series: SeriesName,
+        /// Points a window has, at least 3.
+        window: usize,
+        /// Most answers, at least 1.
+        k: usize,
+        /// Which of its points.
+        labels: LabelFilter,
+        /// Which of its time.
+        range: TimeRange,
+        /// Z-normalise the windows.
+        normalize: bool,
+    },
+    /// Figures of one series, or of everything where `None`.
+    Stats {
+        /// The series.
+        series: Option<SeriesName>,
+    },
+    /// Name every series.
+    List,
+    /// Delete points.
+    DeleteRange {
+        /// Where from.
+        series: SeriesName,
+        /// Which of its time.
+        range: TimeRange,
+        /// Which of its points.
+        labels: LabelFilter,
+    },
+    /// Remove a series and its points.
+    Drop {
+        /// Its name.
+        name: SeriesName,
+    },
+    /// Write a snapshot of everything.
+    Save {
+        /// The path as the client gave it.
+        path: String,
+    },
+    /// Replace everything by a snapshot.
+    Load {
+        /// The path as the client gave it.
+        path: String,
+    },
+    /// Write what is in memory to segments.
+    Flush,
+    /// Read a whole series.
+    Export {
+        /// Which one.
+        series: SeriesName,
+        /// How to show it. The text dialect always shows CSV.
+        format: ExportFormat,
+        /// Which of its time.
+        range: TimeRange,
+        /// Which of its points.
+        labels: LabelFilter,
+    },
+    /// Present a token.
+    Auth {
+        /// The token; never log it.
+        token: String,
+    },
+    /// Is anybody there?
+    Ping,
+    /// What can be asked?
+    Help {
+        /// About one command, in either dialect's spelling.
+        command: Option<String>,
+    },
+    /// Close the connection (text dialect).
+    Quit,
+}
+
+/// How a query says which time it means.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TimeSelection {
+    /// From so many hours before the server's clock, without an end.
+    HoursBack(f64),
+    /// From start to end.
+    Range(TimeRange),
+}
+
+/// How an export is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// As a query's reply.
+    Json,
+    /// As CSV.
+    Csv,
+}

@@ -1,0 +1,259 @@
+//! What a client gets, whatever dialect it speaks.
+
+use crate::base::{Labels, Rows, SeriesName, ValueType};
+
+/// One answer to one [`Command`](super::Command).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// To `Create`.
+    Created {
+        /// The series.
+        info: SeriesInfo,
+        /// False where it had been there already.
+        created: bool,
+    },
+    /// To `Insert`.
+    Inserted {
+        /// The point's timestamp.
+        timestamp_ns: i64,
+    },
+    /// To `BatchInsert`.
+    BatchInserted {
+        /// Points of the batch.
+        inserted: usize,
+        /// Least timestamp.
+        first_timestamp_ns: i64,
+        /// Greatest timestamp.
+        last_timestamp_ns: i64,
+    },
+    /// To `Query`.
+    Points {
+        /// The series.
+        series: SeriesName,
+        /// Its points, oldest first.
+        rows: Rows,
+        /// Where the next page starts, if there is one.
+        next_start_ns: Option<i64>,
+    },
+    /// To `Export` as CSV; `Export` as JSON is answered by `Points`.
+    Csv {
+        /// The series' points, oldest first.
+        rows: Rows,
+    },
+    /// To `FindSimilar`.
+    Matches {
+        /// Best first.
+        matches: Vec<MatchRow>,
+        /// Whether every candidate was scored.
+        exact: bool,
+    },
+    /// To `Anomaly`.
+    Anomalies {
+        /// Points a window has.
+        window: usize,
+        /// Points that were searched.
+        n: usize,
+        /// Worst first.
+        anomalies: Vec<AnomalyRow>,
+    },
+    /// To `Motif`.
+    Motifs {
+        /// Points a window has.
+        window: usize,
+        /// Points that were searched.
+        n: usize,
+        /// Closest first.
+        motifs: Vec<MotifRow>,
+    },
+    /// To `Stats` of one series.
+    SeriesStats(SeriesStats),
+    /// To `Stats` of everything.
+    DatabaseStats(DatabaseStats),
+    /// To `List`, sorted by name.
+    SeriesList(Vec<SeriesInfo>),
+    /// To `DeleteRange`.
+    Deleted {
+        /// Points that are gone.
+        deleted: u64,
+    },
+    /// To `Drop`.
+    Dropped,
+    /// To `Save`.
+    Saved {
+        /// The file.
+        path: String,
+        /// Its size.
+        bytes: u64,
+        /// Series in it.
+        series: u64,
+        /// Points in it.
+        points: u64,
+    },
+    /// To `Load`.
+    Loaded {
+        /// The file.
+        path: String,
+        /// Series in it.
+        series: u64,
+        /// Points in it.
+        points: u64,
+    },
+    /// To `Flush`.
+    Flushed {
+        /// Points that went to segments.
+        flushed_points: u64,
+        /// New segments.
+        segments_written: u64,
+    },
+    /// To `Auth`.
+    Authenticated {
+        /// What the token allows.
+        role: String,
+    },
+    /// To `Ping`.
+    Pong {
+        /// The server's version.
+        version: String,
+    },
+    /// To `Help`.
+    Help(Vec<CommandHelp>),
+    /// To `Quit`; the connection closes after it.
+    Bye,
+}
+
+/// A series as `LIST` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesInfo {
+    /// Its name.
+    pub name: SeriesName,
+    /// Values a point has.
+    pub dimension: u32,
+    /// How they are stored.
+    pub value_type: ValueType,
+    /// Its points.
+    pub count: u64,
+}
+
+/// One match of `FindSimilar`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatchRow {
+    /// First point.
+    pub timestamp_ns: i64,
+    /// Last point, where the match is a window.
+    pub end_timestamp_ns: Option<i64>,
+    /// The stored numbers, time-major.
+    pub values: Vec<f64>,
+    /// Labels of the (first) point.
+    pub labels: Labels,
+    /// Cosine similarity, −1 to 1.
+    pub similarity: f64,
+}
+
+/// One discord.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnomalyRow {
+    /// First point of the window.
+    pub timestamp_ns: i64,
+    /// Last point of the window.
+    pub end_timestamp_ns: i64,
+    /// The window's first point within the selection.
+    pub index: usize,
+    /// Distance to the nearest neighbour.
+    pub score: f64,
+    /// First point of the nearest neighbour.
+    pub neighbor_timestamp_ns: i64,
+    /// The same as an index.
+    pub neighbor_index: usize,
+}
+
+/// One window of a motif.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowRef {
+    /// First point.
+    pub timestamp_ns: i64,
+    /// Last point.
+    pub end_timestamp_ns: i64,
+    /// The first point within the selection.
+    pub index: usize,
+}
+
+/// One motif: a pair of windows, `a` the earlier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MotifRow {
+    /// Between the two windows.
+    pub distance: f64,
+    /// The earlier window.
+    pub a: WindowRef,
+    /// The later window.
+    pub b: WindowRef,
+}
+
+/// Figures of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesStats {
+    /// Name, dimension, type and count.
+    pub info: SeriesInfo,
+    /// Oldest point.
+    pub first_timestamp_ns: Option<i64>,
+    /// Newest point.
+    pub last_timestamp_ns: Option<i64>,
+    /// Distinct label sets.
+    pub label_sets: u64,
+    /// Segments that hold points of it.
+    pub segments: u64,
+    /// Bytes in memory.
+    pub memory_bytes: u64,
+    /// Bytes in segments.
+    pub disk_bytes: u64,
+    /// One entry a dimension; empty where the series has no points.
+    pub per_dimension: Vec<DimensionStats>,
+}
+
+/// Figures of one dimension of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DimensionStats {
+    /// Least value.
+    pub min: f64,
+    /// Greatest value.
+    pub max: f64,
+    /// Mean.
+    pub mean: f64,
+    /// Population standard deviation.
+    pub stddev: f64,
+}
+
+/// Figures of everything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseStats {
+    /// The server's version.
+    pub version: String,
+    /// Since the server started.
+    pub uptime_seconds: u64,
+    /// Series.
+    pub series: u64,
+    /// Points.
+    pub points: u64,
+    /// Bytes in memtables and caches.
+    pub memory_bytes: u64,
+    /// Bytes of the data directory in use: logs and segments.
+    pub disk_bytes: u64,
+    /// Shards.
+    pub shards: u64,
+    /// Bytes in logs.
+    pub wal_bytes: u64,
+    /// Segments.
+    pub segments: u64,
+}
+
+/// One command, for `HELP`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandHelp {
+    /// The word of the text dialect.
+    pub name: &'static str,
+    /// The `type` of the JSON dialect.
+    pub json_type: &'static str,
+    /// How it is written in text.
+    pub syntax: &'static str,
+    /// What it does.
+    pub description: &'static str,
+}
