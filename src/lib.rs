@@ -7,3 +7,4 @@
 pub mod base;
 pub mod engine;
 pub mod protocol;
+pub mod vfs;
