@@ -6,5 +6,6 @@
 
 pub mod base;
 pub mod engine;
+pub mod format;
 pub mod protocol;
 pub mod vfs;

@@ -1,0 +1,379 @@
+//! Column codecs. Every encoded column says which codec it has, so new ones can be
+//! added; the encoder tries those that fit and keeps the smallest.
+
+use pco::ChunkConfig;
+use pco::data_types::Number;
+use pco::standalone::{simple_compress_into, simple_decompress_into};
+
+use crate::base::{Error, Result, ValueType};
+
+use super::{Reader, Seqs, Values, put_i64_zigzag, put_varint};
+
+/// Fewer numbers than this are never worth pco's own header.
+const PCO_ROWS_MIN: usize = 24;
+
+/// How a column is encoded. The numbers are part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Codec {
+    /// The numbers themselves, little-endian.
+    Raw = 0,
+    /// One number that all rows have.
+    Constant = 1,
+    /// First number, first difference, then differences of differences; zigzag
+    /// varints.
+    DeltaOfDelta = 2,
+    /// The `pco` crate's standalone form.
+    Pco = 3,
+    /// Pairs of run length and number; varints.
+    RunLength = 4,
+}
+
+impl Codec {
+    /// The codec with this number.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` for a number that no codec has.
+    pub fn from_id(id: u8) -> Result<Self> {
+        [Self::Raw, Self::Constant, Self::DeltaOfDelta, Self::Pco, Self::RunLength]
+            .into_iter()
+            .find(|codec| *codec as u8 == id)
+            .ok_or_else(|| Error::corrupt(format!("unknown column codec {id}")))
+    }
+
+    /// Its name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Constant => "constant",
+            Self::DeltaOfDelta => "delta-of-delta",
+            Self::Pco => "pco",
+            Self::RunLength => "run-length",
+        }
+    }
+}
+
+/// An encoded column under construction: keeps the smallest of what it is offered.
+struct Smallest {
+    codec: Codec,
+    bytes: Vec<u8>,
+}
+
+impl Smallest {
+    fn new(codec: Codec, bytes: Vec<u8>) -> Self {
+        Self { codec, bytes }
+    }
+
+    fn offer(&mut self, codec: Codec, bytes: Vec<u8>) {
+        if bytes.len() < self.bytes.len() {
+            *self = Self { codec, bytes };
+        }
+    }
+
+    fn offer_pco<T: Number>(&mut self, numbers: &[T]) {
+        if numbers.len() < PCO_ROWS_MIN {
+            return;
+        }
+        let mut bytes = Vec::new();
+        // Writing to memory can't fail, and a failing compressor just leaves the
+        // other candidates.
+        if simple_compress_into(numbers, &ChunkConfig::default(), &mut bytes).is_ok() {
+            self.offer(Codec::Pco, bytes);
+        }
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.push(self.codec as u8);
+        super::put_bytes(out, &self.bytes);
+    }
+}
+
+/// Appends timestamps.
+pub(super) fn encode_timestamps(timestamps: &[i64], out: &mut Vec<u8>) {
+    encode_integers(timestamps, out);
+}
+
+/// Appends sequence numbers.
+pub(super) fn encode_seqs(seqs: &Seqs, out: &mut Vec<u8>) {
+    match seqs {
+        Seqs::Constant(seq) => Smallest::new(Codec::Constant, seq.to_le_bytes().to_vec()).write(out),
+        // A cast is a bijection; the decoder casts back.
+        Seqs::Each(seqs) => encode_integers(&seqs.iter().map(|&seq| seq as i64).collect::<Vec<_>>(), out),
+    }
+}
+
+fn encode_integers(numbers: &[i64], out: &mut Vec<u8>) {
+    let first = numbers.first().copied().unwrap_or_default();
+    if numbers.iter().all(|&n| n == first) {
+        Smallest::new(Codec::Constant, first.to_le_bytes().to_vec()).write(out);
+        return;
+    }
+    let mut best = Smallest::new(Codec::DeltaOfDelta, delta_of_delta(numbers));
+    // One byte a row is what pco can hardly beat on regular timestamps.
+    if best.bytes.len() > numbers.len() / 2 {
+        best.offer_pco(numbers);
+    }
+    if best.bytes.len() > numbers.len() * 8 {
+        best.offer(Codec::Raw, numbers.iter().flat_map(|n| n.to_le_bytes()).collect());
+    }
+    best.write(out);
+}
+
+fn delta_of_delta(numbers: &[i64]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(numbers.len() + 16);
+    let (mut last, mut last_delta) = (0_i64, 0_i64);
+    for &number in numbers {
+        let delta = number.wrapping_sub(last);
+        put_i64_zigzag(&mut out, delta.wrapping_sub(last_delta));
+        (last, last_delta) = (number, delta);
+    }
+    out
+}
+
+/// Appends one label set index a row.
+pub(super) fn encode_label_ids(ids: &[u32], out: &mut Vec<u8>) {
+    let mut runs = Vec::new();
+    for run in ids.chunk_by(|a, b| a == b) {
+        put_varint(&mut runs, run.len() as u64);
+        put_varint(&mut runs, u64::from(run.first().copied().unwrap_or_default()));
+    }
+    Smallest::new(Codec::RunLength, runs).write(out);
+}
+
+/// Appends a column of values.
+pub(super) fn encode_values(values: &Values, out: &mut Vec<u8>) {
+    match values {
+        Values::F64(values) => {
+            let same = values.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits());
+            encode_floats(values, same, |v| v.to_le_bytes().to_vec(), out);
+        }
+        Values::F32(values) => {
+            let same = values.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits());
+            encode_floats(values, same, |v| v.to_le_bytes().to_vec(), out);
+        }
+    }
+}
+
+fn encode_floats<T: Number>(values: &[T], same: bool, bytes: impl Fn(&T) -> Vec<u8>, out: &mut Vec<u8>) {
+    match values.first() {
+        Some(first) if same => Smallest::new(Codec::Constant, bytes(first)).write(out),
+        _ => {
+            let mut best = Smallest::new(Codec::Raw, values.iter().flat_map(bytes).collect());
+            best.offer_pco(values);
+            best.write(out);
+        }
+    }
+}
+
+/// What an encoded column looks like from outside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawColumn<'a> {
+    pub codec: Codec,
+    pub bytes: &'a [u8],
+}
+
+/// Finds the next column without decoding it.
+pub(super) fn next_column<'a>(reader: &mut Reader<'a>) -> Result<RawColumn<'a>> {
+    let codec = Codec::from_id(reader.u8()?)?;
+    let bytes = reader.bytes(reader.remaining())?;
+    Ok(RawColumn { codec, bytes })
+}
+
+impl RawColumn<'_> {
+    fn unexpected<T>(self, what: &str) -> Result<T> {
+        Err(Error::corrupt(format!("codec {} does not fit {what}", self.codec.name())))
+    }
+
+    pub(super) fn timestamps(self, rows: usize) -> Result<Vec<i64>> {
+        self.integers(rows, "timestamps")
+    }
+
+    pub(super) fn seqs(self, rows: usize) -> Result<Seqs> {
+        if self.codec == Codec::Constant {
+            return Ok(Seqs::Constant(u64::from_le_bytes(self.constant()?)));
+        }
+        Ok(Seqs::Each(self.integers(rows, "sequence numbers")?.into_iter().map(|seq| seq as u64).collect()))
+    }
+
+    fn integers(self, rows: usize, what: &str) -> Result<Vec<i64>> {
+        match self.codec {
+            Codec::Constant => Ok(vec![i64::from_le_bytes(self.constant()?); rows]),
+            Codec::Raw => Ok(self.raw::<8>(rows)?.map(i64::from_le_bytes).collect()),
+            Codec::DeltaOfDelta => {
+                let mut reader = Reader::new(self.bytes);
+                let mut numbers = Vec::with_capacity(rows);
+                let (mut last, mut delta) = (0_i64, 0_i64);
+                for _ in 0..rows {
+                    delta = delta.wrapping_add(reader.i64_zigzag()?);
+                    last = last.wrapping_add(delta);
+                    numbers.push(last);
+                }
+                reader.finish()?;
+                Ok(numbers)
+            }
+            Codec::Pco => self.pco(rows, 0_i64),
+            Codec::RunLength => self.unexpected(what),
+        }
+    }
+
+    pub(super) fn label_ids(self, rows: usize) -> Result<Vec<(u32, u32)>> {
+        if self.codec != Codec::RunLength {
+            return self.unexpected("label sets");
+        }
+        let mut reader = Reader::new(self.bytes);
+        let mut runs = Vec::new();
+        let mut row = 0;
+        while row < rows {
+            let len = reader.varint_max((rows - row) as u64, "a run of label sets")?;
+            if len == 0 {
+                return Err(reader.error("an empty run of label sets"));
+            }
+            let id = reader.varint_max(u64::from(u32::MAX), "a label set")? as u32;
+            runs.push((row as u32, id));
+            row += len;
+        }
+        reader.finish()?;
+        Ok(runs)
+    }
+
+    pub(super) fn values(self, value_type: ValueType, values: usize) -> Result<Values> {
+        Ok(match (value_type, self.codec) {
+            (ValueType::F64, Codec::Constant) => {
+                Values::F64(vec![f64::from_le_bytes(self.constant()?); values])
+            }
+            (ValueType::F64, Codec::Raw) => {
+                Values::F64(self.raw::<8>(values)?.map(f64::from_le_bytes).collect())
+            }
+            (ValueType::F64, Codec::Pco) => Values::F64(self.pco(values, 0.0)?),
+            (ValueType::F32, Codec::Constant) => {
+                Values::F32(vec![f32::from_le_bytes(self.constant()?); values])
+            }
+            (ValueType::F32, Codec::Raw) => {
+                Values::F32(self.raw::<4>(values)?.map(f32::from_le_bytes).collect())
+            }
+            (ValueType::F32, Codec::Pco) => Values::F32(self.pco(values, 0.0)?),
+            _ => return self.unexpected("values"),
+        })
+    }
+
+    fn constant<const N: usize>(self) -> Result<[u8; N]> {
+        <[u8; N]>::try_from(self.bytes)
+            .map_err(|_| Error::corrupt(format!("a constant of {} bytes instead of {N}", self.bytes.len())))
+    }
+
+    fn raw<const N: usize>(self, rows: usize) -> Result<impl Iterator<Item = [u8; N]>> {
+        if self.bytes.len() != rows * N {
+            return Err(Error::corrupt(format!(
+                "{} bytes for {rows} raw numbers of {N} bytes",
+                self.bytes.len()
+            )));
+        }
+        let (numbers, _) = self.bytes.as_chunks::<N>();
+        Ok(numbers.iter().copied())
+    }
+
+    /// Decodes into room of the size that the block's header promised, so a forged
+    /// length inside the pco bytes can't make us allocate more.
+    fn pco<T: Number>(self, rows: usize, zero: T) -> Result<Vec<T>> {
+        let mut numbers = vec![zero; rows];
+        match simple_decompress_into(self.bytes, &mut numbers) {
+            Ok(progress) if progress.finished && progress.n_processed == rows => Ok(numbers),
+            Ok(progress) => Err(Error::corrupt(format!(
+                "a pco column of {} numbers where {rows} are expected",
+                progress.n_processed
+            ))),
+            Err(e) => Err(Error::corrupt(format!("a pco column that can't be decoded: {e}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn column(bytes: &[u8]) -> RawColumn<'_> {
+        next_column(&mut Reader::new(bytes)).unwrap()
+    }
+
+    fn integers_survive(numbers: &[i64]) -> Codec {
+        let mut out = Vec::new();
+        encode_timestamps(numbers, &mut out);
+        assert_eq!(column(&out).timestamps(numbers.len()).unwrap(), numbers);
+        column(&out).codec
+    }
+
+    fn floats_survive(values: Values) -> Codec {
+        let mut out = Vec::new();
+        encode_values(&values, &mut out);
+        let back = column(&out).values(values.value_type(), values.len()).unwrap();
+        match (&values, &back) {
+            (Values::F64(a), Values::F64(b)) => {
+                assert!(a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits())));
+            }
+            (Values::F32(a), Values::F32(b)) => {
+                assert!(a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits())));
+            }
+            _ => panic!("the type changed"),
+        }
+        column(&out).codec
+    }
+
+    #[test]
+    fn regular_timestamps_take_delta_of_delta_and_jitter_takes_pco() {
+        let regular: Vec<i64> = (0..1000).map(|i| 1_600_000_000_000_000_000 + i * 1_000_000_000).collect();
+        assert_eq!(integers_survive(&[5; 100]), Codec::Constant);
+        assert!(matches!(integers_survive(&regular), Codec::DeltaOfDelta | Codec::Pco));
+        let jitter: Vec<i64> =
+            regular.iter().enumerate().map(|(i, t)| t + (i as i64 * 7_919) % 100_003).collect();
+        assert_eq!(integers_survive(&jitter), Codec::Pco);
+        integers_survive(&[i64::MIN, i64::MAX, 0, -1, i64::MIN]);
+        integers_survive(&[i64::MIN, i64::MAX]);
+    }
+
+    #[test]
+    fn floats_come_back_bit_for_bit() {
+        assert_eq!(floats_survive(Values::F64(vec![0.5; 300])), Codec::Constant);
+        assert_eq!(floats_survive(Values::F64((0..500).map(|i| f64::from(i) / 100.0).collect())), Codec::Pco);
+        floats_survive(Values::F64(vec![0.0, -0.0, f64::MIN_POSITIVE / 3.0, f64::MAX, -f64::MAX]));
+        floats_survive(Values::F64((0..100).map(|i| if i % 2 == 0 { 0.0 } else { -0.0 }).collect()));
+        floats_survive(Values::F32((0..500).map(|i| (i as f32).sin()).collect()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_integers_survive(numbers in prop::collection::vec(any::<i64>(), 1..300)) {
+            integers_survive(&numbers);
+        }
+
+        #[test]
+        fn any_floats_survive(bits in prop::collection::vec(any::<u64>(), 1..300)) {
+            floats_survive(Values::F64(bits.iter().map(|&b| f64::from_bits(b)).collect()));
+            floats_survive(Values::F32(bits.iter().map(|&b| f32::from_bits(b as u32)).collect()));
+        }
+
+        #[test]
+        fn any_label_ids_survive(ids in prop::collection::vec(0_u32..4, 1..100)) {
+            let mut out = Vec::new();
+            encode_label_ids(&ids, &mut out);
+            let runs = column(&out).label_ids(ids.len()).unwrap();
+            let mut back = Vec::new();
+            for (at, &(start, id)) in runs.iter().enumerate() {
+                let end = runs.get(at + 1).map_or(ids.len(), |next| next.0 as usize);
+                back.resize(back.len() + end - start as usize, id);
+            }
+            prop_assert_eq!(back, ids);
+        }
+
+        #[test]
+        fn any_bytes_give_a_column_or_an_error(codec in 0_u8..6, bytes: Vec<u8>, rows in 1_usize..200) {
+            let Ok(codec) = Codec::from_id(codec) else { return Ok(()) };
+            let column = RawColumn { codec, bytes: &bytes };
+            let _ = column.timestamps(rows);
+            let _ = column.seqs(rows);
+            let _ = column.label_ids(rows);
+            let _ = column.values(ValueType::F64, rows);
+            let _ = column.values(ValueType::F32, rows);
+        }
+    }
+}
