@@ -7,5 +7,7 @@
 pub mod base;
 pub mod engine;
 pub mod format;
+pub mod memtable;
 pub mod protocol;
 pub mod vfs;
+pub mod wal;

@@ -1,0 +1,327 @@
+//! Reads a log file from front to back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::{Error, Result};
+use crate::format::{
+    FRAME_HEADER_BYTES, FileHeader, FileKind, FrameProblem, HEADER_BYTES, Reader, parse_frame,
+};
+use crate::vfs::{File, Vfs, read_exact_at};
+
+use super::judge::{Ending, Judgement, judge};
+use super::{Record, frame_salt};
+
+/// Bytes read at a time; a frame may need more.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What comes next in a log.
+#[derive(Debug, PartialEq)]
+pub enum LogItem<'a> {
+    /// A frame that passed its checks.
+    Frame {
+        /// Where it starts.
+        offset: u64,
+        /// Its whole size.
+        len: usize,
+        /// Number of its first record.
+        seq: u64,
+        /// Every record below this was durable when it was written.
+        durable_seq: u64,
+        /// Its records.
+        payload: &'a [u8],
+    },
+    /// No further frame.
+    End(Ending),
+}
+
+/// Steps through the frames of a log.
+pub struct LogReader {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    header: FileHeader,
+    salt: u32,
+    file_len: u64,
+    /// File offset of `buffer[at]`.
+    offset: u64,
+    buffer: Vec<u8>,
+    at: usize,
+    next_seq: u64,
+}
+
+impl LogReader {
+    /// Opens a log and checks its header.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` naming the file; `INVALID_ARGUMENT` for a newer format.
+    pub fn open(vfs: &dyn Vfs, path: &Path) -> Result<Self> {
+        let io_error = |e| Error::corrupt(format!("{}: can't be read: {e}", path.display()));
+        let file = vfs.open(path).map_err(io_error)?;
+        let file_len = file.len().map_err(io_error)?;
+        let mut header = vec![0; HEADER_BYTES.min(file_len as usize)];
+        read_exact_at(file.as_ref(), &mut header, 0).map_err(io_error)?;
+        let decoded = FileHeader::decode(&header, FileKind::Log).map_err(|e| e.context(path.display()))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            header: decoded,
+            salt: frame_salt(&header),
+            file_len,
+            offset: HEADER_BYTES as u64,
+            buffer: Vec::new(),
+            at: 0,
+            next_seq: decoded.id,
+        })
+    }
+
+    /// The file's header.
+    pub fn header(&self) -> FileHeader {
+        self.header
+    }
+
+    fn read_more(&mut self, wanted: usize) -> Result<()> {
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        let have = self.buffer.len();
+        let left = self.file_len - self.offset - have as u64;
+        let n = (wanted.saturating_sub(have).max(CHUNK_BYTES) as u64).min(left) as usize;
+        self.buffer.resize(have + n, 0);
+        let into = self.buffer.get_mut(have..).unwrap_or_default();
+        read_exact_at(self.file.as_ref(), into, self.offset + have as u64).map_err(|e| {
+            Error::corrupt(format!("{}: can't be read at byte {}: {e}", self.path.display(), self.offset))
+        })
+    }
+
+    /// The next frame, or the end. Records are numbered without gaps, so a frame
+    /// with another number ends the log too. `records` says how many records the
+    /// previous frame had.
+    pub fn next(&mut self, records: u64) -> Result<LogItem<'_>> {
+        self.next_seq += records;
+        let (mut len, mut problem) = (0, None);
+        for _ in 0..2 {
+            let bytes = self.buffer.get(self.at..).unwrap_or_default();
+            let left = self.file_len - self.offset;
+            let wanted = match parse_frame(bytes, self.salt) {
+                Ok(frame) if frame.seq == self.next_seq => {
+                    (len, problem) = (frame.len, None);
+                    break;
+                }
+                Ok(_) => {
+                    problem = Some(FrameProblem::Salt);
+                    break;
+                }
+                Err(FrameProblem::End) if bytes.len() < FRAME_HEADER_BYTES && (bytes.len() as u64) < left => {
+                    CHUNK_BYTES
+                }
+                Err(FrameProblem::NeedBytes(n)) if n as u64 <= left => n,
+                Err(found) => {
+                    problem = Some(found);
+                    break;
+                }
+            };
+            problem = Some(FrameProblem::NeedBytes(wanted));
+            self.read_more(wanted)?;
+        }
+        if let Some(problem) = problem {
+            return Ok(LogItem::End(Ending { offset: self.offset, problem, next_seq: self.next_seq }));
+        }
+        let (start, offset) = (self.at, self.offset);
+        self.at += len;
+        self.offset += len as u64;
+        let bytes = self.buffer.get(start..start + len).unwrap_or_default();
+        match parse_frame(bytes, self.salt) {
+            Ok(frame) => Ok(LogItem::Frame {
+                offset,
+                len,
+                seq: frame.seq,
+                durable_seq: frame.durable_seq,
+                payload: frame.payload,
+            }),
+            Err(problem) => Ok(LogItem::End(Ending { offset, problem, next_seq: self.next_seq })),
+        }
+    }
+
+    /// What an ending of this log means, if it is the newest.
+    pub fn judge(&self, ending: Ending) -> Result<Judgement> {
+        judge(self.file.as_ref(), ending, self.salt)
+            .map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", self.path.display())))
+    }
+}
+
+/// What reading a whole log found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replay {
+    /// Where it ends.
+    pub ending: Ending,
+    /// What the ending means, if this is the newest log.
+    pub judgement: Judgement,
+    /// Records in it.
+    pub records: u64,
+}
+
+/// Gives every record of a log with its sequence number to `apply`, in order.
+///
+/// # Errors
+/// `CORRUPT_DATA` with file and offset for a frame whose records can't be decoded,
+/// and whatever `apply` returns.
+pub fn read_log(
+    vfs: &dyn Vfs,
+    path: &Path,
+    mut apply: impl FnMut(u64, Record) -> Result<()>,
+) -> Result<Replay> {
+    let mut reader = LogReader::open(vfs, path)?;
+    let (mut total, mut in_frame) = (0, 0);
+    loop {
+        match reader.next(in_frame)? {
+            LogItem::Frame { offset, seq, payload, .. } => {
+                in_frame = 0;
+                let mut records = Reader::new(payload);
+                while records.remaining() > 0 {
+                    let record = Record::decode(&mut records)
+                        .map_err(|e| e.context(format!("{}: frame at byte {offset}", path.display())))?;
+                    apply(seq + in_frame, record)?;
+                    in_frame += 1;
+                }
+                total += in_frame;
+            }
+            LogItem::End(ending) => {
+                let judgement = reader.judge(ending)?;
+                return Ok(Replay { ending, judgement, records: total });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::{Crash, SimDisk, read_all};
+    use crate::wal::LogWriter;
+
+    const DIR: &str = "/";
+
+    fn drop_record(id: u64) -> Record {
+        Record::Drop { series_id: id }
+    }
+
+    /// A log of three synced frames with 1, 2 and 3 records.
+    fn sample() -> (SimDisk, PathBuf) {
+        let disk = SimDisk::new();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), 3, 10, 1).unwrap();
+        let mut id = 0;
+        for records in 1..=3 {
+            for _ in 0..records {
+                assert_eq!(writer.push(&drop_record(id)), 10 + id);
+                id += 1;
+            }
+            writer.write().unwrap();
+            writer.sync().unwrap();
+        }
+        let path = writer.path().to_owned();
+        (disk, path)
+    }
+
+    fn replay(disk: &SimDisk, path: &Path) -> Result<(Vec<(u64, Record)>, Replay)> {
+        let mut seen = Vec::new();
+        let replay = read_log(disk, path, |seq, record| {
+            seen.push((seq, record));
+            Ok(())
+        })?;
+        Ok((seen, replay))
+    }
+
+    fn overwrite(disk: &SimDisk, path: &Path, offset: u64, bytes: &[u8]) {
+        let file = crate::vfs::Vfs::open_write(disk, path).unwrap();
+        file.write_all_at(bytes, offset).unwrap();
+    }
+
+    #[test]
+    fn records_come_back_in_order_with_their_numbers() {
+        let (disk, path) = sample();
+        let (seen, replay) = replay(&disk.crash(Crash::KeepNothing, 0), &path).unwrap();
+        assert_eq!(seen, (0..6).map(|id| (10 + id, drop_record(id))).collect::<Vec<_>>());
+        assert_eq!((replay.judgement, replay.records, replay.ending.next_seq), (Judgement::Clean, 6, 16));
+    }
+
+    #[test]
+    fn a_flipped_bit_before_a_synced_frame_is_damage_and_in_the_last_one_torn() {
+        let (disk, path) = sample();
+        let (_, whole) = replay(&disk, &path).unwrap();
+        let bytes = read_all(&disk, &path, 1 << 20).unwrap();
+        let mut reader = LogReader::open(&disk, &path).unwrap();
+        let mut last = 0;
+        for records in 0..3 {
+            if let LogItem::Frame { offset, .. } = reader.next(records).unwrap() {
+                last = offset;
+            }
+        }
+        for at in HEADER_BYTES as u64..whole.ending.offset {
+            overwrite(&disk, &path, at, &[bytes[at as usize] ^ 4]);
+            let (seen, replay) = replay(&disk, &path).unwrap();
+            if at < last {
+                assert!(matches!(replay.judgement, Judgement::Damaged { .. }), "byte {at}");
+            } else {
+                assert_eq!((replay.judgement, seen.len()), (Judgement::Torn, 3), "byte {at}");
+            }
+            overwrite(&disk, &path, at, &[bytes[at as usize]]);
+        }
+    }
+
+    #[test]
+    fn frames_that_were_never_synced_may_be_missing_in_the_middle() {
+        let disk = SimDisk::new();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1).unwrap();
+        writer.push(&drop_record(0));
+        writer.write().unwrap();
+        let hole = writer.len_bytes();
+        for id in 1..3 {
+            writer.push(&drop_record(id));
+            writer.write().unwrap();
+        }
+        overwrite(&disk, writer.path(), hole, &[0; 30]);
+        let (seen, replay) = replay(&disk, writer.path()).unwrap();
+        assert_eq!((seen.len(), replay.judgement), (1, Judgement::Torn));
+    }
+
+    #[test]
+    fn a_frame_larger_than_the_read_buffer_is_read() {
+        let disk = SimDisk::new();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1).unwrap();
+        let insert = super::super::InsertRecord {
+            series_id: 1,
+            dimension: 1,
+            assigned_max_ns: None,
+            timestamps: (0..400_000).collect(),
+            values: crate::format::Values::F64(vec![1.5; 400_000]),
+            label_ids: vec![],
+            label_sets: vec![],
+        };
+        for record in [drop_record(9), Record::Insert(insert.clone()), drop_record(10)] {
+            writer.push(&record);
+            writer.write().unwrap();
+        }
+        writer.sync().unwrap();
+        let (seen, replay) = replay(&disk, writer.path()).unwrap();
+        assert_eq!(seen[1].1, Record::Insert(insert));
+        assert_eq!((seen.len(), replay.judgement), (3, Judgement::Clean));
+    }
+
+    #[test]
+    fn every_crash_leaves_a_prefix_that_holds_all_that_was_synced() {
+        let disk = SimDisk::new();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1).unwrap();
+        for id in 0..20 {
+            writer.push(&drop_record(id));
+            writer.write().unwrap();
+            if id % 3 == 0 {
+                writer.sync().unwrap();
+            }
+            for crash in [Crash::KeepNothing, Crash::KeepAll, Crash::TearLast, Crash::KeepSome] {
+                let (seen, replay) = replay(&disk.crash(crash, id), writer.path()).unwrap();
+                assert!(!matches!(replay.judgement, Judgement::Damaged { .. }), "{crash:?} after {id}");
+                assert!(seen.len() as u64 >= writer.durable_seq() - 1);
+                assert!(seen.iter().enumerate().all(|(at, (seq, _))| *seq == 1 + at as u64));
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Appends frames to a new log file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::format::{
+    FRAME_OVERHEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, FileHeader, FileKind, HEADER_BYTES, finish_frame,
+    log_name, start_frame,
+};
+use crate::vfs::{File, Vfs};
+
+use super::{Record, frame_salt};
+
+/// The file is written with zeros this far ahead of use, so that the sync of a
+/// frame has no metadata to write.
+const ZEROS_AHEAD_BYTES: usize = 1 << 20;
+/// The first stretch is short: most shards of a small database write little.
+const ZEROS_FIRST_BYTES: usize = 64 << 10;
+
+/// One log file, written by one owner. After any error the writer must be thrown
+/// away: nothing is known about what the disk holds.
+pub struct LogWriter {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    salt: u32,
+    /// Where the next frame goes.
+    offset: u64,
+    /// How far the file is filled with zeros.
+    zeroed: u64,
+    next_seq: u64,
+    durable_seq: u64,
+    frame: Vec<u8>,
+    frame_records: u64,
+}
+
+impl LogWriter {
+    /// Makes the log whose first record gets `first_seq`. Its name and header are
+    /// durable when this returns.
+    pub fn create(vfs: &dyn Vfs, dir: &Path, shard: u32, first_seq: u64, epoch: u32) -> io::Result<Self> {
+        let path = dir.join(log_name(first_seq));
+        let file = vfs.create(&path)?;
+        let header = FileHeader::new(FileKind::Log, shard, first_seq, epoch).encode();
+        let mut start = header.to_vec();
+        start.resize(ZEROS_FIRST_BYTES, 0);
+        file.write_all_at(&start, 0)?;
+        file.sync()?;
+        vfs.sync_dir(dir)?;
+        Ok(Self {
+            file,
+            path,
+            salt: frame_salt(&header),
+            offset: HEADER_BYTES as u64,
+            zeroed: start.len() as u64,
+            next_seq: first_seq,
+            durable_seq: first_seq,
+            frame: Vec::new(),
+            frame_records: 0,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The number that the next record gets.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq + self.frame_records
+    }
+
+    /// Every record below this is durable.
+    pub fn durable_seq(&self) -> u64 {
+        self.durable_seq
+    }
+
+    /// Bytes of frames and header, without the zeros ahead.
+    pub fn len_bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes of the frame under construction.
+    pub fn frame_bytes(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Whether a record of this encoded size still fits in the frame.
+    pub fn has_room_for(&self, encoded_bytes: usize) -> bool {
+        self.frame.len() + encoded_bytes + FRAME_OVERHEAD_BYTES <= FRAME_PAYLOAD_BYTES_MAX
+    }
+
+    /// Adds a record to the frame under construction; returns its sequence number.
+    pub fn push(&mut self, record: &Record) -> u64 {
+        if self.frame.is_empty() {
+            start_frame(&mut self.frame);
+        }
+        record.encode(&mut self.frame);
+        let seq = self.next_seq();
+        self.frame_records += 1;
+        seq
+    }
+
+    /// Forgets the frame under construction.
+    pub fn discard(&mut self) {
+        self.frame.clear();
+        self.frame_records = 0;
+    }
+
+    /// Writes the frame under construction, if it has a record. It is durable only
+    /// after [`sync`](Self::sync).
+    pub fn write(&mut self) -> io::Result<u64> {
+        if self.frame_records == 0 {
+            return Ok(0);
+        }
+        finish_frame(&mut self.frame, 0, self.salt, self.next_seq, self.durable_seq);
+        let end = self.offset + self.frame.len() as u64;
+        if end > self.zeroed {
+            // The frame and the next stretch of zeros go out in one write.
+            let frame_bytes = self.frame.len();
+            self.frame.resize(frame_bytes + ZEROS_AHEAD_BYTES, 0);
+            self.file.write_all_at(&self.frame, self.offset)?;
+            self.frame.truncate(frame_bytes);
+            self.zeroed = end + ZEROS_AHEAD_BYTES as u64;
+        } else {
+            self.file.write_all_at(&self.frame, self.offset)?;
+        }
+        let written = self.frame.len() as u64;
+        self.offset = end;
+        self.next_seq += self.frame_records;
+        self.discard();
+        // One large batch should not pin its memory for ever.
+        self.frame.shrink_to(4 << 20);
+        Ok(written)
+    }
+
+    /// Makes all written frames durable.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.durable_seq < self.next_seq {
+            self.file.sync()?;
+            self.durable_seq = self.next_seq;
+        }
+        Ok(())
+    }
+}
