@@ -9,5 +9,6 @@ pub mod engine;
 pub mod format;
 pub mod memtable;
 pub mod protocol;
+pub mod segments;
 pub mod vfs;
 pub mod wal;

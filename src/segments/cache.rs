@@ -1,0 +1,157 @@
+//! Decoded blocks that were read lately.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::format::Block;
+
+const PARTS: usize = 16;
+
+/// Which block: the number that an open segment got, and the block's offset.
+type Key = (u64, u64);
+
+/// A bounded cache of decoded blocks, evicted by the clock rule: a block that was
+/// read since the hand last passed gets another round.
+pub struct BlockCache {
+    parts: [Mutex<Part>; PARTS],
+    part_bytes_max: usize,
+    next_segment: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Default)]
+struct Part {
+    blocks: HashMap<Key, Entry>,
+    hand: VecDeque<Key>,
+    bytes: usize,
+}
+
+struct Entry {
+    block: Arc<Block>,
+    read: AtomicBool,
+}
+
+impl BlockCache {
+    /// A cache that holds up to `bytes_max` of decoded blocks; 0 caches nothing.
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            parts: Default::default(),
+            part_bytes_max: bytes_max / PARTS,
+            next_segment: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// A number for a segment that was just opened.
+    pub(super) fn register(&self) -> u64 {
+        self.next_segment.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn part(&self, key: Key) -> &Mutex<Part> {
+        let mixed = (key.0 ^ key.1.rotate_left(17)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        &self.parts[(mixed >> 60) as usize % PARTS]
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<Arc<Block>> {
+        let part = self.part(key).lock();
+        if let Some(entry) = part.blocks.get(&key) {
+            entry.read.store(true, Ordering::Relaxed);
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Some(entry.block.clone());
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    pub(super) fn put(&self, key: Key, block: &Arc<Block>) {
+        let bytes = block.memory_bytes();
+        if bytes > self.part_bytes_max {
+            return;
+        }
+        let mut part = self.part(key).lock();
+        let entry = Entry { block: block.clone(), read: AtomicBool::new(false) };
+        if part.blocks.insert(key, entry).is_some() {
+            return;
+        }
+        part.hand.push_back(key);
+        part.bytes += bytes;
+        while part.bytes > self.part_bytes_max {
+            let Some(oldest) = part.hand.pop_front() else { break };
+            let again =
+                part.blocks.get(&oldest).is_some_and(|entry| entry.read.swap(false, Ordering::Relaxed));
+            if again {
+                part.hand.push_back(oldest);
+            } else if let Some(gone) = part.blocks.remove(&oldest) {
+                part.bytes -= gone.block.memory_bytes();
+            }
+        }
+    }
+
+    /// Drops the blocks of a segment.
+    pub(super) fn forget(&self, segment: u64) {
+        for part in &self.parts {
+            let mut part = part.lock();
+            let Part { blocks, hand, bytes } = &mut *part;
+            hand.retain(|key| key.0 != segment);
+            blocks.retain(|key, entry| {
+                let keep = key.0 != segment;
+                if !keep {
+                    *bytes -= entry.block.memory_bytes();
+                }
+                keep
+            });
+        }
+    }
+
+    /// Bytes of the blocks that it holds.
+    pub fn memory_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.lock().bytes as u64).sum()
+    }
+
+    /// Reads that found their block, and that did not.
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Columns, Seqs, Values};
+
+    fn block(rows: usize) -> Arc<Block> {
+        let columns = Columns {
+            dimension: 1,
+            timestamps: vec![0; rows],
+            seqs: Seqs::Constant(0),
+            values: Values::F64(vec![0.0; rows]),
+        };
+        Arc::new(Block { columns, label_runs: vec![(0, 0)] })
+    }
+
+    #[test]
+    fn it_stays_within_its_bytes_and_keeps_what_is_read() {
+        let cache = BlockCache::new(PARTS * 10 * 16_000);
+        for at in 0..1000 {
+            cache.put((1, at), &block(1000));
+            cache.get((1, 0));
+        }
+        assert!(cache.memory_bytes() <= PARTS as u64 * 160_000);
+        assert!(cache.get((1, 0)).is_some(), "the block that is always read stays");
+        assert!(cache.get((1, 1)).is_none(), "an old one that nobody reads goes");
+        cache.forget(1);
+        assert_eq!(cache.memory_bytes(), 0);
+    }
+
+    #[test]
+    fn a_cache_of_no_bytes_holds_nothing() {
+        let cache = BlockCache::new(0);
+        cache.put((1, 1), &block(1));
+        assert!(cache.get((1, 1)).is_none());
+    }
+}

@@ -1,0 +1,181 @@
+//! Reads a segment.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::{Error, Result};
+use crate::format::{Block, FileHeader, FileKind, HEADER_BYTES, decode_block};
+use crate::vfs::{File, Vfs, read_exact_at};
+
+use super::cache::BlockCache;
+use super::index::{BlockEntry, FOOTER_BYTES, Footer, Index, SeriesEntry};
+use super::writer::SegmentInfo;
+
+/// An open segment: its index in memory, its blocks on disk.
+pub struct Segment {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    info: SegmentInfo,
+    header: FileHeader,
+    footer: Footer,
+    index: Index,
+    cache: Arc<BlockCache>,
+    cache_key: u64,
+}
+
+impl Segment {
+    /// Opens the segment that a manifest lists, checking header, footer and index.
+    /// Blocks are checked when they are read.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` naming file and place; `INVALID_ARGUMENT` for a newer format.
+    pub fn open(
+        vfs: &dyn Vfs,
+        dir: &Path,
+        shard: u32,
+        info: &SegmentInfo,
+        cache: Arc<BlockCache>,
+    ) -> Result<Self> {
+        open_at(vfs, dir.join(info.file_name()), shard, Some(info), cache)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the manifest keeps of it.
+    pub fn info(&self) -> &SegmentInfo {
+        &self.info
+    }
+
+    /// Its header.
+    pub fn header(&self) -> FileHeader {
+        self.header
+    }
+
+    /// Its footer.
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// Its index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The bytes of a block.
+    pub fn read_block_bytes(&self, block: &BlockEntry) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; block.len as usize];
+        read_exact_at(self.file.as_ref(), &mut bytes, block.offset).map_err(|e| {
+            Error::corrupt(format!(
+                "{}: block at byte {} can't be read: {e}",
+                self.path.display(),
+                block.offset
+            ))
+        })?;
+        Ok(bytes)
+    }
+
+    /// A decoded block, past the cache.
+    pub fn decode(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Block> {
+        let bytes = self.read_block_bytes(block)?;
+        let decoded = decode_block(&bytes, series.dimension, series.value_type)
+            .and_then(|decoded| check_against_index(decoded, series, block));
+        decoded.map_err(|e| e.context(format!("{}: block at byte {}", self.path.display(), block.offset)))
+    }
+
+    /// A decoded block, from the cache where it is there.
+    pub fn block(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Arc<Block>> {
+        let key = (self.cache_key, block.offset);
+        if let Some(found) = self.cache.get(key) {
+            return Ok(found);
+        }
+        let decoded = Arc::new(self.decode(series, block)?);
+        self.cache.put(key, &decoded);
+        Ok(decoded)
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.cache.forget(self.cache_key);
+    }
+}
+
+/// A block that passes its own checks may still be the wrong one.
+fn check_against_index(decoded: Block, series: &SeriesEntry, block: &BlockEntry) -> Result<Block> {
+    let columns = &decoded.columns;
+    let first = columns.timestamps.iter().copied().min();
+    let last = columns.timestamps.iter().copied().max();
+    let fits = columns.len() == block.rows as usize
+        && first == Some(block.range.start_ns)
+        && last == Some(block.range.end_ns)
+        && decoded.label_runs.first().map(|run| run.1) == Some(block.first_label)
+        && decoded.label_runs.last().map(|run| run.1) == Some(block.last_label)
+        && (block.last_label as usize) < series.labels.len();
+    if fits { Ok(decoded) } else { Err(Error::corrupt("the block is not the one that the index describes")) }
+}
+
+/// Opens a segment file of which only its path is known; for tools.
+pub fn open_unlisted(vfs: &dyn Vfs, path: &Path) -> Result<Segment> {
+    open_at(vfs, path.to_owned(), 0, None, Arc::new(BlockCache::new(0)))
+}
+
+fn open_at(
+    vfs: &dyn Vfs,
+    path: PathBuf,
+    shard: u32,
+    expected: Option<&SegmentInfo>,
+    cache: Arc<BlockCache>,
+) -> Result<Segment> {
+    let open = || -> Result<Segment> {
+        let io_error = |e| Error::corrupt(format!("can't be read: {e}"));
+        let file = vfs.open(&path).map_err(io_error)?;
+        let len = file.len().map_err(io_error)?;
+        if let Some(info) = expected
+            && info.bytes != len
+        {
+            return Err(Error::corrupt(format!("has {len} bytes where the manifest says {}", info.bytes)));
+        }
+        if len < (HEADER_BYTES + FOOTER_BYTES) as u64 {
+            return Err(Error::corrupt(format!("{len} bytes are too few for a segment")));
+        }
+        let mut bytes = [0; HEADER_BYTES];
+        read_exact_at(file.as_ref(), &mut bytes, 0).map_err(io_error)?;
+        let header = FileHeader::decode(&bytes, FileKind::Segment)?;
+        let footer_at = len - FOOTER_BYTES as u64;
+        let mut bytes = [0; FOOTER_BYTES];
+        read_exact_at(file.as_ref(), &mut bytes, footer_at).map_err(io_error)?;
+        let footer =
+            Footer::decode(&bytes, len).map_err(|e| e.context(format!("footer at byte {footer_at}")))?;
+        let mut compressed = vec![0; footer.index_len as usize];
+        read_exact_at(file.as_ref(), &mut compressed, footer.index_offset).map_err(io_error)?;
+        let at_index = |e: Error| e.context(format!("index at byte {}", footer.index_offset));
+        if crc32fast::hash(&compressed) != footer.index_crc {
+            return Err(at_index(Error::corrupt("index fails its CRC")));
+        }
+        let raw = zstd::bulk::decompress(&compressed, footer.index_raw_len as usize)
+            .map_err(|e| at_index(Error::corrupt(format!("can't be decompressed: {e}"))))?;
+        let index = Index::decode(&raw, footer.index_offset).map_err(at_index)?;
+        let found = SegmentInfo {
+            id: header.id,
+            hash: expected.map_or(0, |info| info.hash),
+            bytes: len,
+            rows: footer.rows,
+            tombstones: footer.tombstones,
+            min_seq: footer.min_seq,
+            max_seq: footer.max_seq,
+            start_ns: footer.range.start_ns,
+            end_ns: footer.range.end_ns,
+        };
+        if let Some(info) = expected
+            && (*info != found || header.shard != shard)
+        {
+            return Err(Error::corrupt("is not the segment that the manifest describes"));
+        }
+        let cache_key = cache.register();
+        Ok(Segment { file, path: path.clone(), info: found, header, footer, index, cache, cache_key })
+    };
+    open().map_err(|e| e.context(path.display()))
+}
