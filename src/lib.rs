@@ -7,6 +7,7 @@
 pub mod base;
 pub mod engine;
 pub mod format;
+pub mod manifest;
 pub mod memtable;
 pub mod protocol;
 pub mod segments;

@@ -17,8 +17,7 @@ pub use helpers::{FileReader, FileWriter, create_dir_durable, read_all, read_exa
 pub use real::RealDisk;
 pub use sim::{Crash, SimDisk};
 
-/// A place where files are. All paths are absolute or relative to the process;
-/// a rename stays within one directory.
+/// A place where files are. All paths are absolute or relative to the process.
 pub trait Vfs: Send + Sync + 'static {
     /// Makes a file that must not exist yet, open for reading and writing. Its
     /// name survives a crash only after [`sync_dir`](Self::sync_dir).
@@ -30,8 +29,8 @@ pub trait Vfs: Send + Sync + 'static {
     /// Opens an existing file for reading and writing.
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>>;
 
-    /// Gives a file another name in the same directory, replacing what had it.
-    /// After a crash either name may be there until [`sync_dir`](Self::sync_dir);
+    /// Gives a file another name, replacing what had it. After a crash either name
+    /// may be there until [`sync_dir`](Self::sync_dir) of the new name's directory;
     /// never neither.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 

@@ -61,7 +61,7 @@ enum NameChange {
 
 impl NameChange {
     fn dir(&self) -> &Path {
-        let (Self::Add(path, _) | Self::Remove(path) | Self::Rename(path, _, _)) = self;
+        let (Self::Add(path, _) | Self::Remove(path) | Self::Rename(_, path, _)) = self;
         path.parent().unwrap_or(Path::new("/"))
     }
 
@@ -271,8 +271,8 @@ impl Vfs for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        assert_eq!(from.parent(), to.parent(), "renames stay within one directory");
         self.change(|state| {
+            state.parent_exists(to)?;
             let name = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
             state.rename_in(NameChange::Rename(from.to_owned(), to.to_owned(), name));
             Ok(())

@@ -1,0 +1,77 @@
+//! The content of a manifest.
+
+use bincode::{Decode, Encode};
+
+use crate::base::{Error, Result, SeriesName, ValueType};
+use crate::segments::SegmentInfo;
+
+/// A series in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SeriesRecord {
+    /// Its id, never used before in this shard.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Values a point has.
+    pub dimension: u32,
+    /// 0 for f64, 1 for f32.
+    pub value_type: u8,
+    /// The greatest timestamp that the server assigned to a point of it.
+    pub assigned_max_ns: Option<i64>,
+}
+
+impl SeriesRecord {
+    /// Describes a series.
+    pub fn new(
+        id: u64,
+        name: &SeriesName,
+        dimension: u32,
+        value_type: ValueType,
+        assigned_max_ns: Option<i64>,
+    ) -> Self {
+        let value_type = match value_type {
+            ValueType::F64 => 0,
+            ValueType::F32 => 1,
+        };
+        Self { id, name: name.as_str().to_owned(), dimension, value_type, assigned_max_ns }
+    }
+
+    /// Its name and type, checked.
+    pub fn checked(&self) -> Result<(SeriesName, ValueType)> {
+        let value_type = match self.value_type {
+            0 => ValueType::F64,
+            1 => ValueType::F32,
+            other => {
+                return Err(Error::corrupt(format!("series '{}' with unknown value type {other}", self.name)));
+            }
+        };
+        let name = SeriesName::new(&self.name).map_err(|e| Error::corrupt(e.message()))?;
+        Ok((name, value_type))
+    }
+}
+
+/// What is live in a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Manifest {
+    /// Grows by one with every install.
+    pub revision: u64,
+    /// Who owns the shard; grows with every change of owner.
+    pub epoch: u32,
+    /// Every record up to this number is in `segments`.
+    pub flushed_seq: u64,
+    /// The next segment gets this id or a greater one.
+    pub next_segment_id: u64,
+    /// The next series gets this id or a greater one.
+    pub next_series_id: u64,
+    /// The series that exist, ascending by id.
+    pub series: Vec<SeriesRecord>,
+    /// The segments that are live.
+    pub segments: Vec<SegmentInfo>,
+}
+
+impl Manifest {
+    /// The manifest of a new shard.
+    pub fn empty() -> Self {
+        Self { epoch: 1, next_segment_id: 1, next_series_id: 1, ..Self::default() }
+    }
+}
