@@ -5,11 +5,14 @@
 //! below. A module imports only from those above it in this list.
 
 pub mod base;
+pub mod compaction;
 pub mod engine;
 pub mod format;
 pub mod manifest;
 pub mod memtable;
+pub mod merge;
 pub mod protocol;
+pub mod query;
 pub mod segments;
 pub mod vfs;
 pub mod wal;

@@ -10,6 +10,8 @@
 //!
 //! Layout 0 has one values column, time-major; layout 1 has one a dimension.
 
+use std::sync::Arc;
+
 use crate::base::{DIMENSION_MAX, Error, Result, ValueType};
 
 use super::codec::{encode_label_ids, encode_seqs, encode_timestamps, encode_values, next_column};
@@ -36,8 +38,8 @@ pub fn block_rows_for(dimension: usize) -> usize {
 /// A decoded block. Its rows are sorted by label set, then time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
-    /// The points.
-    pub columns: Columns,
+    /// The points; shared with whoever merges them.
+    pub columns: Arc<Columns>,
     /// Where each run of one label set starts, and which it is.
     pub label_runs: Vec<(u32, u32)>,
 }
@@ -157,7 +159,7 @@ pub fn decode_block(bytes: &[u8], dimension: usize, value_type: ValueType) -> Re
         next_column(&mut reader)?.values(value_type, rows * dimension)?
     };
     reader.finish()?;
-    let block = Block { columns: Columns { dimension, timestamps, seqs, values }, label_runs };
+    let block = Block { columns: Arc::new(Columns { dimension, timestamps, seqs, values }), label_runs };
     let in_order = block.runs().all(|(_, rows)| {
         block.columns.timestamps.get(rows).is_some_and(|run| run.windows(2).all(|pair| pair[0] < pair[1]))
     });

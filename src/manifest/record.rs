@@ -42,7 +42,10 @@ impl SeriesRecord {
             0 => ValueType::F64,
             1 => ValueType::F32,
             other => {
-                return Err(Error::corrupt(format!("series '{}' with unknown value type {other}", self.name)));
+                return Err(Error::corrupt(format!(
+                    "series '{}' with unknown value type {other}",
+                    self.name
+                )));
             }
         };
         let name = SeriesName::new(&self.name).map_err(|e| Error::corrupt(e.message()))?;

@@ -131,7 +131,7 @@ mod tests {
             seqs: Seqs::Constant(0),
             values: Values::F64(vec![0.0; rows]),
         };
-        Arc::new(Block { columns, label_runs: vec![(0, 0)] })
+        Arc::new(Block { columns: Arc::new(columns), label_runs: vec![(0, 0)] })
     }
 
     #[test]

@@ -1,0 +1,11 @@
+//! Keeps the number of segments small and drops what nobody can see.
+//!
+//! [`plan`] is pure: it looks at metadata and chooses. [`run_compaction`] merges the
+//! chosen segments into a new one, which is verified before anything is installed.
+//! `docs/decisions/compaction.md` has the policy and what it costs.
+
+mod planner;
+mod runner;
+
+pub use planner::{CompactionOptions, plan};
+pub use runner::{CompactionReport, CompactionTask, run_compaction};

@@ -1,0 +1,114 @@
+//! A series at one instant: all its sources, pinned.
+
+use std::sync::Arc;
+
+use crate::base::{Labels, TimeRange, ValueType};
+use crate::memtable::{SeriesSnapshot, Tombstone};
+use crate::segments::{Segment, SeriesEntry};
+
+use super::{Hidden, MergeOrder, Merger, Part, Run};
+
+/// A series at one instant. It never changes and blocks nobody; the files it needs
+/// stay until it is dropped.
+#[derive(Clone)]
+pub struct SeriesView {
+    /// Its id in the shard.
+    pub series_id: u64,
+    /// Values a point has.
+    pub dimension: usize,
+    /// How they are stored.
+    pub value_type: ValueType,
+    /// What memtables hold of it.
+    pub memory: Vec<SeriesSnapshot>,
+    /// The segments that may hold points or tombstones of it.
+    pub segments: Vec<Arc<Segment>>,
+}
+
+impl SeriesView {
+    /// What the segments hold of the series.
+    pub fn stored(&self) -> impl Iterator<Item = (&Arc<Segment>, usize, &SeriesEntry)> {
+        self.segments.iter().filter_map(|segment| {
+            let series = &segment.index().series;
+            let at = series.binary_search_by_key(&self.series_id, |entry| entry.series_id).ok()?;
+            Some((segment, at, series.get(at)?))
+        })
+    }
+
+    fn tombstones(&self) -> Vec<&Tombstone> {
+        let stored = self.segments.iter().flat_map(|segment| segment.index().tombstones_of(self.series_id));
+        self.memory.iter().flat_map(|memory| &memory.tombstones).chain(stored).collect()
+    }
+
+    /// The label sets that points may have and that `wanted` chooses, sorted: a rank
+    /// is an index here.
+    pub fn label_sets(&self, wanted: impl Fn(&Labels) -> bool) -> Vec<Labels> {
+        let memory = self.memory.iter().flat_map(SeriesSnapshot::labels);
+        let stored = self.stored().flat_map(|(_, _, series)| &series.labels);
+        let mut sets: Vec<Labels> = memory.chain(stored).filter(|labels| wanted(labels)).cloned().collect();
+        sets.sort_unstable();
+        sets.dedup();
+        sets
+    }
+
+    /// Upper bound of the points in a range, from metadata alone.
+    pub fn estimate_rows(&self, range: TimeRange) -> u64 {
+        let memory = self.memory.iter().filter(|memory| memory.range().is_some_and(|r| r.overlaps(range)));
+        let memory: u64 = memory.map(|memory| memory.points() as u64).sum();
+        let blocks = self.stored().flat_map(|(_, _, series)| &series.blocks);
+        let stored: u64 = blocks.filter(|b| b.range.overlaps(range)).map(|b| u64::from(b.rows)).sum();
+        memory + stored
+    }
+
+    /// Merges the points in a range whose label set is one of `sets`.
+    pub fn merge(&self, range: TimeRange, sets: &[Labels], order: MergeOrder) -> Merger {
+        let rank = |labels: &Labels| sets.binary_search(labels).ok().map(|rank| rank as u32);
+        let mut runs = Vec::new();
+        for memory in &self.memory {
+            for run in memory.runs(range, |labels| rank(labels).is_some()) {
+                if let Some(rank) = rank(&run.labels) {
+                    runs.push(Run::new(rank, [Part::Memory(run.columns, run.rows)], range));
+                }
+            }
+        }
+        for (segment, at, series) in self.stored() {
+            for (label, labels) in series.labels.iter().enumerate() {
+                let Some(rank) = rank(labels) else { continue };
+                let label = label as u32;
+                let first = series.blocks.partition_point(|block| block.last_label < label);
+                let parts: Vec<Part> = series
+                    .blocks
+                    .iter()
+                    .enumerate()
+                    .skip(first)
+                    .take_while(|(_, block)| block.first_label <= label)
+                    .filter(|(_, block)| block.range.overlaps(range))
+                    .map(|(block, _)| Part::Stored { segment: segment.clone(), series: at, block, label })
+                    .collect();
+                if !parts.is_empty() {
+                    runs.push(Run::new(rank, parts, range));
+                }
+            }
+        }
+        Merger::new(order, runs, self.hidden(range, sets))
+    }
+
+    fn hidden(&self, range: TimeRange, sets: &[Labels]) -> Vec<Vec<Hidden>> {
+        let tombstones = self.tombstones();
+        if tombstones.iter().all(|tombstone| !tombstone.range.overlaps(range)) {
+            return Vec::new();
+        }
+        let bears_on = |labels: &Labels| {
+            tombstones
+                .iter()
+                .filter(|tombstone| tombstone.range.overlaps(range) && tombstone.labels.matches(labels))
+                .map(|tombstone| Hidden { range: tombstone.range, seq: tombstone.seq })
+                .collect()
+        };
+        sets.iter().map(bears_on).collect()
+    }
+
+    /// Whether a tombstone bears on a range.
+    pub fn has_tombstones(&self, range: TimeRange) -> bool {
+        self.tombstones().iter().any(|tombstone| tombstone.range.overlaps(range))
+    }
+}

@@ -1,0 +1,10 @@
+//! Reading one series: ranges page by page, counts and figures.
+//!
+//! Everything here works on a pinned [`SeriesView`](crate::merge::SeriesView), which
+//! never changes, and looks at a deadline now and then.
+
+mod figures;
+mod scan;
+
+pub use figures::{DimensionSummary, SeriesFigures, count_points, series_figures};
+pub use scan::{Page, scan};
