@@ -8,4 +8,4 @@ mod planner;
 mod runner;
 
 pub use planner::{CompactionOptions, plan};
-pub use runner::{CompactionReport, CompactionTask, run_compaction};
+pub use runner::{CompactionReport, CompactionTask, run_compaction, still_hides};

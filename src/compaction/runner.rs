@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::{Result, TimeRange, ValueType};
+use crate::memtable::Tombstone;
 use crate::merge::{MergeOrder, SeriesView};
-use crate::segments::{Segment, SegmentInfo, SegmentWriter};
+use crate::segments::{Segment, SegmentInfo, SegmentWriter, SeriesEntry};
 use crate::vfs::Vfs;
 
 /// What to merge, and what is needed to judge what can be dropped.
@@ -98,18 +99,18 @@ fn merge_into(
         }
     }
     for stored in task.inputs.iter().flat_map(|segment| &segment.index().tombstones) {
-        let still_hides = is_live(stored.series_id)
-            && task.others.iter().any(|other| {
-                other.info().min_seq < stored.tombstone.seq
-                    && other
-                        .index()
-                        .series(stored.series_id)
-                        .and_then(|series| series.range())
-                        .is_some_and(|range| range.overlaps(stored.tombstone.range))
-            });
-        if still_hides {
+        if is_live(stored.series_id) && still_hides(&stored.tombstone, stored.series_id, &task.others) {
             writer.push_tombstone(stored.series_id, stored.tombstone.clone());
         }
     }
     Ok(())
+}
+
+/// Whether one of `segments` may hold a point that the tombstone hides.
+pub fn still_hides(tombstone: &Tombstone, series_id: u64, segments: &[Arc<Segment>]) -> bool {
+    segments.iter().any(|segment| {
+        let series = segment.index().series(series_id);
+        segment.info().min_seq < tombstone.seq
+            && series.and_then(SeriesEntry::range).is_some_and(|range| range.overlaps(tombstone.range))
+    })
 }

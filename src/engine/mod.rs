@@ -4,10 +4,39 @@
 //! Every write goes to the one shard that its series' name hashes to, waits there
 //! with others for the next group commit, and completes once its log frame is on
 //! disk. Every read pins an immutable view and blocks nobody.
+//!
+//! | file | its part |
+//! | --- | --- |
+//! | `facade` | [`Engine`]: finds the shard, adds up over all of them |
+//! | `shard`, `catalog` | one shard's state and the views of it |
+//! | `commit` | group commit |
+//! | `flush` | from memtable to segment; compaction |
+//! | `recovery` | from disk to a running shard |
+//! | `generation`, `background` | all shards of one generation, and their threads |
+//! | `snapshot_file`, `save`, `load` | one file that holds everything |
 
-mod api;
+mod background;
+mod catalog;
+mod commit;
+mod facade;
+mod flush;
+mod generation;
+mod load;
+mod options;
+mod recovery;
+mod save;
+mod shard;
+mod snapshot_file;
+mod snapshot_path;
+mod types;
 
-pub use api::{
-    Counters, DimensionSummary, Durability, Engine, FlushReport, LoadReport, Options, Page, Query, Recover,
-    SaveReport, SeriesFigures, SeriesSummary, Totals, Write, Written,
+#[cfg(test)]
+mod tests;
+
+pub use facade::Engine;
+pub use options::{Durability, Options, Recover};
+pub use types::{
+    Counters, FlushReport, LoadReport, Query, SaveReport, SeriesSummary, Totals, Write, Written,
 };
+
+pub use crate::query::{DimensionSummary, Page, SeriesFigures};

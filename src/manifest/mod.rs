@@ -15,5 +15,5 @@ mod store;
 pub use directory::{Database, DirectoryRecord, create_shard_dirs, remove_generation, stale_generations};
 pub use obsolete::ObsoleteFiles;
 pub use quarantine::quarantine;
-pub use record::{Manifest, SeriesRecord};
+pub use record::{Loss, Manifest, SeriesRecord};
 pub use store::{FileManifestStore, ManifestStore};

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::base::{Error, Result, SeriesName, ValueType};
+use crate::base::{Error, Result, SeriesName, TimeRange, ValueType};
 use crate::segments::SegmentInfo;
 
 /// A series in a manifest.
@@ -53,6 +53,26 @@ impl SeriesRecord {
     }
 }
 
+/// A file that was lost to damage and is in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Loss {
+    /// Its path when it was found.
+    pub file: String,
+    /// What was wrong with it.
+    pub reason: String,
+    /// Oldest point that it may have held.
+    pub start_ns: i64,
+    /// Newest point that it may have held.
+    pub end_ns: i64,
+}
+
+impl Loss {
+    /// The time in which points may be missing.
+    pub fn range(&self) -> TimeRange {
+        TimeRange { start_ns: self.start_ns, end_ns: self.end_ns }
+    }
+}
+
 /// What is live in a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
 pub struct Manifest {
@@ -70,6 +90,8 @@ pub struct Manifest {
     pub series: Vec<SeriesRecord>,
     /// The segments that are live.
     pub segments: Vec<SegmentInfo>,
+    /// What was lost to damage.
+    pub losses: Vec<Loss>,
 }
 
 impl Manifest {

@@ -1,6 +1,6 @@
 //! How many points a series has, and what they are like.
 
-use crate::base::{Deadline, Result, TimeRange};
+use crate::base::{Deadline, LabelFilter, Result, TimeRange};
 use crate::merge::{MergeOrder, SeriesView};
 
 /// What the values of one dimension are like.
@@ -61,14 +61,20 @@ pub fn count_points(view: &SeriesView, deadline: &Deadline) -> Result<u64> {
         }
         count += match rows {
             Some(rows) if at - first == 1 && !view.has_tombstones(range) => rows,
-            _ => count_merged(view, range, deadline)?,
+            _ => count_range(view, range, &LabelFilter::any(), deadline)?,
         };
     }
     Ok(count)
 }
 
-fn count_merged(view: &SeriesView, range: TimeRange, deadline: &Deadline) -> Result<u64> {
-    let sets = view.label_sets(|_| true);
+/// Points in a range that the filter matches, by merging all of them.
+pub fn count_range(
+    view: &SeriesView,
+    range: TimeRange,
+    filter: &LabelFilter,
+    deadline: &Deadline,
+) -> Result<u64> {
+    let sets = view.label_sets(|labels| filter.matches(labels));
     let mut merger = view.merge(range, &sets, MergeOrder::LabelSet);
     let mut count = 0;
     while let Some(slice) = merger.next_slice()? {

@@ -6,5 +6,5 @@
 mod figures;
 mod scan;
 
-pub use figures::{DimensionSummary, SeriesFigures, count_points, series_figures};
+pub use figures::{DimensionSummary, SeriesFigures, count_points, count_range, series_figures};
 pub use scan::{Page, scan};

@@ -1,0 +1,155 @@
+//! The series of a shard.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::base::{Error, Result, SeriesName, ValueType};
+use crate::manifest::SeriesRecord;
+
+/// A series that exists.
+#[derive(Debug)]
+pub(super) struct Series {
+    pub id: u64,
+    pub name: SeriesName,
+    pub dimension: u32,
+    pub value_type: ValueType,
+    /// The greatest timestamp that the server assigned; `i64::MIN` before the first.
+    assigned_max_ns: AtomicI64,
+    /// Grows with every change; changed only under the shard's state lock.
+    version: AtomicU64,
+    count: Mutex<Option<(u64, u64)>>,
+}
+
+impl Series {
+    pub fn new(id: u64, name: SeriesName, dimension: u32, value_type: ValueType) -> Self {
+        Self {
+            id,
+            name,
+            dimension,
+            value_type,
+            assigned_max_ns: AtomicI64::new(i64::MIN),
+            version: AtomicU64::new(0),
+            count: Mutex::new(None),
+        }
+    }
+
+    pub fn from_record(record: &SeriesRecord) -> Result<Self> {
+        let (name, value_type) = record.checked()?;
+        let series = Self::new(record.id, name, record.dimension, value_type);
+        series.note_assigned(record.assigned_max_ns);
+        Ok(series)
+    }
+
+    pub fn record(&self) -> SeriesRecord {
+        SeriesRecord::new(self.id, &self.name, self.dimension, self.value_type, self.assigned_max())
+    }
+
+    pub fn assigned_max(&self) -> Option<i64> {
+        Some(self.assigned_max_ns.load(Ordering::SeqCst)).filter(|&ns| ns != i64::MIN)
+    }
+
+    /// A timestamp for a point that came without: the clock's, moved past every one
+    /// that was assigned before. Only the holder of the shard's log may call it.
+    pub fn assign(&self, now_ns: i64) -> Result<i64> {
+        let last = self.assigned_max_ns.load(Ordering::SeqCst);
+        let next = match last {
+            i64::MIN => now_ns.max(i64::MIN + 1),
+            i64::MAX => {
+                return Err(Error::invalid(format!(
+                    "series '{}' has no timestamp left to assign; write with a timestamp of your own",
+                    self.name
+                )));
+            }
+            last => now_ns.max(last + 1),
+        };
+        self.assigned_max_ns.store(next, Ordering::SeqCst);
+        Ok(next)
+    }
+
+    pub fn note_assigned(&self, assigned_max_ns: Option<i64>) {
+        if let Some(ns) = assigned_max_ns {
+            self.assigned_max_ns.fetch_max(ns, Ordering::SeqCst);
+        }
+    }
+
+    pub fn changed(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    /// The number of points at `version`, if it was counted.
+    pub fn cached_count(&self, version: u64) -> Option<u64> {
+        self.count.lock().filter(|cached| cached.0 == version).map(|cached| cached.1)
+    }
+
+    pub fn cache_count(&self, version: u64, count: u64) {
+        *self.count.lock() = Some((version, count));
+    }
+}
+
+/// The series of a shard, by name and by id.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    by_name: HashMap<SeriesName, Arc<Series>>,
+    by_id: HashMap<u64, Arc<Series>>,
+}
+
+impl Catalog {
+    pub fn get(&self, name: &str) -> Option<&Arc<Series>> {
+        self.by_name.get(name)
+    }
+
+    pub fn by_id(&self, id: u64) -> Option<&Arc<Series>> {
+        self.by_id.get(&id)
+    }
+
+    pub fn insert(&mut self, series: Arc<Series>) {
+        self.by_id.insert(series.id, series.clone());
+        self.by_name.insert(series.name.clone(), series);
+    }
+
+    pub fn remove(&mut self, id: u64) -> Option<Arc<Series>> {
+        let series = self.by_id.remove(&id)?;
+        self.by_name.remove(&series.name);
+        Some(series)
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Series>> {
+        self.by_id.values()
+    }
+
+    /// For the manifest, ascending by id.
+    pub fn records(&self) -> Vec<SeriesRecord> {
+        let mut records: Vec<SeriesRecord> = self.by_id.values().map(|series| series.record()).collect();
+        records.sort_unstable_by_key(|record| record.id);
+        records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assigned_timestamps_never_repeat_or_step_back() {
+        let series = Series::new(1, SeriesName::new("s").unwrap(), 1, ValueType::F64);
+        assert_eq!(series.assign(100).unwrap(), 100);
+        assert_eq!(series.assign(100).unwrap(), 101);
+        assert_eq!(series.assign(50).unwrap(), 102);
+        assert_eq!(series.assign(1000).unwrap(), 1000);
+        let back = Series::from_record(&series.record()).unwrap();
+        assert_eq!(back.assign(0).unwrap(), 1001);
+        back.note_assigned(Some(i64::MAX));
+        assert!(back.assign(0).is_err());
+    }
+}

@@ -1,0 +1,450 @@
+//! Group commit: many callers, one log frame, one sync, then the memtable, then the
+//! replies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::base::{
+    BATCH_POINTS_MAX, Deadline, Error, ErrorCode, LabelFilter, Points, Result, SeriesName, TimeRange,
+    ValueType,
+};
+use crate::format::{FRAME_PAYLOAD_BYTES_MAX, Values};
+use crate::merge::SeriesView;
+use crate::query::count_range;
+use crate::wal::{DeleteRecord, InsertRecord, LogWriter, Record};
+
+use super::catalog::Series;
+use super::options::Durability;
+use super::shard::{LogState, OldLog, Shard, add};
+use super::types::{Write, Written};
+
+/// A frame is closed at this size; what still waits goes into the next one.
+const FRAME_BYTES_TARGET: usize = 4 << 20;
+/// With so many memtables waiting for their flush, writers wait too.
+const FROZEN_MAX: usize = 3;
+
+/// Called once, with what became of a write.
+pub(super) type Done = Box<dyn FnOnce(Result<Written>) + Send>;
+
+/// Writes that wait for the next commit.
+#[derive(Default)]
+pub(super) struct Queue {
+    pending: Vec<(Write, Done)>,
+    closed: bool,
+}
+
+/// What a planned write will answer once its frame is durable.
+enum Outcome {
+    Ready(Written),
+    /// The points to be counted as deleted are those of a view that is taken just
+    /// before the tombstone applies.
+    Deleted {
+        range: TimeRange,
+        labels: LabelFilter,
+    },
+}
+
+/// Series created or dropped by the frame under construction.
+type Overlay = HashMap<SeriesName, Option<Arc<Series>>>;
+
+impl Shard {
+    /// Queues a write for the next commit. `done` is called where it was committed, or
+    /// right here if the shard is closed.
+    pub fn submit(&self, write: Write, done: Done) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            done(Err(Error::new(ErrorCode::ReadOnly, "the database is closing; connect again and retry")));
+            return;
+        }
+        queue.pending.push((write, done));
+        drop(queue);
+        self.queue_filled.notify_one();
+    }
+
+    /// Takes no further writes; those that wait are still committed.
+    pub fn close_queue(&self) {
+        self.queue.lock().closed = true;
+        self.queue_filled.notify_all();
+    }
+
+    /// Waits for writes; false once the queue is closed and empty.
+    pub fn wait_for_writes(&self) -> bool {
+        let mut queue = self.queue.lock();
+        while queue.pending.is_empty() {
+            if queue.closed {
+                return false;
+            }
+            self.queue_filled.wait(&mut queue);
+        }
+        true
+    }
+
+    /// Commits everything that waits.
+    pub fn commit_pending(&self) {
+        let mut log = self.log.lock();
+        let mut pending = std::mem::take(&mut self.queue.lock().pending).into_iter().peekable();
+        while pending.peek().is_some() {
+            if let Err(refusal) = self.admit() {
+                pending.for_each(|(_, done)| done(Err(refusal.clone())));
+                return;
+            }
+            self.commit_frame(&mut log, &mut pending);
+        }
+    }
+
+    /// Waits until there is room in memory, or says why writes are refused.
+    fn admit(&self) -> Result<()> {
+        loop {
+            if let Some(trouble) = self.trouble.read().clone() {
+                return Err(trouble);
+            }
+            if self.state.read().frozen.len() < FROZEN_MAX {
+                return Ok(());
+            }
+            let mut failure = self.flush_failure.lock();
+            if let Some(failure) = failure.clone() {
+                return Err(failure);
+            }
+            // Looks again now and then: the wake-up may have come before the wait.
+            self.flushed.wait_for(&mut failure, std::time::Duration::from_millis(20));
+        }
+    }
+
+    fn commit_frame(
+        &self,
+        log: &mut LogState,
+        pending: &mut std::iter::Peekable<std::vec::IntoIter<(Write, Done)>>,
+    ) {
+        let mut overlay = Overlay::new();
+        let mut answers: Vec<(Done, Result<Outcome>)> = Vec::new();
+        let mut records: Vec<(usize, Record)> = Vec::new();
+        let mut frame_bytes = 0;
+        while let Some((write, done)) = pending.next() {
+            match self.plan(write, &mut overlay) {
+                Ok((outcome, None)) => answers.push((done, Ok(outcome))),
+                Ok((outcome, Some(record))) => {
+                    if let Record::Insert(insert) = &record {
+                        frame_bytes += insert.encoded_bytes_max();
+                    }
+                    records.push((answers.len(), record));
+                    answers.push((done, Ok(outcome)));
+                }
+                Err(e) => answers.push((done, Err(e))),
+            }
+            if frame_bytes >= FRAME_BYTES_TARGET {
+                break;
+            }
+        }
+        let result = if records.is_empty() { Ok(Vec::new()) } else { self.log_and_apply(log, &records) };
+        match result {
+            Ok(views) => {
+                let mut views = views.into_iter();
+                let inline = !self.environment.options.background;
+                for (done, answer) in answers {
+                    match answer {
+                        Ok(Outcome::Ready(written)) => done(Ok(written)),
+                        Ok(Outcome::Deleted { range, labels }) => {
+                            let view = views.next();
+                            let count = move || {
+                                let view =
+                                    view.ok_or_else(|| Error::internal("a deletion without a view"))?;
+                                let deleted = count_range(&view, range, &labels, &Deadline::none())?;
+                                Ok(Written::Deleted { deleted })
+                            };
+                            if inline {
+                                done(count());
+                            } else {
+                                rayon::spawn(move || done(count()));
+                            }
+                        }
+                        Err(e) => done(Err(e)),
+                    }
+                }
+            }
+            Err(failure) => {
+                for (done, answer) in answers {
+                    done(Err(answer.err().unwrap_or_else(|| failure.clone())));
+                }
+            }
+        }
+        self.freeze_if_full(log);
+    }
+
+    /// Makes the records durable, then readable. Returns the view before each
+    /// deletion.
+    fn log_and_apply(&self, log: &mut LogState, records: &[(usize, Record)]) -> Result<Vec<SeriesView>> {
+        let first_seq = self.write_frame(log, records)?;
+        let environment = &self.environment;
+        let (mut points, mut bytes, mut views) = (0, 0, Vec::new());
+        let mut state = self.state.write();
+        for (at, (_, record)) in records.iter().enumerate() {
+            match record {
+                Record::Insert(insert) => points += insert.len() as u64,
+                Record::Delete(delete) => {
+                    views.extend(state.catalog.by_id(delete.series_id).map(|series| state.view(series)));
+                }
+                _ => {}
+            }
+            bytes += state.apply(record, first_seq + at as u64);
+        }
+        drop(state);
+        environment.budget.take(bytes as u64);
+        add(&environment.counts.points_written, points);
+        Ok(views)
+    }
+
+    /// Writes one frame and syncs it where the durability asks for that. Returns the
+    /// number of its first record.
+    fn write_frame(&self, log: &mut LogState, records: &[(usize, Record)]) -> Result<u64> {
+        let environment = &self.environment;
+        let first_seq = log.next_seq;
+        if log.writer.is_none() {
+            log.writer = Some(self.create_log(first_seq)?);
+        }
+        let Some(writer) = &mut log.writer else {
+            return Err(Error::internal("no log"));
+        };
+        for (_, record) in records {
+            writer.push(record);
+        }
+        let written = writer.write().and_then(|bytes| {
+            add(&environment.counts.wal_bytes_written, bytes);
+            if environment.options.durability == Durability::Always {
+                add(&environment.counts.wal_syncs, 1);
+                writer.sync()?;
+            }
+            Ok(())
+        });
+        if let Err(e) = written {
+            // Nothing is known about these bytes any more: never try again.
+            let failure = Error::new(
+                ErrorCode::ReadOnly,
+                format!(
+                    "{}: the log can't be written: {e}; the write was not acknowledged",
+                    writer.path().display()
+                ),
+            );
+            self.refuse_writes(&failure);
+            return Err(failure);
+        }
+        log.next_seq = writer.next_seq();
+        self.log_bytes.store(writer.len_bytes(), Ordering::Relaxed);
+        add(&environment.counts.wal_frames, 1);
+        Ok(first_seq)
+    }
+
+    /// A log that can't be made leaves nothing behind that matters, so the next write
+    /// may try again.
+    fn create_log(&self, first_seq: u64) -> Result<LogWriter> {
+        let environment = &self.environment;
+        let vfs = environment.vfs.as_ref();
+        LogWriter::create(vfs, &self.dir, self.number, first_seq, self.epoch).map_err(|e| {
+            let path = self.dir.join(crate::format::log_name(first_seq));
+            let failure =
+                Error::new(ErrorCode::ReadOnly, format!("{}: a log can't be made: {e}", path.display()));
+            match vfs.remove(&path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(_) => self.refuse_writes(&failure),
+            }
+            failure
+        })
+    }
+
+    fn plan(&self, write: Write, overlay: &mut Overlay) -> Result<(Outcome, Option<Record>)> {
+        let found = match overlay.get(write.series().as_str()) {
+            Some(found) => found.clone(),
+            None => self.state.read().catalog.get(write.series().as_str()).cloned(),
+        };
+        match write {
+            Write::Create { name, dimension, value_type, if_not_exists } => {
+                if let Some(series) = found {
+                    return existing(&series, dimension, value_type, if_not_exists)
+                        .map(|()| (Outcome::Ready(Written::Created { created: false }), None));
+                }
+                let series_id = self.next_series_id.fetch_add(1, Ordering::SeqCst);
+                let series = Series::new(series_id, name.clone(), dimension, value_type);
+                overlay.insert(name.clone(), Some(Arc::new(series)));
+                let record = Record::Create { series_id, name, dimension, value_type };
+                Ok((Outcome::Ready(Written::Created { created: true }), Some(record)))
+            }
+            Write::Insert { series: name, points } => {
+                let series = found.ok_or_else(|| Error::series_not_found(name.as_str()))?;
+                let insert = complete(&series, points, self.environment.clock.now_ns())?;
+                let fold = |fold: fn(i64, i64) -> i64| insert.timestamps.iter().copied().reduce(fold);
+                let written = Written::Inserted {
+                    inserted: insert.len(),
+                    first_ns: fold(i64::min).unwrap_or_default(),
+                    last_ns: fold(i64::max).unwrap_or_default(),
+                };
+                Ok((Outcome::Ready(written), Some(Record::Insert(insert))))
+            }
+            Write::DeleteRange { series: name, range, labels } => {
+                let series = found.ok_or_else(|| Error::series_not_found(name.as_str()))?;
+                self.check_losses(range)?;
+                let record = DeleteRecord { series_id: series.id, range, labels: labels.clone() };
+                Ok((Outcome::Deleted { range, labels }, Some(Record::Delete(record))))
+            }
+            Write::Drop { name } => {
+                let series = found.ok_or_else(|| Error::series_not_found(name.as_str()))?;
+                overlay.insert(name, None);
+                Ok((Outcome::Ready(Written::Dropped), Some(Record::Drop { series_id: series.id })))
+            }
+        }
+    }
+
+    /// Freezes the active memtable where it has reached its budget.
+    fn freeze_if_full(&self, log: &mut LogState) {
+        let environment = &self.environment;
+        let full = {
+            let state = self.state.read();
+            state.active.points() >= environment.options.buffer_points
+                || state.active.memory_bytes() as u64 > environment.budget.limit_bytes() / 8
+                || (environment.budget.is_over() && !state.active.is_empty())
+        };
+        if full {
+            self.freeze(log);
+            if !environment.options.background {
+                // The error stays in `flush_failure`; the points are in the log.
+                let _ = self.flush_frozen();
+            }
+        }
+    }
+
+    /// Makes the active memtable a frozen one and ends its log, so that the log can go
+    /// once the memtable is flushed.
+    pub fn freeze(&self, log: &mut LogState) {
+        if let Some(mut writer) = log.writer.take() {
+            // The judge of a torn tail counts on it that only the newest log can have
+            // bytes that were never synced.
+            if let Err(e) = writer.sync() {
+                self.refuse_writes(&Error::new(
+                    ErrorCode::ReadOnly,
+                    format!("{}: the log can't be synced: {e}", writer.path().display()),
+                ));
+                return;
+            }
+            self.log_bytes.store(0, Ordering::Relaxed);
+            self.old_logs.lock().push(OldLog {
+                path: writer.path().to_owned(),
+                last_seq: writer.next_seq() - 1,
+                bytes: writer.len_bytes(),
+            });
+        }
+        let mut state = self.state.write();
+        if state.active.last_seq() > 0 {
+            let full = std::mem::take(&mut state.active);
+            state.frozen.push(Arc::new(full));
+        }
+    }
+
+    /// Syncs the log, for durabilities that do not sync every commit.
+    pub fn sync_log(&self) {
+        let mut log = self.log.lock();
+        if let Some(writer) = &mut log.writer
+            && let Err(e) = writer.sync()
+        {
+            let path = writer.path().display().to_string();
+            self.refuse_writes(&Error::new(
+                ErrorCode::ReadOnly,
+                format!("{path}: the log can't be synced: {e}"),
+            ));
+        }
+    }
+}
+
+fn existing(series: &Series, dimension: u32, value_type: ValueType, if_not_exists: bool) -> Result<()> {
+    if !if_not_exists {
+        return Err(Error::new(
+            ErrorCode::SeriesExists,
+            format!(
+                "series '{}' exists already (dimension {}, {}); choose another name, or say IF NOT EXISTS",
+                series.name, series.dimension, series.value_type
+            ),
+        ));
+    }
+    if series.dimension != dimension || series.value_type != value_type {
+        return Err(Error::new(
+            ErrorCode::DimensionMismatch,
+            format!(
+                "series '{}' exists with dimension {} and type {}, not {dimension} and {value_type}",
+                series.name, series.dimension, series.value_type
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks points against their series, gives timestamps to those without, and rounds
+/// values to the series' type.
+pub(super) fn complete(series: &Series, points: Points, now_ns: i64) -> Result<InsertRecord> {
+    let Points { dimension, mut timestamps_ns, unassigned, values, label_ids, label_sets } = points;
+    if timestamps_ns.is_empty() {
+        return Err(Error::invalid("a batch without points; send at least one"));
+    }
+    if timestamps_ns.len() > BATCH_POINTS_MAX {
+        return Err(Error::new(
+            ErrorCode::LimitExceeded,
+            format!("a batch of {} points; send at most {BATCH_POINTS_MAX} at once", timestamps_ns.len()),
+        ));
+    }
+    if dimension != series.dimension as usize || values.len() != timestamps_ns.len() * dimension {
+        return Err(Error::new(
+            ErrorCode::DimensionMismatch,
+            format!(
+                "series '{}' has dimension {}; the point has {dimension} values",
+                series.name, series.dimension
+            ),
+        ));
+    }
+    if (!label_ids.is_empty() && label_ids.len() != timestamps_ns.len())
+        || label_ids.iter().any(|&id| id as usize >= label_sets.len())
+    {
+        return Err(Error::invalid("label indexes that do not fit the points and label sets"));
+    }
+    let mut stored = Values::with_capacity(series.value_type, values.len());
+    if series.value_type == ValueType::F64 && values.iter().all(|value| value.is_finite()) {
+        stored = Values::F64(values);
+    } else {
+        for value in values {
+            stored.extend_from_f64(&[series.value_type.admit(value)?]);
+        }
+    }
+    let mut insert = InsertRecord {
+        series_id: series.id,
+        dimension,
+        assigned_max_ns: None,
+        timestamps: Vec::new(),
+        values: stored,
+        // Sets that only hold the empty one need not be stored.
+        label_sets: if label_sets.iter().all(crate::base::Labels::is_empty) {
+            Vec::new()
+        } else {
+            label_sets
+        },
+        label_ids,
+    };
+    if insert.label_sets.is_empty() {
+        insert.label_ids = Vec::new();
+    }
+    if insert.encoded_bytes_max() + timestamps_ns.len() * 8 > FRAME_PAYLOAD_BYTES_MAX / 2 {
+        return Err(Error::new(
+            ErrorCode::LimitExceeded,
+            format!(
+                "a batch of {} values is too large for one log frame; send smaller batches",
+                insert.values.len()
+            ),
+        ));
+    }
+    // Last, for it moves the series' clock.
+    for row in unassigned {
+        if let Some(timestamp) = timestamps_ns.get_mut(row as usize) {
+            *timestamp = series.assign(now_ns)?;
+            insert.assigned_max_ns = Some(*timestamp);
+        }
+    }
+    insert.timestamps = timestamps_ns;
+    Ok(insert)
+}

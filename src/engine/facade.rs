@@ -1,0 +1,381 @@
+//! The engine as its callers see it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::{Mutex, RwLock};
+use rayon::prelude::*;
+
+use crate::base::{Clock, Deadline, Error, ErrorCode, Result, SeriesName, SystemClock, TimeRange, ValueType};
+use crate::format::LOCK;
+use crate::manifest::{Database, ObsoleteFiles, remove_generation, stale_generations};
+use crate::memtable::MemoryBudget;
+use crate::query::{Page, SeriesFigures, count_points, scan, series_figures};
+use crate::segments::BlockCache;
+use crate::vfs::{DirLock, RealDisk, Vfs, create_dir_durable};
+
+use super::catalog::Series;
+use super::generation::Generation;
+use super::options::Options;
+use super::shard::{Counts, Environment, Shard};
+use super::types::{Counters, FlushReport, Query, SeriesSummary, Totals, Write, Written};
+
+/// An open database. Cheap to clone; all clones are the same database, which closes
+/// when [`close`](Self::close) is called or the last clone goes.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub environment: Arc<Environment>,
+    pub database: Database,
+    /// Replaced as a whole by a load. Submitters hold it for reading, so that none
+    /// can be between the old generation and the new one.
+    pub generation: RwLock<Generation>,
+    /// One save or load at a time.
+    pub snapshot: Mutex<()>,
+    lock: Mutex<Option<Box<dyn DirLock>>>,
+}
+
+impl Engine {
+    /// Opens the database in the options' directory on the real disk, making it where
+    /// there is none, and replays its logs.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED` where another process has it open, naming the lock;
+    /// `CORRUPT_DATA` naming file and place; `READ_ONLY` where the disk refuses.
+    pub fn open(options: Options) -> Result<Self> {
+        Self::open_with(Arc::new(RealDisk), Arc::new(SystemClock), options)
+    }
+
+    /// The same on any disk and clock.
+    pub fn open_with(vfs: Arc<dyn Vfs>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
+        options.check()?;
+        let dir = options.data_dir.clone();
+        let on_disk = |e: std::io::Error| {
+            Error::new(
+                ErrorCode::ReadOnly,
+                format!("data directory {}: {e}; choose a directory that can be written", dir.display()),
+            )
+        };
+        create_dir_durable(vfs.as_ref(), &dir).map_err(on_disk)?;
+        let lock_path = dir.join(LOCK);
+        let Some(lock) = vfs.try_lock(&lock_path).map_err(on_disk)? else {
+            return Err(Error::new(
+                ErrorCode::LimitExceeded,
+                format!(
+                    "data directory {} is in use by another process (it holds the lock {}); stop that one, or choose \
+                     another data directory",
+                    dir.display(),
+                    lock_path.display()
+                ),
+            ));
+        };
+        let (database, live) = Database::open_or_create(vfs.clone(), &dir, options.shards)?;
+        for stale in stale_generations(vfs.as_ref(), &dir, Some(live))? {
+            tracing::info!(generation = stale, "removing what an interrupted load left");
+            remove_generation(vfs.as_ref(), &dir, stale)?;
+        }
+        let memory = options.memory_limit_bytes;
+        let environment = Arc::new(Environment {
+            obsolete: ObsoleteFiles::new(vfs.clone()),
+            vfs,
+            clock,
+            budget: MemoryBudget::new(memory / 2),
+            cache: Arc::new(BlockCache::new((memory / 4) as usize)),
+            counts: Counts::default(),
+            options,
+        });
+        let mut generation =
+            Generation::open(&environment, &database.generation_dir(live), live, database.shards())?;
+        if environment.options.background {
+            generation.start();
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                environment,
+                database,
+                generation: RwLock::new(generation),
+                snapshot: Mutex::new(()),
+                lock: Mutex::new(Some(lock)),
+            }),
+        })
+    }
+
+    /// Queues a write for the next group commit. `done` is called once, by whoever
+    /// commits it, when the write is durable and readable or has failed; it should be
+    /// short. Writes to one series take effect in the order of submission.
+    pub fn submit(&self, write: Write, done: impl FnOnce(Result<Written>) + Send + 'static) {
+        let generation = self.inner.generation.read();
+        let shard = generation.shard(write.series());
+        shard.submit(write, Box::new(done));
+        if !self.inner.environment.options.background {
+            shard.commit_pending();
+        }
+    }
+
+    /// Writes, and waits until the write is durable and readable.
+    ///
+    /// # Errors
+    /// Of the request: `SERIES_NOT_FOUND`, `SERIES_EXISTS`, `DIMENSION_MISMATCH`,
+    /// `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`; of the disk: `READ_ONLY`.
+    pub fn write(&self, write: Write) -> Result<Written> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.submit(write, move |result| {
+            // The receiver waits below.
+            let _ = sender.send(result);
+        });
+        receiver.recv().map_err(|_| Error::internal("a write was dropped without an answer"))?
+    }
+
+    pub(super) fn shard(&self, name: &SeriesName) -> Arc<Shard> {
+        self.inner.generation.read().shard(name).clone()
+    }
+
+    fn shards(&self) -> Vec<Arc<Shard>> {
+        self.inner.generation.read().shards.clone()
+    }
+
+    /// Dimension and value type of a series.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`.
+    pub fn describe(&self, series: &SeriesName) -> Result<(u32, ValueType)> {
+        let shard = self.shard(series);
+        let state = shard.state.read();
+        let found =
+            state.catalog.get(series.as_str()).ok_or_else(|| Error::series_not_found(series.as_str()))?;
+        Ok((found.dimension, found.value_type))
+    }
+
+    /// Upper bound of the points in a range, from metadata; cheap.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`.
+    pub fn estimate_rows(&self, series: &SeriesName, range: TimeRange) -> Result<u64> {
+        let (_, _, view) = self.shard(series).view(series)?;
+        Ok(view.estimate_rows(range))
+    }
+
+    /// Reads points.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`, `TIMEOUT`, `CORRUPT_DATA`; `LIMIT_EXCEEDED` where the rows
+    /// would take more memory than one query may.
+    pub fn query(&self, query: &Query, deadline: &Deadline) -> Result<Page> {
+        let shard = self.shard(&query.series);
+        let (_, _, view) = shard.view(&query.series)?;
+        shard.check_losses(query.range)?;
+        let bytes_max = self.inner.environment.query_bytes_max();
+        scan(&view, query.range, &query.labels, query.limit, bytes_max, deadline)
+    }
+
+    /// Figures of one series; reads all of it.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`, `TIMEOUT`, `CORRUPT_DATA`.
+    pub fn series_figures(&self, series: &SeriesName, deadline: &Deadline) -> Result<SeriesFigures> {
+        let shard = self.shard(series);
+        let (found, version, view) = shard.view(series)?;
+        shard.check_losses(TimeRange::ALL)?;
+        let figures = series_figures(&view, deadline)?;
+        found.cache_count(version, figures.count);
+        Ok(figures)
+    }
+
+    /// The points of a series; counted once for each version of it.
+    fn count(shard: &Shard, series: &Series, deadline: &Deadline) -> Result<Option<u64>> {
+        if let Some(count) = series.cached_count(series.version()) {
+            return Ok(Some(count));
+        }
+        let (version, view) = {
+            let state = shard.state.read();
+            // Dropped, or dropped and made again, since it was listed.
+            if state.catalog.by_id(series.id).is_none() {
+                return Ok(None);
+            }
+            (series.version(), state.view(series))
+        };
+        let count = count_points(&view, deadline)?;
+        series.cache_count(version, count);
+        Ok(Some(count))
+    }
+
+    /// Every series with its points, sorted by name.
+    ///
+    /// # Errors
+    /// `TIMEOUT`, `CORRUPT_DATA`.
+    pub fn list(&self, deadline: &Deadline) -> Result<Vec<SeriesSummary>> {
+        let mut summaries = Vec::new();
+        for shard in self.shards() {
+            let series: Vec<Arc<Series>> = shard.state.read().catalog.iter().cloned().collect();
+            for series in series {
+                deadline.check()?;
+                let Some(count) = Self::count(&shard, &series, deadline)? else { continue };
+                summaries.push(SeriesSummary {
+                    name: series.name.clone(),
+                    dimension: series.dimension,
+                    value_type: series.value_type,
+                    count,
+                });
+            }
+        }
+        summaries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(summaries)
+    }
+
+    /// Figures of everything.
+    ///
+    /// # Errors
+    /// `TIMEOUT`, `CORRUPT_DATA`.
+    pub fn totals(&self, deadline: &Deadline) -> Result<Totals> {
+        let summaries = self.list(deadline)?;
+        let environment = &self.inner.environment;
+        let mut totals = Totals {
+            series: summaries.len() as u64,
+            points: summaries.iter().map(|series| series.count).sum(),
+            memory_bytes: environment.budget.used_bytes() + environment.cache.memory_bytes(),
+            ..Totals::default()
+        };
+        for shard in self.shards() {
+            let state = shard.state.read();
+            totals.shards += 1;
+            totals.segments += state.segments.len() as u64;
+            totals.disk_bytes += state.segments.iter().map(|segment| segment.info().bytes).sum::<u64>();
+            drop(state);
+            totals.wal_bytes += shard.wal_bytes();
+        }
+        totals.disk_bytes += totals.wal_bytes;
+        Ok(totals)
+    }
+
+    /// What has happened since the engine was opened; cheap.
+    pub fn counters(&self) -> Counters {
+        let environment = &self.inner.environment;
+        let counts = &environment.counts;
+        let shards = self.shards();
+        let (cache_hits, cache_misses) = environment.cache.hits_and_misses();
+        Counters {
+            points_written: counts.points_written.load(Ordering::Relaxed),
+            wal_frames: counts.wal_frames.load(Ordering::Relaxed),
+            wal_syncs: counts.wal_syncs.load(Ordering::Relaxed),
+            wal_bytes_written: counts.wal_bytes_written.load(Ordering::Relaxed),
+            flushes: counts.flushes.load(Ordering::Relaxed),
+            compactions: counts.compactions.load(Ordering::Relaxed),
+            compaction_bytes_in: counts.compaction_bytes_in.load(Ordering::Relaxed),
+            compaction_bytes_out: counts.compaction_bytes_out.load(Ordering::Relaxed),
+            cache_hits,
+            cache_misses,
+            read_only_shards: shards.iter().filter(|shard| shard.trouble.read().is_some()).count() as u64,
+            damaged_files: shards.iter().map(|shard| shard.losses.len() as u64).sum(),
+        }
+    }
+
+    /// Bytes of memtables and block cache.
+    pub fn memory_bytes(&self) -> u64 {
+        self.inner.environment.budget.used_bytes() + self.inner.environment.cache.memory_bytes()
+    }
+
+    /// Whether there is no series.
+    pub fn is_empty(&self) -> bool {
+        self.shards().iter().all(|shard| shard.state.read().catalog.len() == 0)
+    }
+
+    /// Writes everything that is in memory to segments.
+    ///
+    /// # Errors
+    /// `READ_ONLY` where the disk fails; the points stay in the logs.
+    pub fn flush(&self) -> Result<FlushReport> {
+        let reports: Vec<FlushReport> =
+            self.shards().par_iter().map(|shard| shard.flush_all()).collect::<Result<_>>()?;
+        Ok(FlushReport {
+            flushed_points: reports.iter().map(|report| report.flushed_points).sum(),
+            segments_written: reports.iter().map(|report| report.segments_written).sum(),
+        })
+    }
+
+    /// Merges segments until the planner is content; says how many compactions ran.
+    ///
+    /// # Errors
+    /// As a flush, and `CORRUPT_DATA` where an input fails its checks.
+    pub fn compact(&self) -> Result<u64> {
+        let mut compactions = 0;
+        for shard in self.shards() {
+            while shard.compact_once(|_| Ok(()))?.is_some() {
+                compactions += 1;
+            }
+        }
+        Ok(compactions)
+    }
+
+    /// Why writes are refused somewhere, if they are.
+    pub fn write_trouble(&self) -> Option<String> {
+        let shards = self.shards();
+        let (shard, trouble) = shards.iter().find_map(|shard| Some((shard.number, shard.trouble()?)))?;
+        Some(format!("shard {shard}: {}", trouble.message()))
+    }
+
+    /// Now, by the engine's clock.
+    pub fn now_ns(&self) -> i64 {
+        self.inner.environment.clock.now_ns()
+    }
+
+    /// How the engine was opened.
+    pub fn options(&self) -> &Options {
+        &self.inner.environment.options
+    }
+
+    /// Number of shards, as the data directory has it.
+    pub fn shard_count(&self) -> u32 {
+        self.inner.database.shards()
+    }
+
+    /// Where snapshots are.
+    pub fn snapshot_dir(&self) -> PathBuf {
+        let options = self.options();
+        options.snapshot_dir.clone().unwrap_or_else(|| options.data_dir.join("snapshots"))
+    }
+
+    pub(super) fn vfs(&self) -> &Arc<dyn Vfs> {
+        &self.inner.environment.vfs
+    }
+
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.inner.environment.options.data_dir
+    }
+
+    /// Commits what was submitted, syncs the logs, ends the threads and gives the
+    /// directory's lock back. Later writes are refused; reads still work.
+    ///
+    /// # Errors
+    /// `READ_ONLY` where a log could not be synced.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        let mut generation = self.generation.write();
+        generation.drain();
+        generation.stop();
+        for shard in &generation.shards {
+            shard.sync_log();
+        }
+        self.environment.obsolete.purge();
+        *self.lock.lock() = None;
+        match generation.shards.iter().find_map(|shard| shard.trouble.read().clone()) {
+            Some(trouble) => Err(trouble),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever wants to know of trouble calls `close`.
+        let _ = self.close();
+    }
+}

@@ -1,0 +1,201 @@
+//! From memtable to segment, and from segments to fewer segments.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::base::{Error, Result, TimeRange};
+use crate::compaction::{CompactionReport, CompactionTask, plan, run_compaction, still_hides};
+use crate::manifest::Manifest;
+use crate::memtable::Memtable;
+use crate::merge::{MergeOrder, SeriesView};
+use crate::segments::{Segment, SegmentInfo, SegmentWriter};
+
+use super::shard::{OldLog, Shard, add};
+use super::types::FlushReport;
+
+impl Shard {
+    /// Flushes every frozen memtable, oldest first. After an error the points stay in
+    /// memory and in the log, and it can be tried again.
+    pub fn flush_frozen(&self) -> Result<FlushReport> {
+        let _one_at_a_time = self.flushing.lock();
+        let mut report = FlushReport::default();
+        loop {
+            let next = self.state.read().frozen.first().cloned();
+            let Some(table) = next else { break };
+            match self.flush_table(&table) {
+                Ok(written) => {
+                    report.flushed_points += table.points() as u64;
+                    report.segments_written += u64::from(written);
+                    add(&self.environment.counts.flushes, 1);
+                    *self.flush_failure.lock() = None;
+                    self.flushed.notify_all();
+                }
+                Err(e) => {
+                    tracing::warn!(shard = self.number, error = %e, "a flush failed; it will be tried again");
+                    *self.flush_failure.lock() = Some(e.clone());
+                    self.flushed.notify_all();
+                    return Err(e);
+                }
+            }
+        }
+        self.environment.obsolete.purge();
+        Ok(report)
+    }
+
+    /// Freezes what is active and flushes everything.
+    pub fn flush_all(&self) -> Result<FlushReport> {
+        self.freeze(&mut self.log.lock());
+        self.flush_frozen()
+    }
+
+    fn next_segment_id(&self) -> u64 {
+        let mut manifest = self.manifest.lock();
+        let id = manifest.next_segment_id;
+        manifest.next_segment_id += 1;
+        id
+    }
+
+    fn open_segment(&self, info: &SegmentInfo) -> Result<Arc<Segment>> {
+        let environment = &self.environment;
+        let cache = environment.cache.clone();
+        Segment::open(environment.vfs.as_ref(), &self.dir, self.number, info, cache).map(Arc::new)
+    }
+
+    /// Writes a memtable as a segment and installs it; says whether a segment was
+    /// needed.
+    fn flush_table(&self, table: &Arc<Memtable>) -> Result<bool> {
+        let id = self.next_segment_id();
+        let environment = &self.environment;
+        let mut writer =
+            SegmentWriter::create(environment.vfs.clone(), &self.dir, self.number, id, self.epoch)?;
+        if let Err(e) = self.write_table(table, &mut writer) {
+            writer.abandon();
+            return Err(e);
+        }
+        let info = if writer.is_empty() {
+            writer.abandon();
+            None
+        } else {
+            Some(writer.finish()?)
+        };
+        let segment = info.as_ref().map(|info| self.open_segment(info)).transpose()?;
+        self.install(|manifest| {
+            manifest.flushed_seq = table.last_seq();
+            manifest.segments.extend(info.clone());
+        })?;
+        {
+            let mut state = self.state.write();
+            state.frozen.retain(|frozen| !Arc::ptr_eq(frozen, table));
+            state.segments.extend(segment.clone());
+        }
+        environment.budget.give_back(table.memory_bytes() as u64);
+        self.retire_logs(table.last_seq());
+        Ok(segment.is_some())
+    }
+
+    fn write_table(&self, table: &Memtable, writer: &mut SegmentWriter) -> Result<()> {
+        let segments = self.state.read().segments.clone();
+        for series_id in table.series_ids() {
+            let series = self.state.read().catalog.by_id(series_id).cloned();
+            // Dropped since.
+            let Some(series) = series else { continue };
+            let dimension = series.dimension as usize;
+            let Some(snapshot) = table.snapshot(series_id, dimension, series.value_type) else { continue };
+            for tombstone in &snapshot.tombstones {
+                if still_hides(tombstone, series_id, &segments) {
+                    writer.push_tombstone(series_id, tombstone.clone());
+                }
+            }
+            let value_type = series.value_type;
+            let view =
+                SeriesView { series_id, dimension, value_type, memory: vec![snapshot], segments: Vec::new() };
+            let sets = view.label_sets(|_| true);
+            let mut merger = view.merge(TimeRange::ALL, &sets, MergeOrder::LabelSet);
+            writer.begin_series(series_id, dimension, value_type, sets)?;
+            while let Some(slice) = merger.next_slice()? {
+                writer.push(slice.rank, &slice.columns, slice.rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the manifest. A failed install leaves it open which manifest is in
+    /// force, so the shard must not go on.
+    pub fn install(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
+        let mut current = self.manifest.lock();
+        let mut next = current.manifest.clone();
+        change(&mut next);
+        next.revision += 1;
+        next.next_segment_id = current.next_segment_id;
+        // Whatever the catalog says beyond `flushed_seq` is in the log already and
+        // replays without effect.
+        next.series = self.state.read().catalog.records();
+        // Ids of series that came and went must not come back after a restart.
+        next.next_series_id = self.next_series_id.load(Ordering::SeqCst);
+        if let Err(e) = current.store.install(&next) {
+            self.refuse_writes(&e);
+            return Err(e);
+        }
+        current.manifest = next;
+        Ok(())
+    }
+
+    /// Removes logs whose every record is flushed.
+    fn retire_logs(&self, flushed_seq: u64) {
+        let gone: Vec<OldLog> =
+            self.old_logs.lock().extract_if(.., |old| old.last_seq <= flushed_seq).collect();
+        for old in gone {
+            self.environment.obsolete.remove(old.path);
+        }
+    }
+
+    /// Runs one compaction, if the planner finds one.
+    pub fn compact_once(
+        &self,
+        mut throttle: impl FnMut(u64) -> Result<()>,
+    ) -> Result<Option<CompactionReport>> {
+        let _one_at_a_time = self.compacting.lock();
+        let environment = &self.environment;
+        let segments = self.state.read().segments.clone();
+        let infos: Vec<SegmentInfo> = segments.iter().map(|segment| segment.info().clone()).collect();
+        let Some(chosen) = plan(&infos, &environment.options.compaction) else { return Ok(None) };
+        let (inputs, others): (Vec<_>, Vec<_>) =
+            segments.into_iter().partition(|segment| chosen.contains(&segment.info().id));
+        let output_id = self.next_segment_id();
+        let task = CompactionTask {
+            vfs: environment.vfs.clone(),
+            dir: self.dir.clone(),
+            shard: self.number,
+            epoch: self.epoch,
+            output_id,
+            inputs,
+            others,
+        };
+        let is_live = |series_id| self.state.read().catalog.by_id(series_id).is_some();
+        let report = run_compaction(&task, is_live, &mut throttle)?;
+        let output = report.output.as_ref().map(|info| self.open_segment(info)).transpose()?;
+        self.install(|manifest| {
+            manifest.segments.retain(|segment| !chosen.contains(&segment.id));
+            manifest.segments.extend(report.output.clone());
+        })?;
+        {
+            let mut state = self.state.write();
+            state.segments.retain(|segment| !chosen.contains(&segment.info().id));
+            state.segments.extend(output);
+        }
+        for input in &task.inputs {
+            environment.obsolete.add_in_use(input.path().to_owned(), input);
+        }
+        drop(task);
+        environment.obsolete.purge();
+        add(&environment.counts.compactions, 1);
+        add(&environment.counts.compaction_bytes_in, report.bytes_in);
+        add(&environment.counts.compaction_bytes_out, report.bytes_out);
+        Ok(Some(report))
+    }
+
+    /// Notes that a background thread panicked: what it held may be half done.
+    pub fn refuse_after_panic(&self, what: &str) {
+        self.refuse_writes(&Error::internal(format!("{what} panicked; this is a fault of the program")));
+    }
+}

@@ -1,0 +1,61 @@
+//! All shards of one generation.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::base::{Result, SeriesName};
+use crate::format::{shard_name, shard_of};
+
+use super::background::Background;
+use super::shard::{Environment, Shard};
+
+/// The shards that are live together.
+pub(super) struct Generation {
+    pub number: u64,
+    pub shards: Vec<Arc<Shard>>,
+    background: Option<Background>,
+}
+
+impl Generation {
+    /// Opens every shard, in parallel, without starting threads.
+    pub fn open(environment: &Arc<Environment>, dir: &Path, number: u64, shards: u32) -> Result<Self> {
+        let opened: Vec<_> = (0..shards)
+            .into_par_iter()
+            .map(|shard| Shard::open(environment.clone(), &dir.join(shard_name(shard)), shard))
+            .collect::<Result<_>>()?;
+        let records: u64 = opened.iter().map(|(_, report)| report.records).sum();
+        let torn: u64 = opened.iter().map(|(_, report)| report.torn_logs).sum();
+        if records > 0 {
+            tracing::info!(records, torn_logs = torn, "logs replayed");
+        }
+        let shards = opened.into_iter().map(|(shard, _)| shard).collect();
+        Ok(Self { number, shards, background: None })
+    }
+
+    /// Starts the threads.
+    pub fn start(&mut self) {
+        self.background = Some(Background::start(&self.shards));
+    }
+
+    /// The shard of a series.
+    pub fn shard(&self, name: &SeriesName) -> &Arc<Shard> {
+        &self.shards[shard_of(name.as_str(), self.shards.len() as u32) as usize]
+    }
+
+    /// Takes no further writes and commits those that wait.
+    pub fn drain(&self) {
+        for shard in &self.shards {
+            shard.close_queue();
+            shard.commit_pending();
+        }
+    }
+
+    /// Ends the threads; call [`drain`](Self::drain) first.
+    pub fn stop(&mut self) {
+        if let Some(background) = self.background.take() {
+            background.stop();
+        }
+    }
+}

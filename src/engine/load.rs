@@ -1,0 +1,232 @@
+//! Loading: a whole new generation is staged, verified, and takes the place of the
+//! old one in a single step.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::{Deadline, Error, ErrorCode, Points, Result, SeriesName};
+use crate::format::shard_of;
+use crate::manifest::{create_shard_dirs, remove_generation, stale_generations};
+use crate::vfs::FileReader;
+use crate::wal::Record;
+
+use super::catalog::Series;
+use super::commit::complete;
+use super::facade::Engine;
+use super::generation::Generation;
+use super::shard::Shard;
+use super::snapshot_file::{SnapshotItem, SnapshotSeries, read_snapshot};
+use super::snapshot_path::resolve;
+use super::types::LoadReport;
+
+/// Points that a staged shard gathers before it writes a segment; more than a running
+/// one, for there is no log to keep short.
+const STAGED_POINTS: usize = 1 << 20;
+/// Points of a series that are applied as one record.
+const RECORD_POINTS: usize = 4096;
+
+impl Engine {
+    /// Replaces everything by a snapshot from the snapshot directory. Writes that are
+    /// acknowledged before this returns are replaced too.
+    ///
+    /// # Errors
+    /// `PATH_NOT_ALLOWED`, `FILE_NOT_FOUND`, `CORRUPT_DATA`, `READ_ONLY`, `TIMEOUT`;
+    /// nothing has changed then.
+    pub fn load(&self, path: &str, deadline: &Deadline) -> Result<LoadReport> {
+        let source = resolve(self.vfs().as_ref(), &self.snapshot_dir(), path)?;
+        self.load_from(&source, deadline)
+    }
+
+    /// The same from a path of the operator's choice.
+    pub fn load_from(&self, source: &Path, deadline: &Deadline) -> Result<LoadReport> {
+        let _one_at_a_time = self.inner.snapshot.lock();
+        let file = self.vfs().open(source).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::new(
+                ErrorCode::FileNotFound,
+                format!("{} does not exist; SAVE writes snapshots there", source.display()),
+            ),
+            _ => Error::corrupt(format!("{}: can't be read: {e}", source.display())),
+        })?;
+        let live = self.inner.generation.read().number;
+        let stale = stale_generations(self.vfs().as_ref(), self.data_dir(), Some(live))?;
+        let number = stale.into_iter().max().unwrap_or(live).max(live) + 1;
+        let staged = self.stage(number, FileReader::new(file, 0), deadline);
+        let switched =
+            staged.map_err(|e| e.context(source.display())).and_then(|(generation, series, points)| {
+                self.switch_to(generation)?;
+                Ok(LoadReport { path: source.to_owned(), series, points })
+            });
+        if switched.is_err() && self.inner.generation.read().number != number {
+            // What can't be removed now is removed at the next start.
+            let _ = remove_generation(self.vfs().as_ref(), self.data_dir(), number);
+        }
+        switched
+    }
+
+    fn stage(
+        &self,
+        number: u64,
+        mut input: FileReader,
+        deadline: &Deadline,
+    ) -> Result<(Generation, u64, u64)> {
+        let shards = self.inner.database.shards();
+        let dir = self.inner.database.generation_dir(number);
+        create_shard_dirs(self.vfs(), &dir, shards)?;
+        let generation = Generation::open(&self.inner.environment, &dir, number, shards)?;
+        let mut stage =
+            Stage { generation: &generation, names: HashMap::new(), current: None, waiting: None };
+        let mut points = 0;
+        let read = read_snapshot(&mut input, |item| {
+            deadline.check()?;
+            match item {
+                SnapshotItem::Series(series) => stage.begin(series),
+                SnapshotItem::Points(batch) => {
+                    points += batch.len() as u64;
+                    stage.add(batch)
+                }
+            }
+        });
+        let flushed = read.and_then(|()| stage.apply_waiting()).and_then(|()| {
+            let series = stage.names.len() as u64;
+            generation.shards.iter().try_for_each(|shard| shard.flush_all().map(drop))?;
+            Ok(series)
+        });
+        match flushed {
+            Ok(series) => Ok((generation, series, points)),
+            Err(e) => {
+                generation.forget_memory();
+                Err(e)
+            }
+        }
+    }
+
+    /// The one step: no write is between the generations.
+    fn switch_to(&self, mut staged: Generation) -> Result<()> {
+        let mut live = self.inner.generation.write();
+        live.drain();
+        if let Err(e) = self.inner.database.switch_to(staged.number) {
+            // Which generation a restart would find is open: no more promises.
+            staged.forget_memory();
+            live.shards.iter().for_each(|shard| shard.refuse_writes(&e));
+            return Err(e);
+        }
+        if self.inner.environment.options.background {
+            staged.start();
+        }
+        let mut old = std::mem::replace(&mut *live, staged);
+        drop(live);
+        old.stop();
+        old.forget_memory();
+        if let Err(e) = remove_generation(self.vfs().as_ref(), self.data_dir(), old.number) {
+            tracing::warn!(error = %e, "the replaced generation stays until the next start");
+        }
+        Ok(())
+    }
+}
+
+/// Takes the content of a snapshot into a generation that is not live.
+struct Stage<'a> {
+    generation: &'a Generation,
+    names: HashMap<SeriesName, ()>,
+    current: Option<(Arc<Shard>, Arc<Series>)>,
+    /// Points of the current series that wait to be applied together.
+    waiting: Option<Points>,
+}
+
+impl Stage<'_> {
+    fn begin(&mut self, series: SnapshotSeries) -> Result<()> {
+        self.apply_waiting()?;
+        if series.dimension == 0 || series.dimension > crate::base::DIMENSION_MAX {
+            return Err(Error::corrupt(format!(
+                "series '{}' of dimension {}",
+                series.name, series.dimension
+            )));
+        }
+        if self.names.insert(series.name.clone(), ()).is_some() {
+            return Err(Error::corrupt(format!("series '{}' comes twice", series.name)));
+        }
+        let shards = &self.generation.shards;
+        let shard = &shards[shard_of(series.name.as_str(), shards.len() as u32) as usize];
+        let series_id = shard.next_series_id.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let SnapshotSeries { name, dimension, value_type, .. } = series;
+        shard.load_record(&Record::Create { series_id, name, dimension, value_type })?;
+        let found = shard.state.read().catalog.by_id(series_id).cloned();
+        let found = found.ok_or_else(|| Error::internal("a series that was just made is missing"))?;
+        found.note_assigned(series.assigned_max_ns);
+        self.current = Some((shard.clone(), found));
+        Ok(())
+    }
+
+    fn add(&mut self, batch: Points) -> Result<()> {
+        let Some(waiting) = &mut self.waiting else {
+            self.waiting = Some(batch);
+            return Ok(());
+        };
+        if waiting.dimension != batch.dimension || waiting.len() + batch.len() > RECORD_POINTS {
+            self.apply_waiting()?;
+            self.waiting = Some(batch);
+            return Ok(());
+        }
+        // Single points of the JSON form, mostly.
+        if waiting.label_ids.is_empty() {
+            if waiting.label_sets.is_empty() {
+                waiting.label_sets.push(crate::base::Labels::empty());
+            }
+            waiting.label_ids = vec![0; waiting.len()];
+        }
+        for row in 0..batch.len() {
+            let labels = batch.labels_of(row);
+            let last = waiting.label_sets.len() - 1;
+            let id = if waiting.label_sets[last] == labels {
+                last
+            } else {
+                waiting.label_sets.push(labels);
+                last + 1
+            };
+            waiting.label_ids.push(id as u32);
+        }
+        waiting.timestamps_ns.extend_from_slice(&batch.timestamps_ns);
+        waiting.values.extend_from_slice(&batch.values);
+        Ok(())
+    }
+
+    fn apply_waiting(&mut self) -> Result<()> {
+        let (Some(points), Some((shard, series))) = (self.waiting.take(), &self.current) else {
+            return Ok(());
+        };
+        let insert = complete(series, points, 0).map_err(|e| Error::corrupt(e.message()))?;
+        shard.load_record(&Record::Insert(insert))
+    }
+}
+
+impl Shard {
+    /// Applies a record without a log; only for a shard that is not live.
+    fn load_record(&self, record: &Record) -> Result<()> {
+        let mut log = self.log.lock();
+        let mut state = self.state.write();
+        let bytes = state.apply(record, log.next_seq);
+        log.next_seq += 1;
+        self.environment.budget.take(bytes as u64);
+        let full = state.active.points() >= STAGED_POINTS
+            || (self.environment.budget.is_over() && state.active.points() > 0);
+        drop(state);
+        if full {
+            self.freeze(&mut log);
+            drop(log);
+            self.flush_frozen()?;
+        }
+        Ok(())
+    }
+}
+
+impl Generation {
+    /// Gives back the memory of what is dropped now.
+    fn forget_memory(&self) {
+        for shard in &self.shards {
+            let state = shard.state.read();
+            let frozen: usize = state.frozen.iter().map(|table| table.memory_bytes()).sum();
+            shard.environment.budget.give_back((state.active.memory_bytes() + frozen) as u64);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How an engine runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::{Error, Result};
+use crate::compaction::CompactionOptions;
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Once it is on disk.
+    #[default]
+    Always,
+    /// Once it is handed to the operating system, which is told to write it out every
+    /// so often: a power cut can take the last interval.
+    Interval(Duration),
+    /// Once it is handed to the operating system, which decides.
+    None,
+}
+
+impl Durability {
+    /// Reads `always`, `interval:<ms>` or `none`.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::invalid(format!("durability '{text}' is unknown; use always, interval:<ms> or none"));
+        match text {
+            "always" => Ok(Self::Always),
+            "none" => Ok(Self::None),
+            _ => match text.strip_prefix("interval:").map(str::parse::<u64>) {
+                Some(Ok(ms)) if ms > 0 => Ok(Self::Interval(Duration::from_millis(ms))),
+                _ => Err(wrong()),
+            },
+        }
+    }
+}
+
+/// What happens where a file fails its checks at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recover {
+    /// Refuse to open, naming file and offset.
+    #[default]
+    Strict,
+    /// Move it to `quarantine/`, serve the rest, and answer `CORRUPT_DATA` where it
+    /// may have had points.
+    Degraded,
+}
+
+/// How an engine runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything is stored.
+    pub data_dir: PathBuf,
+    /// Where snapshots are; `<data_dir>/snapshots` where `None`.
+    pub snapshot_dir: Option<PathBuf>,
+    /// Number of shards, where the directory is new.
+    pub shards: u32,
+    /// When a write is acknowledged.
+    pub durability: Durability,
+    /// Points that a shard buffers before it flushes.
+    pub buffer_points: usize,
+    /// Budget of memtables (half of it), block cache (a quarter) and queries (the
+    /// rest) together.
+    pub memory_limit_bytes: u64,
+    /// What happens where a file fails its checks.
+    pub recover: Recover,
+    /// When segments are merged.
+    pub compaction: CompactionOptions,
+    /// Most bytes a second that compaction writes.
+    pub compaction_bytes_per_second: u64,
+    /// False: no threads. The caller of a write commits it, flushes what is full, and
+    /// compaction runs when it is called for. For tests.
+    pub background: bool,
+}
+
+impl Options {
+    /// The defaults, for a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            snapshot_dir: None,
+            shards: 64,
+            durability: Durability::Always,
+            buffer_points: 10_000,
+            memory_limit_bytes: 1 << 30,
+            recover: Recover::Strict,
+            compaction: CompactionOptions::default(),
+            compaction_bytes_per_second: 64 << 20,
+            background: true,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if self.shards == 0 || self.shards > 4096 {
+            return Err(Error::invalid(format!("{} shards; use 1 to 4096", self.shards)));
+        }
+        if self.buffer_points == 0 {
+            return Err(Error::invalid("a buffer of 0 points; use at least 1"));
+        }
+        if self.memory_limit_bytes < 16 << 20 {
+            return Err(Error::invalid(format!(
+                "a memory limit of {} bytes; use at least 16 MiB",
+                self.memory_limit_bytes
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durability_reads_its_three_forms() {
+        assert_eq!(Durability::parse("always").unwrap(), Durability::Always);
+        assert_eq!(Durability::parse("none").unwrap(), Durability::None);
+        assert_eq!(
+            Durability::parse("interval:20").unwrap(),
+            Durability::Interval(Duration::from_millis(20))
+        );
+        for bad in ["", "Always", "interval", "interval:", "interval:0", "interval:-1", "interval:x"] {
+            assert!(Durability::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

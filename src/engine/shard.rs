@@ -1,0 +1,228 @@
+//! One shard: its log, memtables, segments and catalog.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::base::{Clock, Error, ErrorCode, Result, SeriesName, TimeRange};
+use crate::manifest::{Loss, Manifest, ManifestStore, ObsoleteFiles};
+use crate::memtable::{MemoryBudget, Memtable};
+use crate::merge::SeriesView;
+use crate::segments::{BlockCache, Segment};
+use crate::vfs::Vfs;
+use crate::wal::{LogWriter, Record};
+
+use super::catalog::{Catalog, Series};
+use super::commit::Queue;
+use super::options::Options;
+
+/// What all shards share.
+pub(super) struct Environment {
+    pub vfs: Arc<dyn Vfs>,
+    pub clock: Arc<dyn Clock>,
+    pub options: Options,
+    /// Memory of memtables.
+    pub budget: MemoryBudget,
+    pub cache: Arc<BlockCache>,
+    pub obsolete: ObsoleteFiles,
+    pub counts: Counts,
+}
+
+impl Environment {
+    /// Most bytes that one query may take.
+    pub fn query_bytes_max(&self) -> u64 {
+        self.options.memory_limit_bytes / 4
+    }
+}
+
+/// Monotonic counters.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub points_written: AtomicU64,
+    pub wal_frames: AtomicU64,
+    pub wal_syncs: AtomicU64,
+    pub wal_bytes_written: AtomicU64,
+    pub flushes: AtomicU64,
+    pub compactions: AtomicU64,
+    pub compaction_bytes_in: AtomicU64,
+    pub compaction_bytes_out: AtomicU64,
+}
+
+pub(super) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+/// A log file that is written no more.
+pub(super) struct OldLog {
+    pub path: PathBuf,
+    pub last_seq: u64,
+    pub bytes: u64,
+}
+
+/// What only the committer touches.
+pub(super) struct LogState {
+    /// `None` until the first write after a start or a rotation.
+    pub writer: Option<LogWriter>,
+    pub next_seq: u64,
+}
+
+/// What readers see; changed only under its lock, in the order of the log.
+pub(super) struct State {
+    pub catalog: Catalog,
+    pub active: Memtable,
+    /// Oldest first.
+    pub frozen: Vec<Arc<Memtable>>,
+    pub segments: Vec<Arc<Segment>>,
+}
+
+impl State {
+    pub fn view(&self, series: &Series) -> SeriesView {
+        let dimension = series.dimension as usize;
+        let tables = self.frozen.iter().map(|table| &**table).chain([&self.active]);
+        SeriesView {
+            series_id: series.id,
+            dimension,
+            value_type: series.value_type,
+            memory: tables
+                .filter_map(|table| table.snapshot(series.id, dimension, series.value_type))
+                .collect(),
+            segments: self.segments.clone(),
+        }
+    }
+
+    /// Applies one record; returns the bytes that it takes in memory.
+    pub fn apply(&mut self, record: &Record, seq: u64) -> usize {
+        match record {
+            Record::Create { series_id, name, dimension, value_type } => {
+                if self.catalog.by_id(*series_id).is_none() {
+                    let series = Series::new(*series_id, name.clone(), *dimension, *value_type);
+                    self.catalog.insert(Arc::new(series));
+                }
+                self.active.note_seq(seq);
+                0
+            }
+            Record::Drop { series_id } => {
+                self.catalog.remove(*series_id);
+                self.active.note_seq(seq);
+                0
+            }
+            // A record for a series that is gone: it was dropped further on in the
+            // log, and the manifest knows already.
+            Record::Insert(insert) => match self.catalog.by_id(insert.series_id) {
+                Some(series) => {
+                    series.note_assigned(insert.assigned_max_ns);
+                    series.changed();
+                    self.active.insert(insert, seq)
+                }
+                None => {
+                    self.active.note_seq(seq);
+                    0
+                }
+            },
+            Record::Delete(delete) => match self.catalog.by_id(delete.series_id) {
+                Some(series) => {
+                    series.changed();
+                    self.active.delete(delete, seq)
+                }
+                None => {
+                    self.active.note_seq(seq);
+                    0
+                }
+            },
+        }
+    }
+}
+
+/// The manifest and where it is kept; the lock serialises installs.
+pub(super) struct ManifestState {
+    pub store: Box<dyn ManifestStore>,
+    pub manifest: Manifest,
+    /// Ids handed out since the last install.
+    pub next_segment_id: u64,
+}
+
+/// One shard.
+///
+/// Locks are taken in the order `log`, `manifest`, `state`, and a flush never takes
+/// `log`, for the committer may hold it while it waits for a flush. Readers take
+/// `state` alone, which nobody holds across an operation on files.
+pub(super) struct Shard {
+    pub number: u32,
+    pub dir: PathBuf,
+    pub environment: Arc<Environment>,
+    /// The owner's epoch.
+    pub epoch: u32,
+    /// What was lost to damage.
+    pub losses: Vec<Loss>,
+    pub queue: Mutex<Queue>,
+    pub queue_filled: Condvar,
+    pub log: Mutex<LogState>,
+    /// Bytes of the log that is being written.
+    pub log_bytes: AtomicU64,
+    pub old_logs: Mutex<Vec<OldLog>>,
+    /// Only the holder of `log` moves it.
+    pub next_series_id: AtomicU64,
+    pub manifest: Mutex<ManifestState>,
+    pub state: RwLock<State>,
+    /// One flush at a time.
+    pub flushing: Mutex<()>,
+    /// Why the last flush failed, until one succeeds.
+    pub flush_failure: Mutex<Option<Error>>,
+    pub flushed: Condvar,
+    /// One compaction at a time.
+    pub compacting: Mutex<()>,
+    /// Why writes are refused, for good.
+    pub trouble: RwLock<Option<Error>>,
+}
+
+impl Shard {
+    /// Refuses writes from now on; the first reason stays.
+    pub fn refuse_writes(&self, reason: &Error) {
+        let mut trouble = self.trouble.write();
+        if trouble.is_none() {
+            tracing::error!(shard = self.number, %reason, "the shard is read-only from now on");
+            *trouble = Some(Error::new(
+                ErrorCode::ReadOnly,
+                format!(
+                    "writes are refused since a write failed ({}); reads go on; mend the disk and restart the server",
+                    reason.message()
+                ),
+            ));
+        }
+        drop(trouble);
+        self.flushed.notify_all();
+    }
+
+    pub fn trouble(&self) -> Option<Error> {
+        self.trouble.read().clone().or_else(|| self.flush_failure.lock().clone())
+    }
+
+    /// A series and its points at one instant.
+    pub fn view(&self, name: &SeriesName) -> Result<(Arc<Series>, u64, SeriesView)> {
+        let state = self.state.read();
+        let series =
+            state.catalog.get(name.as_str()).ok_or_else(|| Error::series_not_found(name.as_str()))?;
+        Ok((series.clone(), series.version(), state.view(series)))
+    }
+
+    /// `CORRUPT_DATA` where a file that was lost to damage may have had points in
+    /// this range.
+    pub fn check_losses(&self, range: TimeRange) -> Result<()> {
+        match self.losses.iter().find(|loss| loss.range().overlaps(range)) {
+            None => Ok(()),
+            Some(loss) => Err(Error::corrupt(format!(
+                "{} was damaged and is in quarantine; it may have held points of this series from {} to {}: query \
+                 another time range, or LOAD a snapshot",
+                loss.file, loss.start_ns, loss.end_ns
+            ))),
+        }
+    }
+
+    /// Bytes of logs.
+    pub fn wal_bytes(&self) -> u64 {
+        let old: u64 = self.old_logs.lock().iter().map(|old| old.bytes).sum();
+        old + self.log_bytes.load(Ordering::Relaxed)
+    }
+}

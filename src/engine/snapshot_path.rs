@@ -1,0 +1,101 @@
+//! Where a client may save and load.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::base::{Error, ErrorCode, Result};
+use crate::vfs::{FileKind, Vfs, create_dir_durable};
+
+fn not_allowed(path: &str, dir: &Path) -> Error {
+    Error::new(
+        ErrorCode::PathNotAllowed,
+        format!(
+            "path '{path}' leads out of the snapshot directory {}; use a relative path, or set TSDB_SNAPSHOT_DIR",
+            dir.display()
+        ),
+    )
+}
+
+/// The file that a client means by `path`: inside the snapshot directory, also after
+/// links are followed.
+pub(super) fn resolve(vfs: &dyn Vfs, dir: &Path, path: &str) -> Result<PathBuf> {
+    if path.is_empty() || path.chars().any(char::is_control) {
+        return Err(Error::invalid(format!(
+            "path {path:?} is empty or holds control characters; name a file"
+        )));
+    }
+    let given = Path::new(path);
+    let relative = if given.is_absolute() {
+        given.strip_prefix(dir).map_err(|_| not_allowed(path, dir))?
+    } else {
+        given
+    };
+    let mut plain = PathBuf::new();
+    for part in relative.components() {
+        match part {
+            Component::Normal(part) => plain.push(part),
+            Component::CurDir => {}
+            Component::ParentDir if plain.pop() => {}
+            _ => return Err(not_allowed(path, dir)),
+        }
+    }
+    let Some(name) = plain.file_name() else {
+        return Err(Error::invalid(format!("path '{path}' names no file")));
+    };
+    let disk_error = |e: std::io::Error| {
+        Error::new(ErrorCode::ReadOnly, format!("snapshot directory {}: {e}", dir.display()))
+    };
+    create_dir_durable(vfs, dir).map_err(disk_error)?;
+    let root = vfs.canonicalize(dir).map_err(disk_error)?;
+    let mut parent = root.clone();
+    for part in plain.parent().into_iter().flat_map(Path::components) {
+        let next = parent.join(part);
+        if vfs.metadata(&next).map_err(disk_error)?.is_none() {
+            vfs.create_dir(&next).and_then(|()| vfs.sync_dir(&parent)).map_err(disk_error)?;
+        }
+        parent = vfs.canonicalize(&next).map_err(disk_error)?;
+        if !parent.starts_with(&root) {
+            return Err(not_allowed(path, dir));
+        }
+    }
+    let target = parent.join(name);
+    let found = vfs.metadata(&target).map_err(disk_error)?;
+    if let Some(found) = found {
+        if !vfs.canonicalize(&target).map_err(disk_error)?.starts_with(&root) {
+            return Err(not_allowed(path, dir));
+        }
+        if found.kind != FileKind::File {
+            return Err(Error::invalid(format!("path '{path}' is not a regular file; name a file")));
+        }
+    }
+    Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::RealDisk;
+
+    #[test]
+    fn paths_stay_inside() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("snapshots");
+        let ok = |path: &str| resolve(&RealDisk, &dir, path).unwrap();
+        let code = |path: &str| resolve(&RealDisk, &dir, path).unwrap_err().code();
+        assert!(ok("a.snap").ends_with("snapshots/a.snap"));
+        assert!(ok("sub/./x/../a.snap").ends_with("snapshots/sub/a.snap"));
+        assert!(ok(dir.join("b").to_str().unwrap()).ends_with("snapshots/b"));
+        for path in ["../a", "sub/../../a", "/etc/passwd", "/", "..", &format!("{}/../x", dir.display())] {
+            assert_eq!(code(path), ErrorCode::PathNotAllowed, "{path}");
+        }
+        for path in ["", ".", "a\nb", "a\0b"] {
+            assert_eq!(code(path), ErrorCode::InvalidArgument, "{path:?}");
+        }
+        assert_eq!(code("sub"), ErrorCode::InvalidArgument, "a directory");
+        std::os::unix::fs::symlink("/etc", dir.join("link")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.join("file")).unwrap();
+        assert_eq!(code("link/passwd"), ErrorCode::PathNotAllowed);
+        assert_eq!(code("file"), ErrorCode::PathNotAllowed);
+        let message = resolve(&RealDisk, &dir, "../a").unwrap_err();
+        assert!(message.message().contains("TSDB_SNAPSHOT_DIR"));
+    }
+}
