@@ -227,6 +227,7 @@ impl Shard {
                 ),
             );
             self.refuse_writes(&failure);
+            log.writer = None;
             return Err(failure);
         }
         log.next_seq = writer.next_seq();
@@ -347,6 +348,7 @@ impl Shard {
             && let Err(e) = writer.sync()
         {
             let path = writer.path().display().to_string();
+            log.writer = None;
             self.refuse_writes(&Error::new(
                 ErrorCode::ReadOnly,
                 format!("{path}: the log can't be synced: {e}"),

@@ -242,7 +242,7 @@ impl InsertRecord {
         };
         let mut label_sets = Vec::new();
         if flags & HAS_LABEL_SETS != 0 {
-            let sets = reader.varint_max(rows as u64, "the number of label sets")?;
+            let sets = reader.varint_max(left, "the number of label sets")?;
             for _ in 0..sets {
                 label_sets.push(get_labels(reader)?);
             }
