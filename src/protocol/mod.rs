@@ -3,13 +3,48 @@
 //! Three dialects share one vocabulary: the text lines that a person types, JSON
 //! lines, and HTTP (whose body is one JSON request). Nothing here opens a socket
 //! or knows the engine: a server feeds bytes and gets commands, a client feeds
-//! replies and gets bytes.
+//! replies and gets bytes. `docs/protocol.md` is the page for client authors.
 
 mod command;
+mod help;
+mod http;
+mod json;
+mod line;
+mod points;
+mod render;
 mod reply;
+mod text;
 
 pub use command::{Command, ExportFormat, TimeSelection};
+pub use help::{COMMANDS, find_help};
+pub use http::{Sniff, http_status, sniff};
+pub use json::parse_json;
+pub use line::{Line, next_line, parse_line};
+pub use render::{Renderer, csv_field};
 pub use reply::{
     AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, MatchRow, MotifRow, Reply, SeriesInfo,
     SeriesStats, WindowRef,
 };
+pub use text::{parse_labels, parse_text, split_words};
+
+use crate::base::Error;
+
+/// How the sender of a request wants its reply.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Envelope {
+    /// JSON, or text.
+    pub json: bool,
+    /// The JSON request's `id`, as it was written.
+    pub id: Option<String>,
+    /// Timestamps as strings (JSON).
+    pub timestamps_as_strings: bool,
+}
+
+/// A request, as far as it could be understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// How to answer, whatever becomes of the command.
+    pub envelope: Envelope,
+    /// What is asked.
+    pub command: Result<Command, Error>,
+}

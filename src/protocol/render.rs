@@ -1,0 +1,686 @@
+//! Replies as bytes, in pieces: a reply of a million rows is never held as text.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use serde_json::json;
+
+use crate::base::{Labels, Result, Rows};
+
+use super::{Envelope, Reply, WindowRef};
+
+/// Rows rendered between two looks at the size of the output.
+const ROWS_PER_STEP: usize = 256;
+
+/// Renders one reply.
+pub struct Renderer {
+    envelope: Envelope,
+    state: State,
+}
+
+enum State {
+    Start(Result<Reply>),
+    /// Head written; rows from here on.
+    Rows {
+        rows: Rows,
+        next: usize,
+        form: RowForm,
+        tail: String,
+    },
+    Done,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum RowForm {
+    Text,
+    TextCsv,
+    Json,
+    /// CSV inside of a JSON string.
+    JsonCsv,
+}
+
+impl Renderer {
+    /// Prepares the reply to a request.
+    pub fn new(envelope: Envelope, reply: Result<Reply>) -> Self {
+        Self { envelope, state: State::Start(reply) }
+    }
+
+    /// Appends to `out` until it has about `bytes_max` bytes or the reply is complete;
+    /// says whether it is.
+    pub fn fill(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        loop {
+            match &mut self.state {
+                State::Start(_) => self.start(out),
+                State::Done => return true,
+                State::Rows { rows, next, form, tail } => {
+                    if out.len() >= bytes_max {
+                        return false;
+                    }
+                    let end = (*next + ROWS_PER_STEP).min(rows.len());
+                    for row in *next..end {
+                        match form {
+                            RowForm::Text => text_row(rows, row, out),
+                            RowForm::TextCsv => {
+                                csv_row(rows, row, out);
+                                out.push(b'\n');
+                            }
+                            RowForm::Json => {
+                                if row > 0 {
+                                    out.push(b',');
+                                }
+                                json_row(rows, row, self.envelope.timestamps_as_strings, out);
+                            }
+                            RowForm::JsonCsv => {
+                                let mut line = Vec::new();
+                                csv_row(rows, row, &mut line);
+                                line.push(b'\n');
+                                json_escape(&line, out);
+                            }
+                        }
+                    }
+                    *next = end;
+                    if end == rows.len() {
+                        out.extend_from_slice(tail.as_bytes());
+                        self.state = State::Done;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The whole reply.
+    pub fn render(mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.fill(&mut out, usize::MAX);
+        out
+    }
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        let State::Start(reply) = std::mem::replace(&mut self.state, State::Done) else { return };
+        if self.envelope.json {
+            self.start_json(reply, out);
+        } else {
+            self.start_text(reply, out);
+        }
+    }
+
+    fn start_json(&mut self, reply: Result<Reply>, out: &mut Vec<u8>) {
+        out.extend_from_slice(if reply.is_ok() { b"{\"ok\":true" } else { b"{\"ok\":false" });
+        if let Some(id) = &self.envelope.id {
+            out.extend_from_slice(b",\"id\":");
+            out.extend_from_slice(id.as_bytes());
+        }
+        match reply {
+            Ok(Reply::Points { series, rows, next_start_ns }) => {
+                out.extend_from_slice(b",\"data\":{\"series\":");
+                json_string(series.as_str(), out);
+                let _ = write!(
+                    out,
+                    ",\"dimension\":{},\"count\":{},\"truncated\":{}",
+                    rows.dimension,
+                    rows.len(),
+                    next_start_ns.is_some()
+                );
+                if let Some(next) = next_start_ns {
+                    let next = self.timestamp(next);
+                    let _ = write!(out, ",\"next_start_ns\":{next}");
+                }
+                out.extend_from_slice(b",\"points\":[");
+                self.state = State::Rows { rows, next: 0, form: RowForm::Json, tail: "]}}\n".into() };
+            }
+            Ok(Reply::Csv { rows }) => {
+                out.extend_from_slice(b",\"data\":{\"csv\":\"");
+                json_escape(csv_header(rows.dimension).as_bytes(), out);
+                out.extend_from_slice(b"\\n");
+                self.state = State::Rows { rows, next: 0, form: RowForm::JsonCsv, tail: "\"}}\n".into() };
+            }
+            Ok(reply) => {
+                out.extend_from_slice(b",\"data\":");
+                let data = self.json_data(reply);
+                // A value without maps of other keys than strings can be written.
+                let _ = serde_json::to_writer(&mut *out, &data);
+                out.extend_from_slice(b"}\n");
+            }
+            Err(e) => {
+                out.extend_from_slice(b",\"error\":{\"code\":\"");
+                out.extend_from_slice(e.code().as_str().as_bytes());
+                out.extend_from_slice(b"\",\"message\":");
+                json_string(e.message(), out);
+                out.extend_from_slice(b"}}\n");
+            }
+        }
+    }
+
+    fn timestamp(&self, ns: i64) -> serde_json::Value {
+        if self.envelope.timestamps_as_strings { json!(ns.to_string()) } else { json!(ns) }
+    }
+
+    fn json_data(&self, reply: Reply) -> serde_json::Value {
+        let time = |ns: i64| self.timestamp(ns);
+        let window = |window: &WindowRef| {
+            json!({
+                "timestamp_ns": time(window.timestamp_ns),
+                "end_timestamp_ns": time(window.end_timestamp_ns),
+                "index": window.index,
+            })
+        };
+        match reply {
+            Reply::Created { info, created } => json!({
+                "series": info.name.as_str(),
+                "dimension": info.dimension,
+                "value_type": info.value_type.as_str(),
+                "created": created,
+            }),
+            Reply::Inserted { timestamp_ns } => json!({ "timestamp_ns": time(timestamp_ns) }),
+            Reply::BatchInserted { inserted, first_timestamp_ns, last_timestamp_ns } => json!({
+                "inserted": inserted,
+                "first_timestamp_ns": time(first_timestamp_ns),
+                "last_timestamp_ns": time(last_timestamp_ns),
+            }),
+            Reply::Matches { matches, exact } => {
+                let matches: Vec<serde_json::Value> = matches
+                    .into_iter()
+                    .map(|found| {
+                        let mut row = json!({
+                            "timestamp_ns": time(found.timestamp_ns),
+                            "values": found.values,
+                            "similarity": found.similarity,
+                        });
+                        if let Some(end) = found.end_timestamp_ns {
+                            row["end_timestamp_ns"] = time(end);
+                        }
+                        if !found.labels.is_empty() {
+                            row["labels"] = labels_value(&found.labels);
+                        }
+                        row
+                    })
+                    .collect();
+                json!({ "matches": matches, "exact": exact })
+            }
+            Reply::Anomalies { window: points, n, anomalies } => {
+                let anomalies: Vec<serde_json::Value> = anomalies
+                    .iter()
+                    .map(|found| {
+                        json!({
+                            "timestamp_ns": time(found.timestamp_ns),
+                            "end_timestamp_ns": time(found.end_timestamp_ns),
+                            "index": found.index,
+                            "score": found.score,
+                            "neighbor_timestamp_ns": time(found.neighbor_timestamp_ns),
+                            "neighbor_index": found.neighbor_index,
+                        })
+                    })
+                    .collect();
+                json!({ "window": points, "n": n, "anomalies": anomalies })
+            }
+            Reply::Motifs { window: points, n, motifs } => {
+                let motifs: Vec<serde_json::Value> = motifs
+                    .iter()
+                    .map(|found| {
+                        json!({ "distance": found.distance, "a": window(&found.a), "b": window(&found.b) })
+                    })
+                    .collect();
+                json!({ "window": points, "n": n, "motifs": motifs })
+            }
+            Reply::SeriesStats(stats) => {
+                let per_dimension: Vec<serde_json::Value> = stats
+                    .per_dimension
+                    .iter()
+                    .map(|d| json!({ "min": d.min, "max": d.max, "mean": d.mean, "stddev": d.stddev }))
+                    .collect();
+                json!({
+                    "series": stats.info.name.as_str(),
+                    "dimension": stats.info.dimension,
+                    "value_type": stats.info.value_type.as_str(),
+                    "count": stats.info.count,
+                    "first_timestamp_ns": stats.first_timestamp_ns.map(time),
+                    "last_timestamp_ns": stats.last_timestamp_ns.map(time),
+                    "label_sets": stats.label_sets,
+                    "segments": stats.segments,
+                    "memory_bytes": stats.memory_bytes,
+                    "disk_bytes": stats.disk_bytes,
+                    "per_dimension": per_dimension,
+                })
+            }
+            Reply::DatabaseStats(stats) => json!({
+                "version": stats.version,
+                "uptime_seconds": stats.uptime_seconds,
+                "series": stats.series,
+                "points": stats.points,
+                "memory_bytes": stats.memory_bytes,
+                "disk_bytes": stats.disk_bytes,
+                "shards": stats.shards,
+                "wal_bytes": stats.wal_bytes,
+                "segments": stats.segments,
+            }),
+            Reply::SeriesList(list) => {
+                let series: Vec<serde_json::Value> = list
+                    .iter()
+                    .map(|info| {
+                        json!({
+                            "name": info.name.as_str(),
+                            "dimension": info.dimension,
+                            "value_type": info.value_type.as_str(),
+                            "count": info.count,
+                        })
+                    })
+                    .collect();
+                json!({ "series": series })
+            }
+            Reply::Deleted { deleted } => json!({ "deleted": deleted }),
+            Reply::Dropped => json!({ "dropped": true }),
+            Reply::Saved { path, bytes, series, points } => {
+                json!({ "path": path, "bytes": bytes, "series": series, "points": points })
+            }
+            Reply::Loaded { path, series, points } => {
+                json!({ "path": path, "series": series, "points": points })
+            }
+            Reply::Flushed { flushed_points, segments_written } => {
+                json!({ "flushed_points": flushed_points, "segments_written": segments_written })
+            }
+            Reply::Authenticated { role } => json!({ "role": role }),
+            Reply::Pong { version } => json!({ "message": "PONG", "version": version }),
+            Reply::Help(commands) => {
+                let commands: Vec<serde_json::Value> = commands
+                    .iter()
+                    .map(|help| {
+                        json!({
+                            "name": help.name,
+                            "json_type": help.json_type,
+                            "syntax": help.syntax,
+                            "description": help.description,
+                        })
+                    })
+                    .collect();
+                json!({ "commands": commands })
+            }
+            Reply::Bye => json!({ "message": "BYE" }),
+            // Rows are written without a tree; see `start_json`.
+            Reply::Points { .. } | Reply::Csv { .. } => serde_json::Value::Null,
+        }
+    }
+
+    fn start_text(&mut self, reply: Result<Reply>, out: &mut Vec<u8>) {
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(e) => {
+                let message: String =
+                    e.message().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                let _ = writeln!(out, "ERR {} {message}", e.code());
+                return;
+            }
+        };
+        match reply {
+            Reply::Points { rows, next_start_ns, .. } => {
+                let _ = write!(out, "OK {} points", rows.len());
+                if let Some(next) = next_start_ns {
+                    let _ = write!(out, " truncated next_start_ns={next}");
+                }
+                out.push(b'\n');
+                self.state = State::Rows { rows, next: 0, form: RowForm::Text, tail: String::new() };
+            }
+            Reply::Csv { rows } => {
+                let _ = writeln!(out, "OK {} {} points as CSV", rows.len() + 1, rows.len());
+                let _ = writeln!(out, "{}", csv_header(rows.dimension));
+                self.state = State::Rows { rows, next: 0, form: RowForm::TextCsv, tail: String::new() };
+            }
+            reply => {
+                let (summary, lines) = text_lines(&reply);
+                let _ = writeln!(out, "OK {} {summary}", lines.len());
+                for line in lines {
+                    let _ = writeln!(out, "{line}");
+                }
+            }
+        }
+    }
+}
+
+fn labels_value(labels: &Labels) -> serde_json::Value {
+    labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// Shortest form that reads back to the same value.
+fn float(value: f64) -> String {
+    ryu::Buffer::new().format(value).to_owned()
+}
+
+fn values_text(values: &[f64]) -> String {
+    values.iter().map(|&value| float(value)).collect::<Vec<_>>().join(",")
+}
+
+/// The summary and the lines of a reply without point rows.
+fn text_lines(reply: &Reply) -> (String, Vec<String>) {
+    let none = Vec::new;
+    match reply {
+        Reply::Created { info, created } => {
+            let what = if *created { "created" } else { "exists" };
+            (
+                format!("{what} {} dimension={} value_type={}", info.name, info.dimension, info.value_type),
+                none(),
+            )
+        }
+        Reply::Inserted { timestamp_ns } => (timestamp_ns.to_string(), none()),
+        Reply::BatchInserted { inserted, first_timestamp_ns, last_timestamp_ns } => {
+            (format!("{inserted} points from {first_timestamp_ns} to {last_timestamp_ns}"), none())
+        }
+        Reply::Matches { matches, .. } => {
+            let lines = matches
+                .iter()
+                .map(|found| {
+                    let mut line = format!(
+                        "{} {} {}",
+                        float(found.similarity),
+                        found.timestamp_ns,
+                        values_text(&found.values)
+                    );
+                    if !found.labels.is_empty() {
+                        let _ = write!(line, " {}", found.labels);
+                    }
+                    line
+                })
+                .collect();
+            ("matches, best first".to_owned(), lines)
+        }
+        Reply::Anomalies { window, n, anomalies } => {
+            let lines = anomalies
+                .iter()
+                .map(|found| {
+                    format!(
+                        "{} {} {} {}",
+                        float(found.score),
+                        found.timestamp_ns,
+                        found.end_timestamp_ns,
+                        found.neighbor_timestamp_ns
+                    )
+                })
+                .collect();
+            (format!("anomalies window={window} n={n}"), lines)
+        }
+        Reply::Motifs { window, n, motifs } => {
+            let lines = motifs
+                .iter()
+                .map(|found| {
+                    format!(
+                        "{} {} {} {} {}",
+                        float(found.distance),
+                        found.a.timestamp_ns,
+                        found.a.end_timestamp_ns,
+                        found.b.timestamp_ns,
+                        found.b.end_timestamp_ns
+                    )
+                })
+                .collect();
+            (format!("motifs window={window} n={n}"), lines)
+        }
+        Reply::SeriesStats(stats) => {
+            let time = |ns: Option<i64>| ns.map_or_else(|| "-".to_owned(), |ns| ns.to_string());
+            let mut lines = vec![
+                format!("series {}", stats.info.name),
+                format!("dimension {}", stats.info.dimension),
+                format!("value_type {}", stats.info.value_type),
+                format!("count {}", stats.info.count),
+                format!("first_timestamp_ns {}", time(stats.first_timestamp_ns)),
+                format!("last_timestamp_ns {}", time(stats.last_timestamp_ns)),
+                format!("label_sets {}", stats.label_sets),
+                format!("segments {}", stats.segments),
+                format!("memory_bytes {}", stats.memory_bytes),
+                format!("disk_bytes {}", stats.disk_bytes),
+            ];
+            for (at, d) in stats.per_dimension.iter().enumerate() {
+                for (key, value) in [("min", d.min), ("max", d.max), ("mean", d.mean), ("stddev", d.stddev)] {
+                    lines.push(format!("{key}_{at} {}", float(value)));
+                }
+            }
+            ("figures of one series".to_owned(), lines)
+        }
+        Reply::DatabaseStats(stats) => {
+            let lines = vec![
+                format!("version {}", stats.version),
+                format!("uptime_seconds {}", stats.uptime_seconds),
+                format!("series {}", stats.series),
+                format!("points {}", stats.points),
+                format!("memory_bytes {}", stats.memory_bytes),
+                format!("disk_bytes {}", stats.disk_bytes),
+                format!("shards {}", stats.shards),
+                format!("wal_bytes {}", stats.wal_bytes),
+                format!("segments {}", stats.segments),
+            ];
+            ("figures of the database".to_owned(), lines)
+        }
+        Reply::SeriesList(list) => {
+            let line = |info: &super::SeriesInfo| format!("{} {} {}", info.name, info.dimension, info.count);
+            ("series".to_owned(), list.iter().map(line).collect())
+        }
+        Reply::Deleted { deleted } => (format!("{deleted} points deleted"), none()),
+        Reply::Dropped => ("dropped".to_owned(), none()),
+        Reply::Saved { path, bytes, series, points } => {
+            (format!("saved {points} points of {series} series in {bytes} bytes to {path}"), none())
+        }
+        Reply::Loaded { path, series, points } => {
+            (format!("loaded {points} points of {series} series from {path}"), none())
+        }
+        Reply::Flushed { flushed_points, segments_written } => {
+            (format!("flushed {flushed_points} points to {segments_written} segments"), none())
+        }
+        Reply::Authenticated { role } => (format!("authenticated as {role}"), none()),
+        Reply::Pong { .. } => ("PONG".to_owned(), none()),
+        Reply::Help(commands) => {
+            let line = |help: &super::CommandHelp| {
+                format!("{} ({}): {}", help.syntax, help.json_type, help.description)
+            };
+            ("commands".to_owned(), commands.iter().map(line).collect())
+        }
+        Reply::Bye => ("BYE".to_owned(), none()),
+        Reply::Points { .. } | Reply::Csv { .. } => (String::new(), none()),
+    }
+}
+
+fn push_float(value: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(ryu::Buffer::new().format(value).as_bytes());
+}
+
+fn push_values(values: &[f64], out: &mut Vec<u8>) {
+    for (at, &value) in values.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        push_float(value, out);
+    }
+}
+
+fn push_integer(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn text_row(rows: &Rows, row: usize, out: &mut Vec<u8>) {
+    push_integer(rows.timestamps_ns[row], out);
+    out.push(b' ');
+    push_values(rows.values_of(row), out);
+    if let Some(labels) = rows.labels_of(row) {
+        let _ = write!(out, " {labels}");
+    }
+    out.push(b'\n');
+}
+
+fn json_row(rows: &Rows, row: usize, as_strings: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"timestamp_ns\":");
+    if as_strings {
+        out.push(b'"');
+    }
+    push_integer(rows.timestamps_ns[row], out);
+    if as_strings {
+        out.push(b'"');
+    }
+    out.extend_from_slice(b",\"values\":[");
+    push_values(rows.values_of(row), out);
+    out.push(b']');
+    if let Some(labels) = rows.labels_of(row) {
+        out.extend_from_slice(b",\"labels\":");
+        // Strings can always be written to memory.
+        let _ = serde_json::to_writer(&mut *out, &labels_value(labels));
+    }
+    out.push(b'}');
+}
+
+fn csv_header(dimension: usize) -> String {
+    let mut header = String::from("timestamp_ns");
+    for at in 0..dimension {
+        let _ = write!(header, ",v{at}");
+    }
+    header.push_str(",labels");
+    header
+}
+
+fn csv_row(rows: &Rows, row: usize, out: &mut Vec<u8>) {
+    push_integer(rows.timestamps_ns[row], out);
+    out.push(b',');
+    push_values(rows.values_of(row), out);
+    out.push(b',');
+    if let Some(labels) = rows.labels_of(row) {
+        out.extend_from_slice(csv_field(&labels.to_string()).as_bytes());
+    }
+}
+
+/// A CSV field, quoted as RFC 4180 wants it where it must be.
+pub fn csv_field(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\"")).into()
+    } else {
+        text.into()
+    }
+}
+
+fn json_string(text: &str, out: &mut Vec<u8>) {
+    // Strings can always be written to memory.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// The inside of a JSON string.
+fn json_escape(utf8: &[u8], out: &mut Vec<u8>) {
+    let mut quoted = Vec::with_capacity(utf8.len() + 8);
+    json_string(&String::from_utf8_lossy(utf8), &mut quoted);
+    out.extend_from_slice(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Error, SeriesName};
+    use crate::protocol::{AnomalyRow, MatchRow};
+
+    fn rows() -> Rows {
+        Rows {
+            dimension: 2,
+            timestamps_ns: vec![-1, 5],
+            values: vec![1.0, -0.0, 1e300, 0.1],
+            label_ids: vec![0, 1],
+            label_sets: vec![Labels::empty(), Labels::new([("a", "x y"), ("b", "\"q\",")]).unwrap()],
+        }
+    }
+
+    fn text(reply: Result<Reply>) -> String {
+        String::from_utf8(Renderer::new(Envelope::default(), reply).render()).unwrap()
+    }
+
+    fn json(reply: Result<Reply>, strings: bool) -> String {
+        let envelope = Envelope { json: true, id: Some("7".into()), timestamps_as_strings: strings };
+        String::from_utf8(Renderer::new(envelope, reply).render()).unwrap()
+    }
+
+    fn points() -> Reply {
+        Reply::Points { series: SeriesName::new("s").unwrap(), rows: rows(), next_start_ns: Some(9) }
+    }
+
+    #[test]
+    fn point_rows() {
+        assert_eq!(
+            text(Ok(points())),
+            "OK 2 points truncated next_start_ns=9\n-1 1.0,-0.0\n5 1e300,0.1 a=\"x y\",b=\"\\\"q\\\",\"\n"
+        );
+        assert_eq!(
+            json(Ok(points()), true),
+            "{\"ok\":true,\"id\":7,\"data\":{\"series\":\"s\",\"dimension\":2,\"count\":2,\"truncated\":true,\
+             \"next_start_ns\":\"9\",\"points\":[{\"timestamp_ns\":\"-1\",\"values\":[1.0,-0.0]},\
+             {\"timestamp_ns\":\"5\",\"values\":[1e300,0.1],\"labels\":{\"a\":\"x y\",\"b\":\"\\\"q\\\",\"}}]}}\n"
+        );
+        let csv = "timestamp_ns,v0,v1,labels\n-1,1.0,-0.0,\n5,1e300,0.1,\"a=\"\"x y\"\",b=\"\"\\\"\"q\\\"\",\"\"\"\n";
+        assert_eq!(text(Ok(Reply::Csv { rows: rows() })), format!("OK 3 2 points as CSV\n{csv}"));
+        let value: serde_json::Value =
+            serde_json::from_str(&json(Ok(Reply::Csv { rows: rows() }), false)).unwrap();
+        assert_eq!(value["data"]["csv"], csv);
+    }
+
+    #[test]
+    fn the_labels_of_a_csv_row_read_back() {
+        let mut reader = csv::Reader::from_reader(std::io::Cursor::new({
+            let whole = text(Ok(Reply::Csv { rows: rows() }));
+            whole.split_once('\n').unwrap().1.to_owned()
+        }));
+        let row = reader.records().nth(1).unwrap().unwrap();
+        assert_eq!(super::super::parse_labels(&row[3]).unwrap(), rows().label_sets[1]);
+    }
+
+    #[test]
+    fn long_replies_come_in_pieces() {
+        let n = 10_000;
+        let rows = Rows {
+            dimension: 1,
+            timestamps_ns: (0..n).collect(),
+            values: (0..n).map(|v| v as f64).collect(),
+            ..Rows::default()
+        };
+        let reply = Reply::Points { series: SeriesName::new("s").unwrap(), rows, next_start_ns: None };
+        let whole = Renderer::new(Envelope::default(), Ok(reply.clone())).render();
+        let mut renderer = Renderer::new(Envelope::default(), Ok(reply));
+        let (mut pieces, mut all) = (0, Vec::new());
+        loop {
+            let mut piece = Vec::new();
+            let done = renderer.fill(&mut piece, 1000);
+            assert!(piece.len() < 20_000);
+            all.extend(piece);
+            pieces += 1;
+            if done {
+                break;
+            }
+        }
+        assert!(pieces > 10);
+        assert_eq!(all, whole);
+        assert_eq!(whole.iter().filter(|&&byte| byte == b'\n').count(), n as usize + 1);
+    }
+
+    #[test]
+    fn other_replies() {
+        assert_eq!(text(Ok(Reply::Pong { version: "1".into() })), "OK 0 PONG\n");
+        assert_eq!(text(Ok(Reply::Inserted { timestamp_ns: -5 })), "OK 0 -5\n");
+        assert_eq!(json(Ok(Reply::Dropped), false), "{\"ok\":true,\"id\":7,\"data\":{\"dropped\":true}}\n");
+        let error = Error::invalid("two\nlines");
+        assert_eq!(text(Err(error.clone())), "ERR INVALID_ARGUMENT two lines\n");
+        assert_eq!(
+            json(Err(error), false),
+            "{\"ok\":false,\"id\":7,\"error\":{\"code\":\"INVALID_ARGUMENT\",\"message\":\"two\\nlines\"}}\n"
+        );
+        let anomalies = Reply::Anomalies {
+            window: 3,
+            n: 9,
+            anomalies: vec![AnomalyRow {
+                timestamp_ns: 1,
+                end_timestamp_ns: 3,
+                index: 1,
+                score: 0.5,
+                neighbor_timestamp_ns: 6,
+                neighbor_index: 6,
+            }],
+        };
+        assert_eq!(text(Ok(anomalies)), "OK 1 anomalies window=3 n=9\n0.5 1 3 6\n");
+        let matched = MatchRow {
+            timestamp_ns: 1,
+            end_timestamp_ns: None,
+            values: vec![1.0, 2.0],
+            labels: Labels::new([("k", "v")]).unwrap(),
+            similarity: 1.0,
+        };
+        let matches = Reply::Matches { matches: vec![matched], exact: true };
+        assert_eq!(text(Ok(matches.clone())), "OK 1 matches, best first\n1.0 1 1.0,2.0 k=v\n");
+        assert!(!json(Ok(matches), false).contains("end_timestamp_ns"));
+    }
+}
