@@ -412,6 +412,7 @@ fn many_threads_write_read_flush_and_save_at_once() {
         for thread in 0..4_i64 {
             let engine = &engine;
             scope.spawn(move || {
+                let mut waiting = Vec::new();
                 for at in 0..per_thread {
                     let series = if at % 2 == 0 { "s" } else { "t" };
                     let timestamp = at * 4 + thread;
@@ -420,8 +421,11 @@ fn many_threads_write_read_flush_and_save_at_once() {
                     engine.submit(Write::Insert { series: name(series), points }, move |done| {
                         let _ = sender.send(done);
                     });
-                    if at % 20 == 0 {
-                        receiver.recv().unwrap().unwrap();
+                    waiting.push(receiver);
+                    if at % 20 == 0 || at + 1 == per_thread {
+                        waiting.drain(..).for_each(|done| {
+                            done.recv().unwrap().unwrap();
+                        });
                     }
                 }
             });
