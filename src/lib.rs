@@ -17,6 +17,7 @@ pub mod mp;
 pub mod protocol;
 pub mod query;
 pub mod segments;
+pub mod server;
 pub mod vector;
 pub mod vfs;
 pub mod wal;

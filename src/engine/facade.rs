@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::{Mutex, RwLock};
 use rayon::prelude::*;
 
-use crate::base::{Clock, Deadline, Error, ErrorCode, Result, SeriesName, SystemClock, TimeRange, ValueType};
+use crate::base::{Clock, Deadline, Error, ErrorCode, Result, Rows, SeriesName, SystemClock, TimeRange, ValueType};
 use crate::format::LOCK;
 use crate::manifest::{Database, ObsoleteFiles, remove_generation, stale_generations};
 use crate::memtable::MemoryBudget;
@@ -172,6 +172,37 @@ impl Engine {
         scan(&view, query.range, &query.labels, query.limit, bytes_max, deadline)
     }
 
+    /// Reads points of one view, `query.limit` rows at a time: what is written
+    /// meanwhile is not seen.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query), and what `visit` answers.
+    pub fn for_each_page(
+        &self,
+        query: &Query,
+        deadline: &Deadline,
+        mut visit: impl FnMut(Rows) -> Result<()>,
+    ) -> Result<()> {
+        let shard = self.shard(&query.series);
+        let (_, _, view) = shard.view(&query.series)?;
+        shard.check_losses(query.range)?;
+        let bytes_max = self.inner.environment.query_bytes_max();
+        let mut range = query.range;
+        loop {
+            let page = scan(&view, range, &query.labels, query.limit, bytes_max, deadline)?;
+            visit(page.rows)?;
+            match page.next_start_ns {
+                Some(next) => range.start_ns = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Most bytes of rows that one query may hold.
+    pub fn query_bytes_max(&self) -> u64 {
+        self.inner.environment.query_bytes_max()
+    }
+
     /// Figures of one series; reads all of it.
     ///
     /// # Errors
@@ -271,6 +302,12 @@ impl Engine {
             read_only_shards: shards.iter().filter(|shard| shard.trouble.read().is_some()).count() as u64,
             damaged_files: shards.iter().map(|shard| shard.losses.len() as u64).sum(),
         }
+    }
+
+    /// Changes whenever the content may have.
+    pub fn version(&self) -> (u64, u64) {
+        let generation = self.inner.generation.read().number;
+        (generation, self.inner.environment.counts.wal_frames.load(Ordering::Relaxed))
     }
 
     /// Bytes of memtables and block cache.

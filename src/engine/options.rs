@@ -1,5 +1,6 @@
 //! How an engine runs.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +35,16 @@ impl Durability {
                 Some(Ok(ms)) if ms > 0 => Ok(Self::Interval(Duration::from_millis(ms))),
                 _ => Err(wrong()),
             },
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => f.write_str("always"),
+            Self::Interval(interval) => write!(f, "interval:{}", interval.as_millis()),
+            Self::None => f.write_str("none"),
         }
     }
 }
@@ -122,6 +133,9 @@ mod tests {
             Durability::parse("interval:20").unwrap(),
             Durability::Interval(Duration::from_millis(20))
         );
+        for text in ["always", "none", "interval:20"] {
+            assert_eq!(Durability::parse(text).unwrap().to_string(), text);
+        }
         for bad in ["", "Always", "interval", "interval:", "interval:0", "interval:-1", "interval:x"] {
             assert!(Durability::parse(bad).is_err(), "{bad}");
         }

@@ -1,0 +1,115 @@
+//! From an accepted socket to the dialect that it speaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::base::{Error, ErrorCode};
+use crate::protocol::{Envelope, Renderer, Sniff, sniff};
+
+use super::http::{self, Routes};
+use super::lines;
+use super::rewind::Rewind;
+use super::state::State;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection that is refused may take to show what it speaks.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Serves one connection until it ends.
+pub(super) async fn serve(
+    state: Arc<State>,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut stream = stream;
+    let Some((first, kind)) = look(&state, &mut stream, stop.clone()).await else { return };
+    match (kind, tls) {
+        (Sniff::Tls, Some(tls)) => {
+            let handshake = tls.accept(Rewind::new(first, stream));
+            let Ok(Ok(mut stream)) = timeout(HANDSHAKE_TIMEOUT, handshake).await else { return };
+            let Some((first, kind)) = look(&state, &mut stream, stop.clone()).await else { return };
+            dispatch(state, stream, first, kind, stop).await;
+        }
+        _ => dispatch(state, stream, first, kind, stop).await,
+    }
+}
+
+async fn dispatch<S>(state: Arc<State>, stream: S, first: Vec<u8>, kind: Sniff, stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    match kind {
+        Sniff::Http => http::serve(state, Rewind::new(first, stream), Routes::All, stop).await,
+        _ => lines::serve(state, stream, first, stop).await,
+    }
+}
+
+/// Reads until the dialect is clear; `None` where the connection ends before.
+async fn look<S: AsyncRead + Unpin>(
+    state: &State,
+    stream: &mut S,
+    mut stop: watch::Receiver<bool>,
+) -> Option<(Vec<u8>, Sniff)> {
+    let mut first = Vec::with_capacity(4 << 10);
+    loop {
+        match sniff(&first) {
+            Sniff::NeedMore => {}
+            kind => return Some((first, kind)),
+        }
+        let wait = match state.settings.idle_timeout {
+            0 => Duration::MAX,
+            seconds => Duration::from_secs(seconds),
+        };
+        let read = tokio::select! {
+            read = timeout(wait, stream.read_buf(&mut first)) => read.ok()?.ok()?,
+            _ = stop.changed() => return None,
+        };
+        if read == 0 {
+            // A short line without its end may be all there is.
+            return (!first.is_empty()).then_some((first, Sniff::Lines));
+        }
+        state.metrics.received_bytes.inc_by(read as u64);
+    }
+}
+
+/// Tells a connection, in its own dialect, that there are too many.
+pub(super) async fn refuse(mut stream: TcpStream, connections_max: usize) {
+    let mut first = Vec::with_capacity(1 << 10);
+    // Who stays silent is answered in text.
+    let _ = timeout(REFUSAL_TIMEOUT, stream.read_buf(&mut first)).await;
+    let kind = sniff(&first);
+    let json = kind == Sniff::Http || first.trim_ascii_start().first() == Some(&b'{');
+    let error = Error::new(
+        ErrorCode::LimitExceeded,
+        format!(
+            "the server has its {connections_max} connections; close some, retry later, or raise TSDB_MAX_CONNECTIONS"
+        ),
+    );
+    let body = Renderer::new(Envelope { json, ..Envelope::default() }, Err(error)).render();
+    let mut answer = Vec::new();
+    if kind == Sniff::Http {
+        let length = body.len();
+        answer.extend_from_slice(
+            format!(
+                "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+    }
+    answer.extend_from_slice(&body);
+    // The connection ends either way.
+    let _ = timeout(REFUSAL_TIMEOUT, async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await
+    })
+    .await;
+}

@@ -1,0 +1,69 @@
+//! The data file: a snapshot that is loaded into an empty database at start and kept
+//! fresh while the server runs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{Deadline, ErrorCode, Result};
+use crate::engine::Engine;
+
+use super::state::State;
+
+/// Loads `path` where the database is empty; a file that is not there yet is no error.
+///
+/// # Errors
+/// What a LOAD answers.
+pub(super) fn load(engine: &Engine, path: &Path) -> Result<()> {
+    if !engine.is_empty() {
+        return Ok(());
+    }
+    match engine.load_from(path, &Deadline::none()) {
+        Ok(loaded) => {
+            tracing::info!(
+                path = %path.display(), series = loaded.series, points = loaded.points, "loaded the data file"
+            );
+            Ok(())
+        }
+        Err(e) if e.code() == ErrorCode::FileNotFound => {
+            tracing::info!(path = %path.display(), "the data file does not exist yet; it will be written");
+            Ok(())
+        }
+        Err(e) => Err(e.context(format!("TSDB_DATA_FILE {}", path.display()))),
+    }
+}
+
+/// Writes `path`; trouble is for the log.
+pub(super) fn save(engine: &Engine, path: &Path, deadline: &Deadline) {
+    match engine.save_to(path, deadline) {
+        Ok(saved) => {
+            tracing::info!(path = %path.display(), points = saved.points, bytes = saved.bytes, "wrote the data file");
+        }
+        Err(e) => tracing::error!(path = %path.display(), error = e.message(), "the data file was not written"),
+    }
+}
+
+/// Writes the data file every interval in which something was written.
+pub(super) async fn keep(state: Arc<State>) {
+    let Some(path) = state.settings.data_file.clone() else { return };
+    let mut saved = None;
+    let mut ticks = tokio::time::interval(Duration::from_secs(state.settings.auto_save_interval));
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let Some(version) = state.engine_now().map(Engine::version) else { continue };
+        if saved == Some(version) {
+            continue;
+        }
+        let path = path.clone();
+        let job = state.maintain(move |engine, deadline| {
+            save(engine, &path, deadline);
+            Ok(crate::protocol::Reply::Bye)
+        });
+        // A full queue means that another save or load is at work; the next tick tries
+        // again.
+        if job.await.is_ok() {
+            saved = Some(version);
+        }
+    }
+}

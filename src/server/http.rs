@@ -1,0 +1,234 @@
+//! A connection that speaks HTTP/1.1: the JSON dialect as `POST /`, and the routes
+//! that orchestrators and Prometheus ask for.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use crate::base::{Error, ErrorCode, Result};
+use crate::protocol::{Envelope, Renderer, Reply, http_status, parse_json};
+
+use super::state::{Reserved, State};
+use super::write::is_write;
+
+/// Bytes of a reply rendered at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+/// How long the head of a request may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Which routes a port has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Routes {
+    /// All.
+    All,
+    /// Those for orchestrators and Prometheus.
+    Monitoring,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<S>(state: Arc<State>, stream: S, routes: Routes, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let service = service_fn(|request| {
+        let state = state.clone();
+        async move { Ok::<_, Infallible>(route(&state, request, routes).await) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // A broken connection has nobody to tell.
+        _ = connection.as_mut() => return,
+        _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// A reply, rendered as fast as it is read.
+struct ReplyBody {
+    renderer: Option<Renderer>,
+    _reserved: Option<Reserved>,
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+        let Some(renderer) = &mut self.renderer else { return Poll::Ready(None) };
+        let mut chunk = Vec::new();
+        if renderer.fill(&mut chunk, CHUNK_BYTES) {
+            self.renderer = None;
+        }
+        Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk.into()))))
+    }
+}
+
+type Answer = Response<http_body_util::Either<ReplyBody, http_body_util::Full<Bytes>>>;
+
+fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(http_body_util::Either::Right(http_body_util::Full::new(body.into())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+fn reply(envelope: Envelope, result: Result<Reply>, reserved: Option<Reserved>) -> Answer {
+    let status = match &result {
+        Ok(_) => StatusCode::OK,
+        Err(e) => StatusCode::from_u16(http_status(e.code())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let renderer = Renderer::new(Envelope { json: true, ..envelope }, result);
+    let body = ReplyBody { renderer: Some(renderer), _reserved: reserved };
+    let mut answer = Response::new(http_body_util::Either::Left(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    if status == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
+}
+
+fn refuse(error: Error) -> Answer {
+    reply(Envelope::default(), Err(error), None)
+}
+
+/// The token of the request, if it has one.
+fn bearer<B>(request: &Request<B>) -> Option<&str> {
+    let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn has_header<B>(request: &Request<B>, name: hyper::header::HeaderName, part: &str) -> bool {
+    let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.to_ascii_lowercase().contains(part))
+}
+
+async fn route(state: &Arc<State>, request: Request<Incoming>, routes: Routes) -> Answer {
+    let path = request.uri().path();
+    let readable = matches!(*request.method(), Method::GET | Method::POST | Method::HEAD);
+    let authenticated = match bearer(&request) {
+        None => !state.auth.is_on(),
+        Some(_) if !state.auth.is_on() => true,
+        Some(token) => state.auth.check(token).is_ok(),
+    };
+    match path {
+        "/health" | "/ready" | "/metrics" if !readable => {
+            let message = format!("{} {path}: use GET or POST", request.method());
+            let mut answer = refuse(Error::invalid(message));
+            *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            answer
+        }
+        "/health" => text(StatusCode::OK, TEXT, "ok\n"),
+        "/ready" => match state.trouble() {
+            None => text(StatusCode::OK, TEXT, "ready\n"),
+            Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {reason}\n")),
+        },
+        "/metrics" if !authenticated => refuse(Error::new(
+            ErrorCode::Unauthorized,
+            "this server wants a token; send an Authorization: Bearer header",
+        )),
+        "/metrics" => {
+            let wants_open = has_header(&request, ACCEPT, "application/openmetrics-text");
+            let content_type = if wants_open { OPENMETRICS } else { PROMETHEUS };
+            text(StatusCode::OK, content_type, state.metrics.render())
+        }
+        "/" if routes == Routes::All && request.method() == Method::POST => {
+            post(state, request, authenticated).await
+        }
+        "/" if routes == Routes::All => {
+            let message = format!("{} /: send one JSON request as the body of POST /", request.method());
+            let mut answer = refuse(Error::invalid(message));
+            *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            answer
+        }
+        _ => {
+            let known = match routes {
+                Routes::All => "POST /, GET /health, GET /ready and GET /metrics",
+                Routes::Monitoring => "GET /metrics, GET /health and GET /ready",
+            };
+            let mut answer = refuse(Error::invalid(format!("there is nothing at {path}; there are {known}")));
+            *answer.status_mut() = StatusCode::NOT_FOUND;
+            answer
+        }
+    }
+}
+
+async fn post(state: &Arc<State>, request: Request<Incoming>, authenticated: bool) -> Answer {
+    let has_token = bearer(&request).is_some();
+    // A page of another site can make a browser send any text, but it can't call it
+    // JSON without asking first.
+    let from_page = request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site");
+    if from_page && !has_token && !has_header(&request, CONTENT_TYPE, JSON) {
+        return refuse(Error::invalid(
+            "a request from a web page must have Content-Type: application/json or a token",
+        ));
+    }
+    let bytes_max = state.settings.max_line_bytes as usize;
+    let too_large = || {
+        refuse(Error::new(
+            ErrorCode::TooLarge,
+            format!("the body has more than {bytes_max} bytes; send smaller batches, or raise TSDB_MAX_LINE_BYTES"),
+        ))
+    };
+    let announced = request.body().size_hint();
+    if announced.lower() > bytes_max as u64 {
+        return too_large();
+    }
+    let expected = announced.upper().unwrap_or(bytes_max as u64);
+    let reserved = match state.reserve_request(expected).await {
+        Ok(reserved) => reserved,
+        Err(e) => return refuse(e),
+    };
+    let body = Limited::new(request.into_body(), bytes_max).collect();
+    let body = match tokio::time::timeout(state.request_timeout(), body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => return too_large(),
+        Ok(Err(e)) => {
+            return refuse(Error::new(ErrorCode::ParseError, format!("the body could not be read: {e}")));
+        }
+        Err(_) => {
+            return refuse(Error::new(ErrorCode::Timeout, "the body did not arrive in time; send it faster"));
+        }
+    };
+    state.metrics.received_bytes.inc_by(body.len() as u64);
+    let parsed = parse_json(&body);
+    drop((body, reserved));
+    let command = match parsed.command.and_then(|command| {
+        state.auth.admit(authenticated, &command)?;
+        Ok(command)
+    }) {
+        Ok(command) => command,
+        Err(e) => {
+            state.metrics.observe_unparsed(e.code());
+            return reply(parsed.envelope, Err(e), None);
+        }
+    };
+    if is_write(&command) {
+        let result = state.write(command).await;
+        return reply(parsed.envelope, result, None);
+    }
+    let (result, reserved) = state.answer(command).await;
+    reply(parsed.envelope, result, reserved)
+}

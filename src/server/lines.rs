@@ -1,0 +1,382 @@
+//! A connection that speaks lines, text and JSON.
+//!
+//! Everything that has arrived is parsed at once; consecutive writes are submitted
+//! together and share group commits; any other command first waits for the writes
+//! before it, so that it sees them. Replies go out in the order of the requests, in
+//! as few writes as their size allows.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::base::{Error, ErrorCode, Result};
+use crate::protocol::{Command, Envelope, Line, Parsed, Renderer, Reply, next_line, parse_line};
+
+use super::auth::ATTEMPTS_MAX;
+use super::commit::Commit;
+use super::state::{Reserved, State, label};
+use super::write::{Shape, is_write, plan};
+
+/// Bytes asked from the socket at once.
+const READ_BYTES: usize = 64 << 10;
+/// Bytes of input that are held without a share of the common memory.
+const FREE_BYTES: usize = 256 << 10;
+/// Bytes of replies collected before they are sent.
+const SEND_BYTES: usize = 256 << 10;
+/// Most writes that wait for their commit together.
+const WRITES_MAX: usize = 8192;
+/// How long a connection that is to close may take to read its last reply.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Why a connection ends without a word.
+struct Gone;
+
+impl From<std::io::Error> for Gone {
+    fn from(_: std::io::Error) -> Self {
+        Self
+    }
+}
+
+/// A reply whose turn comes when those before it are out.
+enum Slot {
+    Ready(Envelope, Result<Reply>),
+    Write { envelope: Envelope, index: usize, shape: Shape, label: &'static str, started: Instant },
+}
+
+struct Session<S> {
+    state: Arc<State>,
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    input: Vec<u8>,
+    /// Bytes of `input` that are dealt with.
+    consumed: usize,
+    /// Bytes after `consumed` that hold no line end.
+    searched: usize,
+    /// The rest of a line that was refused is skipped.
+    skipping: bool,
+    /// Share of the common memory, where `input` is large.
+    reserved: Option<(usize, Reserved)>,
+    eof: bool,
+    out: Vec<u8>,
+    slots: VecDeque<Slot>,
+    commit: Option<Commit>,
+    authenticated: bool,
+    failed_attempts: u32,
+    closing: bool,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<S>(state: Arc<State>, stream: S, first: Vec<u8>, stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    let mut session = Session {
+        authenticated: !state.auth.is_on(),
+        state,
+        reader,
+        writer,
+        input: first,
+        consumed: 0,
+        searched: 0,
+        skipping: false,
+        reserved: None,
+        eof: false,
+        out: Vec::new(),
+        slots: VecDeque::new(),
+        commit: None,
+        failed_attempts: 0,
+        closing: false,
+    };
+    // The other end has gone, or does not read: there is nobody to tell.
+    let _ = session.run(stop).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), Gone> {
+        loop {
+            self.run_lines().await?;
+            self.settle().await?;
+            self.send().await?;
+            if self.closing || *stop.borrow() {
+                return self.goodbye().await;
+            }
+            if self.eof {
+                self.writer.shutdown().await?;
+                return Ok(());
+            }
+            tokio::select! {
+                read = self.read_more() => read?,
+                _ = stop.changed() => {}
+            }
+        }
+    }
+
+    /// Runs every whole line of the input.
+    async fn run_lines(&mut self) -> Result<(), Gone> {
+        let line_max = self.state.settings.max_line_bytes as usize;
+        while !self.closing {
+            let rest = &self.input[self.consumed..];
+            let parsed = match next_line(rest, self.searched, line_max) {
+                Line::Complete(line, taken) => {
+                    let parsed = if self.skipping { None } else { parse_line(line) };
+                    self.skipping = false;
+                    self.consumed += taken;
+                    self.searched = 0;
+                    parsed
+                }
+                Line::NeedMore if self.eof => {
+                    // The last line may lack its end.
+                    let parsed = if self.skipping { None } else { parse_line(rest) };
+                    self.consumed = self.input.len();
+                    self.searched = 0;
+                    if parsed.is_none() {
+                        break;
+                    }
+                    parsed
+                }
+                Line::NeedMore => {
+                    self.searched = rest.len();
+                    break;
+                }
+                Line::TooLong if self.skipping => {
+                    self.consumed = self.input.len();
+                    self.searched = 0;
+                    break;
+                }
+                Line::TooLong => {
+                    self.closing = true;
+                    let envelope = envelope_of(rest);
+                    self.refuse(
+                        envelope,
+                        Error::new(
+                            ErrorCode::TooLarge,
+                            format!(
+                                "a line has more than {line_max} bytes; send smaller batches, or raise \
+                                 TSDB_MAX_LINE_BYTES; the connection is closed"
+                            ),
+                        ),
+                    );
+                    return Ok(());
+                }
+            };
+            if let Some(parsed) = parsed {
+                self.run_request(parsed).await?;
+                tokio::task::coop::consume_budget().await;
+            }
+        }
+        self.input.drain(..self.consumed);
+        self.consumed = 0;
+        if self.input.is_empty() && self.input.capacity() > FREE_BYTES {
+            self.input = Vec::new();
+            self.reserved = None;
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, envelope: Envelope, error: Error) {
+        self.state.metrics.observe_unparsed(error.code());
+        self.slots.push_back(Slot::Ready(envelope, Err(error)));
+    }
+
+    async fn run_request(&mut self, Parsed { envelope, command }: Parsed) -> Result<(), Gone> {
+        let command = match command {
+            Ok(command) => command,
+            Err(e) => {
+                self.refuse(envelope, e);
+                return Ok(());
+            }
+        };
+        if let Err(e) = self.state.auth.admit(self.authenticated, &command) {
+            self.refuse(envelope, e);
+            return Ok(());
+        }
+        if is_write(&command) {
+            return self.submit(envelope, command).await;
+        }
+        if let Command::Quit = command {
+            self.closing = true;
+        }
+        let is_auth = matches!(command, Command::Auth { .. });
+        if !matches!(command, Command::Ping | Command::Help { .. } | Command::Quit) && !is_auth {
+            // What was written before is to be seen.
+            self.settle().await?;
+        }
+        let state = self.state.clone();
+        let (reply, reserved) = self.while_reading(async move { state.answer(command).await }).await?;
+        if is_auth {
+            match &reply {
+                Ok(_) => self.authenticated = true,
+                Err(e) if e.code() == ErrorCode::Unauthorized => {
+                    self.failed_attempts += 1;
+                    self.closing = self.failed_attempts >= ATTEMPTS_MAX;
+                }
+                Err(_) => {}
+            }
+        }
+        if self.slots.is_empty() {
+            self.render(envelope, reply).await?;
+        } else {
+            self.slots.push_back(Slot::Ready(envelope, reply));
+        }
+        drop(reserved);
+        Ok(())
+    }
+
+    async fn submit(&mut self, envelope: Envelope, command: Command) -> Result<(), Gone> {
+        let (label, started) = (label(&command), Instant::now());
+        let state = self.state.clone();
+        let planned = match state.engine().await {
+            Ok(engine) => plan(command).map(|(write, shape)| {
+                (self.commit.get_or_insert_with(Commit::new).submit(engine, write), shape)
+            }),
+            Err(e) => Err(e),
+        };
+        self.slots.push_back(match planned {
+            Ok((index, shape)) => Slot::Write { envelope, index, shape, label, started },
+            Err(e) => Slot::Ready(envelope, Err(e)),
+        });
+        if self.slots.len() >= WRITES_MAX {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the writes, and renders all replies that wait.
+    async fn settle(&mut self) -> Result<(), Gone> {
+        let mut results = match self.commit.take() {
+            Some(commit) => self.while_reading(commit.finish()).await?,
+            None => Vec::new(),
+        };
+        while let Some(slot) = self.slots.pop_front() {
+            match slot {
+                Slot::Ready(envelope, reply) => self.render(envelope, reply).await?,
+                Slot::Write { envelope, index, shape, label, started } => {
+                    let result = results.get_mut(index).and_then(Option::take);
+                    let reply = result
+                        .unwrap_or_else(|| Err(super::write::lost()))
+                        .map(|written| shape.reply(written));
+                    self.state.metrics.observe(label, &reply, started.elapsed());
+                    self.render(envelope, reply).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn render(&mut self, envelope: Envelope, reply: Result<Reply>) -> Result<(), Gone> {
+        let mut renderer = Renderer::new(envelope, reply);
+        while !renderer.fill(&mut self.out, SEND_BYTES) {
+            self.send().await?;
+        }
+        if self.out.len() >= SEND_BYTES {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what was rendered; a client that takes too long to read it is left.
+    async fn send(&mut self) -> Result<(), Gone> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let sending = self.writer.write_all(&self.out);
+        timeout(self.state.request_timeout(), sending).await.map_err(|_| Gone)??;
+        self.writer.flush().await?;
+        self.state.metrics.sent_bytes.inc_by(self.out.len() as u64);
+        self.out.clear();
+        if self.out.capacity() > 2 * SEND_BYTES {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Awaits `work`, and meanwhile takes what arrives, so that a broken connection
+    /// ends the work and a client can send ahead.
+    async fn while_reading<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Gone> {
+        let mut work = pin!(work);
+        loop {
+            if self.eof || self.input.len() >= FREE_BYTES {
+                return Ok(work.await);
+            }
+            self.input.reserve(READ_BYTES);
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                read = self.reader.read_buf(&mut self.input) => self.took(read?),
+            }
+        }
+    }
+
+    fn took(&mut self, bytes: usize) {
+        self.eof = bytes == 0;
+        self.state.metrics.received_bytes.inc_by(bytes as u64);
+    }
+
+    /// Waits for more input: long for a new request, less long for the rest of one.
+    async fn read_more(&mut self) -> Result<(), Gone> {
+        self.make_room().await;
+        let idle = self.input.is_empty() && !self.skipping;
+        let wait = match (idle, self.state.settings.idle_timeout) {
+            (false, _) => self.state.request_timeout(),
+            (true, 0) => Duration::MAX,
+            (true, seconds) => Duration::from_secs(seconds),
+        };
+        let read = timeout(wait, self.reader.read_buf(&mut self.input)).await.map_err(|_| Gone)??;
+        self.took(read);
+        Ok(())
+    }
+
+    /// Room for the next read. A long line needs a share of the memory that all
+    /// connections have for requests; without it the line is refused and skipped.
+    async fn make_room(&mut self) {
+        self.input.reserve(READ_BYTES);
+        let (needed, held) = (self.input.capacity(), self.reserved.as_ref().map_or(0, |(bytes, _)| *bytes));
+        if needed <= FREE_BYTES.max(held) {
+            return;
+        }
+        match self.state.reserve_request((needed - held) as u64).await {
+            // Shares add up in one permit each; the first is kept inside the second.
+            Ok(more) => {
+                let merged = match self.reserved.take() {
+                    Some((_, before)) => before.merge(more),
+                    None => more,
+                };
+                self.reserved = Some((needed, merged));
+            }
+            Err(e) => {
+                let envelope = envelope_of(&self.input);
+                self.refuse(envelope, e);
+                self.skipping = true;
+                self.input = Vec::with_capacity(READ_BYTES);
+                self.searched = 0;
+                self.reserved = None;
+            }
+        }
+    }
+
+    /// Closes so that the last reply arrives: a socket closed with unread input would
+    /// take it back.
+    async fn goodbye(&mut self) -> Result<(), Gone> {
+        self.settle().await?;
+        self.send().await?;
+        self.writer.shutdown().await?;
+        let drain = async {
+            let mut sink = vec![0; READ_BYTES];
+            while self.reader.read(&mut sink).await? > 0 {}
+            Ok::<(), Gone>(())
+        };
+        timeout(GOODBYE, drain).await.map_err(|_| Gone)?
+    }
+}
+
+/// How to answer a request that was not read to its end.
+fn envelope_of(start: &[u8]) -> Envelope {
+    let json = start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    Envelope { json, ..Envelope::default() }
+}

@@ -1,0 +1,143 @@
+//! Figures for Prometheus.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::base::{self, ErrorCode};
+use crate::engine::Engine;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommandLabel {
+    command: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    command: &'static str,
+    /// `OK` or the error's code.
+    outcome: &'static str,
+}
+
+/// What the server counts, and the engine's own counters at the time of a scrape.
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<OutcomeLabels, Counter>,
+    seconds: Family<CommandLabel, Histogram, fn() -> Histogram>,
+    /// Open client connections.
+    pub connections: Gauge,
+    /// Connections that were refused because there were too many.
+    pub refused_connections: Counter,
+    /// Bytes from clients.
+    pub received_bytes: Counter,
+    /// Bytes to clients.
+    pub sent_bytes: Counter,
+}
+
+fn histogram() -> Histogram {
+    // 50 µs to 13 s and above.
+    Histogram::new(exponential_buckets(0.000_05, 4.0, 10))
+}
+
+impl Metrics {
+    pub fn new(engine: Arc<OnceLock<Engine>>) -> Self {
+        let mut registry = Registry::with_prefix("tsdb");
+        let metrics = Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
+            connections: Gauge::default(),
+            refused_connections: Counter::default(),
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            registry: Registry::default(),
+        };
+        registry.register("requests", "Requests by command and outcome", metrics.requests.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request to its reply, by command",
+            Unit::Seconds,
+            metrics.seconds.clone(),
+        );
+        registry.register("connections", "Open client connections", metrics.connections.clone());
+        registry.register(
+            "refused_connections",
+            "Connections refused because there were too many",
+            metrics.refused_connections.clone(),
+        );
+        registry.register("received_bytes", "Bytes from clients", metrics.received_bytes.clone());
+        registry.register("sent_bytes", "Bytes to clients", metrics.sent_bytes.clone());
+        registry.register_collector(Box::new(EngineFigures { engine }));
+        Self { registry, ..metrics }
+    }
+
+    /// Counts a request that is answered.
+    pub fn observe<T>(&self, command: &'static str, result: &base::Result<T>, took: Duration) {
+        let outcome = result.as_ref().map_or_else(|e| e.code().as_str(), |_| "OK");
+        self.requests.get_or_create(&OutcomeLabels { command, outcome }).inc();
+        self.seconds.get_or_create(&CommandLabel { command }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that was no command.
+    pub fn observe_unparsed(&self, code: ErrorCode) {
+        let labels = OutcomeLabels { command: "none", outcome: code.as_str() };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// The text exposition.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(e) => format!("# the metrics could not be written: {e}\n"),
+        }
+    }
+}
+
+struct EngineFigures {
+    engine: Arc<OnceLock<Engine>>,
+}
+
+impl fmt::Debug for EngineFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EngineFigures")
+    }
+}
+
+impl Collector for EngineFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(engine) = self.engine.get() else { return Ok(()) };
+        let counters = engine.counters();
+        for (name, help, value) in [
+            ("points_written", "Points accepted since the start", counters.points_written),
+            ("wal_frames", "Group commits", counters.wal_frames),
+            ("wal_syncs", "Syncs of write-ahead logs", counters.wal_syncs),
+            ("wal_written_bytes", "Bytes written to write-ahead logs", counters.wal_bytes_written),
+            ("flushes", "Memtables written to segments", counters.flushes),
+            ("compactions", "Compactions", counters.compactions),
+            ("compaction_read_bytes", "Bytes that compactions read", counters.compaction_bytes_in),
+            ("compaction_written_bytes", "Bytes that compactions wrote", counters.compaction_bytes_out),
+            ("block_cache_hits", "Blocks found in the cache", counters.cache_hits),
+            ("block_cache_misses", "Blocks read from disk", counters.cache_misses),
+        ] {
+            let counter = ConstCounter::<u64>::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        for (name, help, value) in [
+            ("memory_bytes", "Bytes of memtables and block cache", engine.memory_bytes()),
+            ("read_only_shards", "Shards that refuse writes", counters.read_only_shards),
+            ("damaged_files", "Files that failed their checks", counters.damaged_files),
+        ] {
+            let gauge = ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

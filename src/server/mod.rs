@@ -1,0 +1,301 @@
+//! The server: sockets in front of the engine.
+//!
+//! `connection` looks at the first bytes of a socket and hands it to `lines` (text
+//! and JSON) or `http`, inside TLS or not. Both turn requests into commands with
+//! `protocol` and have `state` answer them: writes go to the engine's group commits
+//! (`write`, `commit`), small reads are answered in place, big reads, analytics and
+//! maintenance each by a bounded pool of their own (`read`, `pool`), so that a long
+//! computation never holds up an insert.
+
+mod auth;
+mod commit;
+mod connection;
+mod data_file;
+mod http;
+mod lines;
+mod metrics;
+mod pool;
+mod read;
+mod rewind;
+mod settings;
+mod state;
+mod tls;
+mod write;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::base::{Deadline, Error, ErrorCode, Result};
+use crate::engine::Engine;
+
+pub use settings::{RecoverSetting, Settings};
+use state::State;
+
+/// The server's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Default of the second port, for monitoring.
+const METRICS_PORT_DEFAULT: u16 = 9091;
+/// How long connections may take to finish at a stop.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Connections that may be told at a time that there are too many.
+const REFUSALS_MAX: usize = 64;
+
+/// Runs the server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What kept it from starting, or a log that could not be synced at the end.
+pub fn run(settings: Settings) -> Result<()> {
+    if settings.auth_token.as_deref().is_some_and(str::is_empty) {
+        return Err(Error::invalid("TSDB_AUTH_TOKEN is empty; unset it, or give a token"));
+    }
+    raise_file_limit();
+    let failed = |e: std::io::Error| Error::internal(format!("the server could not start: {e}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    let state = Arc::new(State::new(settings).map_err(failed)?);
+    let result = runtime.block_on(serve(state));
+    // What is still at work was told to stop; it does not hold up the exit.
+    runtime.shutdown_background();
+    result
+}
+
+/// Segments are kept open, connections are many: take all descriptors there are.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(error = %e, "the limit of open files could not be raised");
+    }
+}
+
+async fn bind(host: &str, port: u16) -> std::io::Result<TcpListener> {
+    let mut last = None;
+    for address in lookup_host((host, port)).await? {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(e) => last = Some(e),
+        }
+    }
+    Err(last.unwrap_or_else(|| std::io::Error::other("the name has no address")))
+}
+
+async fn serve(state: Arc<State>) -> Result<()> {
+    let settings = &state.settings;
+    let cannot = |what: &str, e: &dyn std::fmt::Display| Error::internal(format!("{what}: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| cannot("SIGTERM", &e))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("SIGINT", &e))?;
+    let tls = tls::acceptor(settings)?;
+
+    let mut opening = open(state.clone())?;
+    let listener = match bind(&settings.host, settings.port).await {
+        Ok(listener) => listener,
+        Err(e) => {
+            // A second server on one directory should hear of the directory first.
+            if let Ok(Ok(Err(locked))) = timeout(Duration::from_secs(1), &mut opening).await {
+                return Err(locked);
+            }
+            return Err(Error::invalid(format!(
+                "can't listen on {}:{}: {e}; choose another --host or --port",
+                settings.host, settings.port
+            )));
+        }
+    };
+    let address = listener.local_addr().map_err(|e| cannot("the socket", &e))?;
+    let (stop, stopped) = watch::channel(false);
+    let connections = Arc::new(Semaphore::new(settings.max_connections));
+    tokio::spawn(accept(state.clone(), listener, tls.clone(), connections.clone(), stopped.clone()));
+
+    let engine = tokio::select! {
+        opened = &mut opening => opened.unwrap_or_else(|_| Err(Error::internal("opening the database failed")))?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    state.set_engine(engine.clone());
+    let metrics = monitor(&state, stopped).await?;
+    let auto_save = tokio::spawn(data_file::keep(state.clone()));
+    announce(&state, &engine, address, metrics, tls.is_some());
+
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    auto_save.abort();
+    // Everyone who listens has a receiver; nobody may be left.
+    let _ = stop.send(true);
+    let all = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
+    let finished = timeout(STOP_GRACE, connections.acquire_many(all)).await.is_ok();
+    let closing = tokio::task::spawn_blocking({
+        let state = state.clone();
+        move || {
+            state.stop_pools();
+            if let Some(path) = &state.settings.data_file {
+                data_file::save(&engine, path, &Deadline::none());
+            }
+            engine.close()
+        }
+    });
+    tokio::select! {
+        closed = closing => closed.unwrap_or_else(|_| Err(Error::internal("closing the database failed")))?,
+        // Whoever asks twice wants out: what is acknowledged is in the logs.
+        _ = terminate.recv() => return Err(Error::internal("stopped twice; not waiting for the end")),
+        _ = interrupt.recv() => return Err(Error::internal("stopped twice; not waiting for the end")),
+    }
+    tracing::info!(connections_finished = finished, "stopped");
+    Ok(())
+}
+
+/// Opens the database, on a thread of its own, for it takes what it takes.
+fn open(state: Arc<State>) -> Result<oneshot::Receiver<Result<Engine>>> {
+    let (sender, receiver) = oneshot::channel();
+    let work = move || {
+        let settings = &state.settings;
+        let opened = Engine::open(settings.engine_options()).and_then(|engine| {
+            if let Some(path) = &settings.data_file {
+                data_file::load(&engine, path)?;
+            }
+            Ok(engine)
+        });
+        // The server may have been stopped meanwhile.
+        let _ = sender.send(opened);
+    };
+    std::thread::Builder::new()
+        .name("open".into())
+        .spawn(work)
+        .map_err(|e| Error::internal(format!("no thread to open the database: {e}")))?;
+    Ok(receiver)
+}
+
+async fn accept(
+    state: Arc<State>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    connections: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(e) => {
+                    // Out of descriptors, as a rule: closing connections will free some.
+                    tracing::warn!(error = %e, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = stop.changed() => return,
+        };
+        prepare(&stream);
+        let Ok(permit) = connections.clone().try_acquire_owned() else {
+            state.metrics.refused_connections.inc();
+            if let Ok(permit) = refusals.clone().try_acquire_owned() {
+                let connections_max = state.settings.max_connections;
+                tokio::spawn(async move {
+                    connection::refuse(stream, connections_max).await;
+                    drop(permit);
+                });
+            }
+            continue;
+        };
+        let (state, tls, stop) = (state.clone(), tls.clone(), stop.clone());
+        tokio::spawn(async move {
+            state.metrics.connections.inc();
+            let metrics = Gauged(&state);
+            connection::serve(state.clone(), stream, tls, stop).await;
+            drop((metrics, permit));
+        });
+    }
+}
+
+/// Counts a connection for as long as it lives, through a panic too.
+struct Gauged<'a>(&'a State);
+
+impl Drop for Gauged<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.connections.dec();
+    }
+}
+
+fn prepare(stream: &TcpStream) {
+    if let Err(e) = stream.set_nodelay(true) {
+        tracing::debug!(error = %e, "TCP_NODELAY could not be set");
+    }
+}
+
+/// Opens the second port, for monitoring. The default port may be taken; one that was
+/// asked for may not.
+async fn monitor(state: &Arc<State>, stop: watch::Receiver<bool>) -> Result<Option<SocketAddr>> {
+    let port = state.settings.metrics_port.unwrap_or(METRICS_PORT_DEFAULT);
+    if port == 0 {
+        return Ok(None);
+    }
+    let host = &state.settings.host;
+    let listener = match bind(host, port).await {
+        Ok(listener) => listener,
+        Err(e) if state.settings.metrics_port.is_none() => {
+            tracing::warn!(port, error = %e, "no second port for metrics; set TSDB_METRICS_PORT to another one or to 0");
+            return Ok(None);
+        }
+        Err(e) => {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!("can't listen on {host}:{port} for metrics: {e}; choose another TSDB_METRICS_PORT, or 0"),
+            ));
+        }
+    };
+    let address = listener.local_addr().ok();
+    let state = state.clone();
+    tokio::spawn(async move {
+        let scrapes = Arc::new(Semaphore::new(REFUSALS_MAX));
+        let mut stopping = stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopping.changed() => return,
+            };
+            let (Ok((stream, _)), Ok(permit)) = (accepted, scrapes.clone().try_acquire_owned()) else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            prepare(&stream);
+            let (state, stop) = (state.clone(), stop.clone());
+            tokio::spawn(async move {
+                http::serve(state, stream, http::Routes::Monitoring, stop).await;
+                drop(permit);
+            });
+        }
+    });
+    Ok(address)
+}
+
+/// Tells people where everything is, and programs where the port is.
+fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option<SocketAddr>, tls: bool) {
+    let settings = &state.settings;
+    if !address.ip().is_loopback() && !state.auth.is_on() {
+        tracing::warn!("anyone who reaches {address} can read and change everything; set TSDB_AUTH_TOKEN");
+    }
+    let data_dir = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
+    let metrics = metrics.map_or_else(|| "off".to_owned(), |at| format!("http://{at}/metrics"));
+    let tls = if tls { ", with or without TLS" } else { "" };
+    let (shards, durability) = (engine.shard_count(), settings.durability);
+    eprintln!(
+        "\nTSDB Vector {VERSION}\n  data     {} ({shards} shards, durability {durability})\n  listens  {address} (text, \
+         JSON lines and HTTP{tls})\n  metrics  {metrics}\n\nIn a second terminal:\n  tsdb_client --port {port}        \
+         (then HELP, or for instance CREATE demo 1, INSERT demo 21.5, QUERY demo)\n  curl http://{address}/ready\n",
+        data_dir.display(),
+        port = address.port(),
+    );
+    let mut out = std::io::stdout().lock();
+    // Where nobody reads standard output, nobody misses the line.
+    let _ = writeln!(out, "listening on {address}").and_then(|()| out.flush());
+}

@@ -1,0 +1,238 @@
+//! Reads and analytics: from a command to the engine and back to a reply.
+
+use std::time::Instant;
+
+use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Result, Rows, SeriesName, TimeRange};
+use crate::engine::{Engine, Query};
+use crate::mp::{Selection, discords, motifs};
+use crate::protocol::{
+    AnomalyRow, Command, DatabaseStats, DimensionStats, ExportFormat, MatchRow, MotifRow, Reply, SeriesInfo,
+    SeriesStats, TimeSelection, WindowRef,
+};
+use crate::vector::Search;
+
+use super::Settings;
+
+/// Rows that a similarity search looks at in one go.
+const SEARCH_PAGE_ROWS: usize = 64 << 10;
+
+/// What a read will take, before it runs.
+pub(super) struct Cost {
+    /// Upper bound of the rows.
+    pub rows: u64,
+    /// Upper bound of the memory.
+    pub bytes: u64,
+    /// Whether it is analytics.
+    pub computes: bool,
+}
+
+const NANOSECONDS_AN_HOUR: f64 = 3.6e12;
+
+fn time_range(engine: &Engine, time: TimeSelection) -> TimeRange {
+    match time {
+        TimeSelection::Range(range) => range,
+        TimeSelection::HoursBack(hours) => {
+            // Both casts saturate, which is what a long way back should do.
+            let back = (hours * NANOSECONDS_AN_HOUR) as i64;
+            TimeRange { start_ns: engine.now_ns().saturating_sub(back), end_ns: i64::MAX }
+        }
+    }
+}
+
+/// What `command` will take.
+///
+/// # Errors
+/// `SERIES_NOT_FOUND`.
+pub(super) fn cost(engine: &Engine, command: &Command, result_points_max: usize) -> Result<Cost> {
+    let of = |series: &SeriesName, range: TimeRange, limit: Option<usize>, computes: bool| -> Result<Cost> {
+        let (dimension, _) = engine.describe(series)?;
+        let rows = engine.estimate_rows(series, range)?.min(limit.map_or(u64::MAX, |limit| limit as u64));
+        let row_bytes = 8 * u64::from(dimension) + 12;
+        Ok(Cost { rows, bytes: rows.saturating_mul(row_bytes).min(engine.query_bytes_max()), computes })
+    };
+    match command {
+        Command::Query { series, time, limit, .. } => {
+            let limit = limit.unwrap_or(usize::MAX).min(result_points_max);
+            of(series, time_range(engine, *time), Some(limit), false)
+        }
+        Command::Export { series, range, .. } => of(series, *range, None, false),
+        Command::FindSimilar { series, range, .. }
+        | Command::Anomaly { series, range, .. }
+        | Command::Motif { series, range, .. } => of(series, *range, None, true),
+        // Figures are gathered block by block.
+        _ => Ok(Cost { rows: u64::MAX, bytes: 1 << 20, computes: false }),
+    }
+}
+
+/// Answers a read.
+///
+/// # Errors
+/// Those of the contract.
+pub(super) fn execute(
+    engine: &Engine,
+    command: Command,
+    settings: &Settings,
+    started: Instant,
+    deadline: &Deadline,
+) -> Result<Reply> {
+    match command {
+        Command::Query { series, time, labels, limit } => {
+            let range = time_range(engine, time);
+            let limit = limit.unwrap_or(usize::MAX).min(settings.max_result_points);
+            let query = Query { series, range, labels, limit };
+            let page = engine.query(&query, deadline)?;
+            Ok(Reply::Points { series: query.series, rows: page.rows, next_start_ns: page.next_start_ns })
+        }
+        Command::Export { series, format, range, labels } => {
+            let rows = select(engine, series.clone(), range, labels, deadline)?;
+            Ok(match format {
+                ExportFormat::Json => Reply::Points { series, rows, next_start_ns: None },
+                ExportFormat::Csv => Reply::Csv { rows },
+            })
+        }
+        Command::FindSimilar { series, query_vector, limit, threshold, range, labels, exact: _ } => {
+            let query = Query { series, range, labels, limit: SEARCH_PAGE_ROWS };
+            similar(engine, &query, &query_vector, limit, threshold, deadline)
+        }
+        Command::Anomaly { series, window, k, labels, range, normalize } => {
+            let rows = select(engine, series, range, labels, deadline)?;
+            let selection = selection(&rows, window, normalize);
+            let anomalies = discords(&selection, k, deadline)?
+                .into_iter()
+                .map(|discord| {
+                    let at = window_ref(&rows, discord.index, window);
+                    AnomalyRow {
+                        timestamp_ns: at.timestamp_ns,
+                        end_timestamp_ns: at.end_timestamp_ns,
+                        index: discord.index,
+                        score: discord.score,
+                        neighbor_timestamp_ns: rows.timestamps_ns[discord.neighbor],
+                        neighbor_index: discord.neighbor,
+                    }
+                })
+                .collect();
+            Ok(Reply::Anomalies { window, n: rows.len(), anomalies })
+        }
+        Command::Motif { series, window, k, labels, range, normalize } => {
+            let rows = select(engine, series, range, labels, deadline)?;
+            let motifs = motifs(&selection(&rows, window, normalize), k, deadline)?
+                .into_iter()
+                .map(|motif| MotifRow {
+                    distance: motif.distance,
+                    a: window_ref(&rows, motif.a, window),
+                    b: window_ref(&rows, motif.b, window),
+                })
+                .collect();
+            Ok(Reply::Motifs { window, n: rows.len(), motifs })
+        }
+        Command::Stats { series: Some(series) } => series_stats(engine, &series, deadline),
+        Command::Stats { series: None } => {
+            let totals = engine.totals(deadline)?;
+            Ok(Reply::DatabaseStats(DatabaseStats {
+                version: super::VERSION.into(),
+                uptime_seconds: started.elapsed().as_secs(),
+                series: totals.series,
+                points: totals.points,
+                memory_bytes: totals.memory_bytes,
+                disk_bytes: totals.disk_bytes,
+                shards: totals.shards,
+                wal_bytes: totals.wal_bytes,
+                segments: totals.segments,
+            }))
+        }
+        Command::List => {
+            let list = engine.list(deadline)?.into_iter().map(|series| SeriesInfo {
+                name: series.name,
+                dimension: series.dimension,
+                value_type: series.value_type,
+                count: series.count,
+            });
+            Ok(Reply::SeriesList(list.collect()))
+        }
+        _ => Err(Error::internal("a write was taken for a read")),
+    }
+}
+
+/// All points of a selection.
+fn select(
+    engine: &Engine,
+    series: SeriesName,
+    range: TimeRange,
+    labels: LabelFilter,
+    deadline: &Deadline,
+) -> Result<Rows> {
+    let query = Query { series, range, labels, limit: usize::MAX };
+    Ok(engine.query(&query, deadline)?.rows)
+}
+
+fn selection(rows: &Rows, window: usize, normalize: bool) -> Selection<'_> {
+    Selection { values: &rows.values, dimension: rows.dimension, window, normalize }
+}
+
+fn window_ref(rows: &Rows, index: usize, window: usize) -> WindowRef {
+    WindowRef {
+        timestamp_ns: rows.timestamps_ns[index],
+        end_timestamp_ns: rows.timestamps_ns[index + window - 1],
+        index,
+    }
+}
+
+fn similar(
+    engine: &Engine,
+    query: &Query,
+    vector: &[f64],
+    limit: usize,
+    threshold: f64,
+    deadline: &Deadline,
+) -> Result<Reply> {
+    let (dimension, _) = engine.describe(&query.series)?;
+    let mut search = Search::new(vector, dimension as usize, limit, threshold)?;
+    let bytes_max = engine.query_bytes_max();
+    let mut kept_bytes = 0;
+    engine.for_each_page(query, deadline, |rows| {
+        if vector.len() > dimension as usize {
+            // A search for windows keeps what it has seen.
+            kept_bytes += rows.memory_bytes() as u64;
+            if kept_bytes > bytes_max {
+                return Err(Error::new(
+                    ErrorCode::LimitExceeded,
+                    format!(
+                        "the search for windows needs more than the {bytes_max} bytes that one query may take; narrow \
+                         start_ns and end_ns or the labels, or raise TSDB_MEMORY_LIMIT"
+                    ),
+                ));
+            }
+        }
+        search.push(&rows);
+        deadline.check()
+    })?;
+    let matches = search.finish().into_iter().map(|found| MatchRow {
+        timestamp_ns: found.timestamp_ns,
+        end_timestamp_ns: found.end_timestamp_ns,
+        values: found.values,
+        labels: found.labels,
+        similarity: found.similarity,
+    });
+    Ok(Reply::Matches { matches: matches.collect(), exact: true })
+}
+
+fn series_stats(engine: &Engine, series: &SeriesName, deadline: &Deadline) -> Result<Reply> {
+    let (dimension, value_type) = engine.describe(series)?;
+    let figures = engine.series_figures(series, deadline)?;
+    let per_dimension = figures.per_dimension.iter().map(|of| DimensionStats {
+        min: of.min,
+        max: of.max,
+        mean: of.mean,
+        stddev: of.stddev,
+    });
+    Ok(Reply::SeriesStats(SeriesStats {
+        info: SeriesInfo { name: series.clone(), dimension, value_type, count: figures.count },
+        first_timestamp_ns: figures.first_ns,
+        last_timestamp_ns: figures.last_ns,
+        label_sets: figures.label_sets,
+        segments: figures.segments,
+        memory_bytes: figures.memory_bytes,
+        disk_bytes: figures.disk_bytes,
+        per_dimension: per_dimension.collect(),
+    }))
+}

@@ -1,0 +1,308 @@
+//! What all connections share, and how a command is answered.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::base::{Deadline, Error, ErrorCode, Result};
+use crate::engine::Engine;
+use crate::protocol::{Command, Reply, find_help};
+
+use super::auth::Auth;
+use super::metrics::Metrics;
+use super::pool::Pool;
+use super::{Settings, read, write};
+
+/// Queries of at most so many rows are answered by the thread that serves the socket.
+const INLINE_ROWS_MAX: u64 = 2_000;
+
+/// Unit in which memory for requests and replies is counted.
+const BUDGET_UNIT_BYTES: u64 = 1 << 10;
+
+/// What all connections share.
+pub(super) struct State {
+    pub settings: Settings,
+    pub auth: Auth,
+    pub metrics: Metrics,
+    engine: Arc<OnceLock<Engine>>,
+    opened: Notify,
+    started: Instant,
+    queries: Pool,
+    analytics: Pool,
+    /// The threads of one analytics job.
+    workers: Arc<rayon::ThreadPool>,
+    maintenance: Pool,
+    /// Memory of requests that wait for their end or their commit.
+    requests: Budget,
+    /// Memory of rows that are being collected or sent.
+    rows: Budget,
+}
+
+/// A bounded amount of memory, shared by all connections.
+struct Budget {
+    permits: Arc<Semaphore>,
+    units: u32,
+}
+
+/// A part of a budget, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    permit: OwnedSemaphorePermit,
+}
+
+impl Reserved {
+    /// Both shares as one.
+    pub fn merge(mut self, other: Self) -> Self {
+        self.permit.merge(other.permit);
+        self
+    }
+}
+
+impl Budget {
+    fn new(bytes: u64) -> Self {
+        let units = u32::try_from(bytes / BUDGET_UNIT_BYTES).unwrap_or(u32::MAX >> 4).max(1);
+        Self { permits: Arc::new(Semaphore::new(units as usize)), units }
+    }
+
+    /// Waits until so much is free; more than there is counts as all of it.
+    async fn reserve(&self, bytes: u64, wait: Duration) -> Result<Reserved> {
+        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX).min(self.units);
+        match tokio::time::timeout(wait, self.permits.clone().acquire_many_owned(units)).await {
+            Ok(Ok(permit)) => Ok(Reserved { permit }),
+            Ok(Err(_)) | Err(_) => Err(Error::new(
+                ErrorCode::LimitExceeded,
+                "the server's memory for requests is taken; send less at a time, or raise TSDB_MEMORY_LIMIT",
+            )),
+        }
+    }
+}
+
+impl State {
+    pub fn new(settings: Settings) -> std::io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let engine = Arc::new(OnceLock::new());
+        let workers = rayon::ThreadPoolBuilder::new()
+            .num_threads(settings.analytics_threads.unwrap_or(cores))
+            .thread_name(|at| format!("analytics-{at}"))
+            .build()
+            .map_err(std::io::Error::other)?;
+        Ok(Self {
+            auth: Auth::new(settings.auth_token.clone()),
+            metrics: Metrics::new(engine.clone()),
+            engine,
+            opened: Notify::new(),
+            started: Instant::now(),
+            queries: Pool::start("queries", cores, 1024)?,
+            // Two, so that a short computation is not stuck behind a long one.
+            analytics: Pool::start("analytics", 2, 256)?,
+            workers: Arc::new(workers),
+            maintenance: Pool::start("maintenance", 1, 16)?,
+            requests: Budget::new((settings.memory_limit / 8).max(settings.max_line_bytes * 2)),
+            rows: Budget::new(settings.memory_limit / 4),
+            settings,
+        })
+    }
+
+    /// Tells everyone that the engine is open.
+    pub fn set_engine(&self, engine: Engine) {
+        // Set once, by the one who opened it.
+        let _ = self.engine.set(engine);
+        self.opened.notify_waiters();
+    }
+
+    /// The engine, if it is open.
+    pub fn engine_now(&self) -> Option<&Engine> {
+        self.engine.get()
+    }
+
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.settings.request_timeout)
+    }
+
+    /// The engine, once it is open.
+    ///
+    /// # Errors
+    /// `TIMEOUT`.
+    pub async fn engine(&self) -> Result<&Engine> {
+        let opened = self.opened.notified();
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        // Whoever is late for the notification looks again after a while.
+        let _ = tokio::time::timeout(self.request_timeout(), opened).await;
+        self.engine.get().ok_or_else(|| {
+            Error::new(ErrorCode::Timeout, "the server is still recovering its data; retry when /ready answers 200")
+        })
+    }
+
+    /// Why the server is not ready for reads and writes, if it is not.
+    pub fn trouble(&self) -> Option<String> {
+        match self.engine.get() {
+            None => Some("recovering the data directory".into()),
+            Some(engine) => engine.write_trouble(),
+        }
+    }
+
+    /// Waits for memory to hold a request.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED`.
+    pub async fn reserve_request(&self, bytes: u64) -> Result<Reserved> {
+        self.requests.reserve(bytes, Duration::from_secs(10)).await
+    }
+
+    /// Answers any command that is not a write; also says what memory the reply takes,
+    /// to be kept until it is sent.
+    pub async fn answer(self: &Arc<Self>, command: Command) -> (Result<Reply>, Option<Reserved>) {
+        let started = Instant::now();
+        let label = label(&command);
+        let mut reserved = None;
+        let result = self.run(command, &mut reserved).await;
+        self.metrics.observe(label, &result, started.elapsed());
+        if let Err(e) = &result
+            && e.code() == ErrorCode::Internal
+        {
+            tracing::error!(command = label, error = e.message(), "a request failed unexpectedly");
+        }
+        (result, reserved)
+    }
+
+    /// Runs a write and waits until it is durable.
+    pub async fn write(&self, command: Command) -> Result<Reply> {
+        let started = Instant::now();
+        let label = label(&command);
+        let result = async {
+            let engine = self.engine().await?;
+            let (change, shape) = write::plan(command)?;
+            let (sender, receiver) = oneshot::channel();
+            engine.submit(change, move |done| {
+                // A client that left does not wait.
+                let _ = sender.send(done);
+            });
+            let done = receiver.await.unwrap_or_else(|_| Err(write::lost()));
+            done.map(|written| shape.reply(written))
+        }
+        .await;
+        self.metrics.observe(label, &result, started.elapsed());
+        result
+    }
+
+    async fn run(self: &Arc<Self>, command: Command, reserved: &mut Option<Reserved>) -> Result<Reply> {
+        match command {
+            Command::Ping => Ok(Reply::Pong { version: super::VERSION.into() }),
+            Command::Help { command } => find_help(command.as_deref()).map(Reply::Help),
+            Command::Quit => Ok(Reply::Bye),
+            Command::Auth { token } => {
+                self.auth.check(&token).map(|()| Reply::Authenticated { role: "admin".into() })
+            }
+            Command::Save { path } => {
+                self.maintain(move |engine, deadline| {
+                    let saved = engine.save(&path, deadline)?;
+                    Ok(Reply::Saved {
+                        path: saved.path.display().to_string(),
+                        bytes: saved.bytes,
+                        series: saved.series,
+                        points: saved.points,
+                    })
+                })
+                .await
+            }
+            Command::Load { path } => {
+                self.maintain(move |engine, deadline| {
+                    let loaded = engine.load(&path, deadline)?;
+                    Ok(Reply::Loaded {
+                        path: loaded.path.display().to_string(),
+                        series: loaded.series,
+                        points: loaded.points,
+                    })
+                })
+                .await
+            }
+            Command::Flush => {
+                self.maintain(|engine, _| {
+                    let flushed = engine.flush()?;
+                    Ok(Reply::Flushed {
+                        flushed_points: flushed.flushed_points,
+                        segments_written: flushed.segments_written,
+                    })
+                })
+                .await
+            }
+            command => self.read(command, reserved).await,
+        }
+    }
+
+    async fn read(self: &Arc<Self>, command: Command, reserved: &mut Option<Reserved>) -> Result<Reply> {
+        let engine = self.engine().await?;
+        let cost = read::cost(engine, &command, self.settings.max_result_points)?;
+        let deadline = Deadline::after(self.request_timeout());
+        if cost.rows <= INLINE_ROWS_MAX && !cost.computes {
+            return read::execute(engine, command, &self.settings, self.started, &deadline);
+        }
+        let wait = self.request_timeout();
+        *reserved = Some(self.rows.reserve(cost.bytes, wait).await?);
+        let pool = if cost.computes { &self.analytics } else { &self.queries };
+        let state = self.clone();
+        let workers = cost.computes.then(|| self.workers.clone());
+        pool.run(deadline, move |deadline| {
+            let engine = state.engine.get().ok_or_else(|| Error::internal("the engine has gone"))?;
+            let work = || read::execute(engine, command, &state.settings, state.started, deadline);
+            match workers {
+                Some(workers) => workers.install(work),
+                None => work(),
+            }
+        })
+        .await
+    }
+
+    /// Work that takes what it takes, one after the other, and goes on when its client
+    /// leaves.
+    pub async fn maintain(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Engine, &Deadline) -> Result<Reply> + Send + 'static,
+    ) -> Result<Reply> {
+        self.engine().await?;
+        let (state, engine) = (self.clone(), self.engine.clone());
+        let job = async move {
+            let work = move |deadline: &Deadline| {
+                let engine = engine.get().ok_or_else(|| Error::internal("the engine has gone"))?;
+                work(engine, deadline)
+            };
+            state.maintenance.run(Deadline::none(), work).await
+        };
+        tokio::spawn(job).await.unwrap_or_else(|_| Err(Error::internal("a job ended without an answer")))
+    }
+
+    /// Cancels what computes and waits for its threads.
+    pub fn stop_pools(&self) {
+        for pool in [&self.queries, &self.analytics, &self.maintenance] {
+            pool.stop();
+        }
+    }
+}
+
+/// The name of a command for metrics and the log.
+pub(super) fn label(command: &Command) -> &'static str {
+    match command {
+        Command::Create { .. } => "create",
+        Command::Insert { .. } => "insert",
+        Command::BatchInsert { .. } => "batch_insert",
+        Command::Query { .. } => "query",
+        Command::FindSimilar { .. } => "similar",
+        Command::Anomaly { .. } => "anomaly",
+        Command::Motif { .. } => "motif",
+        Command::Stats { .. } => "stats",
+        Command::List => "list",
+        Command::DeleteRange { .. } => "delete_range",
+        Command::Drop { .. } => "drop",
+        Command::Save { .. } => "save",
+        Command::Load { .. } => "load",
+        Command::Flush => "flush",
+        Command::Export { .. } => "export",
+        Command::Auth { .. } => "auth",
+        Command::Ping => "ping",
+        Command::Help { .. } => "help",
+        Command::Quit => "quit",
+    }
+}

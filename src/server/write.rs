@@ -1,0 +1,70 @@
+//! Writes: from a command to the engine's change and back to a reply.
+
+use crate::base::{Error, Result, SeriesName, ValueType};
+use crate::engine::{Write, Written};
+use crate::protocol::{Command, Reply, SeriesInfo};
+
+/// What the reply to a write needs beside what the engine says.
+#[derive(Debug)]
+pub(super) enum Shape {
+    Create { name: SeriesName, dimension: u32, value_type: ValueType },
+    Insert,
+    Other,
+}
+
+/// Whether a command changes series or points, and so goes through a group commit.
+pub(super) fn is_write(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Create { .. }
+            | Command::Insert { .. }
+            | Command::BatchInsert { .. }
+            | Command::DeleteRange { .. }
+            | Command::Drop { .. }
+    )
+}
+
+/// The engine's change.
+///
+/// # Errors
+/// `INTERNAL` for what is no write.
+pub(super) fn plan(command: Command) -> Result<(Write, Shape)> {
+    Ok(match command {
+        Command::Create { name, dimension, value_type, if_not_exists } => (
+            Write::Create { name: name.clone(), dimension, value_type, if_not_exists },
+            Shape::Create { name, dimension, value_type },
+        ),
+        Command::Insert { series, points } => (Write::Insert { series, points }, Shape::Insert),
+        Command::BatchInsert { series, points } => (Write::Insert { series, points }, Shape::Other),
+        Command::DeleteRange { series, range, labels } => {
+            (Write::DeleteRange { series, range, labels }, Shape::Other)
+        }
+        Command::Drop { name } => (Write::Drop { name }, Shape::Other),
+        _ => return Err(Error::internal("a read was taken for a write")),
+    })
+}
+
+impl Shape {
+    /// The reply to a write that is done.
+    pub fn reply(self, written: Written) -> Reply {
+        match (self, written) {
+            (Self::Create { name, dimension, value_type }, Written::Created { created }) => {
+                Reply::Created { info: SeriesInfo { name, dimension, value_type, count: 0 }, created }
+            }
+            (Self::Insert, Written::Inserted { first_ns, .. }) => Reply::Inserted { timestamp_ns: first_ns },
+            (_, Written::Inserted { inserted, first_ns, last_ns }) => {
+                Reply::BatchInserted { inserted, first_timestamp_ns: first_ns, last_timestamp_ns: last_ns }
+            }
+            (_, Written::Deleted { deleted }) => Reply::Deleted { deleted },
+            (_, Written::Dropped | Written::Created { .. }) => Reply::Dropped,
+        }
+    }
+}
+
+/// What a client is told whose write got no answer from the engine.
+pub(super) fn lost() -> Error {
+    Error::internal(
+        "the write was dropped without an answer; it may or may not be stored: read it back, or send it again with \
+         its timestamp",
+    )
+}
