@@ -5,6 +5,7 @@
 //! below. A module imports only from those above it in this list.
 
 pub mod base;
+pub mod client;
 
 pub mod compaction;
 pub mod engine;

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use parking_lot::{Mutex, RwLock};
 use rayon::prelude::*;
 
-use crate::base::{Clock, Deadline, Error, ErrorCode, Result, Rows, SeriesName, SystemClock, TimeRange, ValueType};
+use crate::base::{
+    Clock, Deadline, Error, ErrorCode, Result, Rows, SeriesName, SystemClock, TimeRange, ValueType,
+};
 use crate::format::LOCK;
 use crate::manifest::{Database, ObsoleteFiles, remove_generation, stale_generations};
 use crate::memtable::MemoryBudget;

@@ -116,6 +116,12 @@ impl Shard {
             // Records before `expected` are in segments.
             let next_seq = replay.ending.next_seq.max(expected);
             self.log.lock().next_seq = next_seq;
+            if next_seq == first_seq {
+                // A crash came before its first record was whole. The next log takes its
+                // name, for it begins at the same record.
+                self.environment.obsolete.remove(path);
+                continue;
+            }
             let bytes = replay.ending.offset;
             self.old_logs.lock().push(OldLog {
                 path,

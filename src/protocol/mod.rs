@@ -13,6 +13,7 @@ mod line;
 mod points;
 mod render;
 mod reply;
+mod request;
 mod text;
 
 pub use command::{Command, ExportFormat, TimeSelection};
@@ -25,6 +26,7 @@ pub use reply::{
     AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, MatchRow, MotifRow, Reply, SeriesInfo,
     SeriesStats, WindowRef,
 };
+pub use request::json_request;
 pub use text::{parse_labels, parse_text, split_words};
 
 use crate::base::Error;

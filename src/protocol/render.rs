@@ -339,9 +339,11 @@ fn labels_value(labels: &Labels) -> serde_json::Value {
     labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// Shortest form that reads back to the same value.
+/// Shortest form that reads back to the same value; for text.
 fn float(value: f64) -> String {
-    ryu::Buffer::new().format(value).to_owned()
+    let mut out = Vec::new();
+    push_float(value, false, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn values_text(values: &[f64]) -> String {
@@ -475,16 +477,21 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
     }
 }
 
-fn push_float(value: f64, out: &mut Vec<u8>) {
-    out.extend_from_slice(ryu::Buffer::new().format(value).as_bytes());
+/// Shortest form that reads back to the same value. JSON keeps the `.0` of whole
+/// numbers, by which many readers know that a number is no integer.
+fn push_float(value: f64, json: bool, out: &mut Vec<u8>) {
+    let mut buffer = ryu::Buffer::new();
+    let text = buffer.format(value);
+    let text = if json { text } else { text.strip_suffix(".0").unwrap_or(text) };
+    out.extend_from_slice(text.as_bytes());
 }
 
-fn push_values(values: &[f64], out: &mut Vec<u8>) {
+fn push_values(values: &[f64], json: bool, out: &mut Vec<u8>) {
     for (at, &value) in values.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        push_float(value, out);
+        push_float(value, json, out);
     }
 }
 
@@ -495,7 +502,7 @@ fn push_integer(value: i64, out: &mut Vec<u8>) {
 fn text_row(rows: &Rows, row: usize, out: &mut Vec<u8>) {
     push_integer(rows.timestamps_ns[row], out);
     out.push(b' ');
-    push_values(rows.values_of(row), out);
+    push_values(rows.values_of(row), false, out);
     if let Some(labels) = rows.labels_of(row) {
         let _ = write!(out, " {labels}");
     }
@@ -512,7 +519,7 @@ fn json_row(rows: &Rows, row: usize, as_strings: bool, out: &mut Vec<u8>) {
         out.push(b'"');
     }
     out.extend_from_slice(b",\"values\":[");
-    push_values(rows.values_of(row), out);
+    push_values(rows.values_of(row), true, out);
     out.push(b']');
     if let Some(labels) = rows.labels_of(row) {
         out.extend_from_slice(b",\"labels\":");
@@ -534,7 +541,7 @@ fn csv_header(dimension: usize) -> String {
 fn csv_row(rows: &Rows, row: usize, out: &mut Vec<u8>) {
     push_integer(rows.timestamps_ns[row], out);
     out.push(b',');
-    push_values(rows.values_of(row), out);
+    push_values(rows.values_of(row), false, out);
     out.push(b',');
     if let Some(labels) = rows.labels_of(row) {
         out.extend_from_slice(csv_field(&labels.to_string()).as_bytes());
@@ -595,7 +602,7 @@ mod tests {
     fn point_rows() {
         assert_eq!(
             text(Ok(points())),
-            "OK 2 points truncated next_start_ns=9\n-1 1.0,-0.0\n5 1e300,0.1 a=\"x y\",b=\"\\\"q\\\",\"\n"
+            "OK 2 points truncated next_start_ns=9\n-1 1,-0\n5 1e300,0.1 a=\"x y\",b=\"\\\"q\\\",\"\n"
         );
         assert_eq!(
             json(Ok(points()), true),
@@ -603,7 +610,8 @@ mod tests {
              \"next_start_ns\":\"9\",\"points\":[{\"timestamp_ns\":\"-1\",\"values\":[1.0,-0.0]},\
              {\"timestamp_ns\":\"5\",\"values\":[1e300,0.1],\"labels\":{\"a\":\"x y\",\"b\":\"\\\"q\\\",\"}}]}}\n"
         );
-        let csv = "timestamp_ns,v0,v1,labels\n-1,1.0,-0.0,\n5,1e300,0.1,\"a=\"\"x y\"\",b=\"\"\\\"\"q\\\"\",\"\"\"\n";
+        let csv =
+            "timestamp_ns,v0,v1,labels\n-1,1,-0,\n5,1e300,0.1,\"a=\"\"x y\"\",b=\"\"\\\"\"q\\\"\",\"\"\"\n";
         assert_eq!(text(Ok(Reply::Csv { rows: rows() })), format!("OK 3 2 points as CSV\n{csv}"));
         let value: serde_json::Value =
             serde_json::from_str(&json(Ok(Reply::Csv { rows: rows() }), false)).unwrap();
@@ -680,7 +688,7 @@ mod tests {
             similarity: 1.0,
         };
         let matches = Reply::Matches { matches: vec![matched], exact: true };
-        assert_eq!(text(Ok(matches.clone())), "OK 1 matches, best first\n1.0 1 1.0,2.0 k=v\n");
+        assert_eq!(text(Ok(matches.clone())), "OK 1 matches, best first\n1 1 1,2 k=v\n");
         assert!(!json(Ok(matches), false).contains("end_timestamp_ns"));
     }
 }

@@ -46,7 +46,8 @@ impl Auth {
     /// # Errors
     /// `UNAUTHORIZED`.
     pub fn admit(&self, authenticated: bool, command: &Command) -> Result<()> {
-        let free = matches!(command, Command::Ping | Command::Help { .. } | Command::Auth { .. } | Command::Quit);
+        let free =
+            matches!(command, Command::Ping | Command::Help { .. } | Command::Auth { .. } | Command::Quit);
         if free || authenticated || !self.is_on() {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
@@ -63,6 +63,7 @@ where
 
 /// A reply, rendered as fast as it is read.
 struct ReplyBody {
+    first: Vec<u8>,
     renderer: Option<Renderer>,
     _reserved: Option<Reserved>,
 }
@@ -75,6 +76,9 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+        if !self.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first).into()))));
+        }
         let Some(renderer) = &mut self.renderer else { return Poll::Ready(None) };
         let mut chunk = Vec::new();
         if renderer.fill(&mut chunk, CHUNK_BYTES) {
@@ -84,10 +88,10 @@ impl Body for ReplyBody {
     }
 }
 
-type Answer = Response<http_body_util::Either<ReplyBody, http_body_util::Full<Bytes>>>;
+type Answer = Response<Either<ReplyBody, Full<Bytes>>>;
 
 fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(http_body_util::Either::Right(http_body_util::Full::new(body.into())));
+    let mut answer = Response::new(Either::Right(Full::new(body.into())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
@@ -98,9 +102,15 @@ fn reply(envelope: Envelope, result: Result<Reply>, reserved: Option<Reserved>) 
         Ok(_) => StatusCode::OK,
         Err(e) => StatusCode::from_u16(http_status(e.code())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     };
-    let renderer = Renderer::new(Envelope { json: true, ..envelope }, result);
-    let body = ReplyBody { renderer: Some(renderer), _reserved: reserved };
-    let mut answer = Response::new(http_body_util::Either::Left(body));
+    let mut renderer = Renderer::new(Envelope { json: true, ..envelope }, result);
+    let mut first = Vec::new();
+    // A short reply has a length; a long one is streamed.
+    let body = if renderer.fill(&mut first, CHUNK_BYTES) {
+        Either::Right(Full::new(first.into()))
+    } else {
+        Either::Left(ReplyBody { first, renderer: Some(renderer), _reserved: reserved })
+    };
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     if status == StatusCode::UNAUTHORIZED {
@@ -179,7 +189,8 @@ async fn post(state: &Arc<State>, request: Request<Incoming>, authenticated: boo
     let has_token = bearer(&request).is_some();
     // A page of another site can make a browser send any text, but it can't call it
     // JSON without asking first.
-    let from_page = request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site");
+    let from_page =
+        request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site");
     if from_page && !has_token && !has_header(&request, CONTENT_TYPE, JSON) {
         return refuse(Error::invalid(
             "a request from a web page must have Content-Type: application/json or a token",
@@ -189,7 +200,9 @@ async fn post(state: &Arc<State>, request: Request<Incoming>, authenticated: boo
     let too_large = || {
         refuse(Error::new(
             ErrorCode::TooLarge,
-            format!("the body has more than {bytes_max} bytes; send smaller batches, or raise TSDB_MAX_LINE_BYTES"),
+            format!(
+                "the body has more than {bytes_max} bytes; send smaller batches, or raise TSDB_MAX_LINE_BYTES"
+            ),
         ))
     };
     let announced = request.body().size_hint();

@@ -106,6 +106,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if self.closing || *stop.borrow() {
                 return self.goodbye().await;
             }
+            // More came in while replies were waited for.
+            if self.input.len() > self.searched || self.eof && !self.input.is_empty() {
+                continue;
+            }
             if self.eof {
                 self.writer.shutdown().await?;
                 return Ok(());

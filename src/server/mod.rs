@@ -249,7 +249,9 @@ async fn monitor(state: &Arc<State>, stop: watch::Receiver<bool>) -> Result<Opti
         Err(e) => {
             return Err(Error::new(
                 ErrorCode::InvalidArgument,
-                format!("can't listen on {host}:{port} for metrics: {e}; choose another TSDB_METRICS_PORT, or 0"),
+                format!(
+                    "can't listen on {host}:{port} for metrics: {e}; choose another TSDB_METRICS_PORT, or 0"
+                ),
             ));
         }
     };
@@ -288,13 +290,16 @@ fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option
     let metrics = metrics.map_or_else(|| "off".to_owned(), |at| format!("http://{at}/metrics"));
     let tls = if tls { ", with or without TLS" } else { "" };
     let (shards, durability) = (engine.shard_count(), settings.durability);
-    eprintln!(
-        "\nTSDB Vector {VERSION}\n  data     {} ({shards} shards, durability {durability})\n  listens  {address} (text, \
+    // Standard error is the log's; whoever wants only its warnings wants no banner.
+    if tracing::enabled!(tracing::Level::INFO) {
+        eprintln!(
+            "\nTSDB Vector {VERSION}\n  data     {} ({shards} shards, durability {durability})\n  listens  {address} (text, \
          JSON lines and HTTP{tls})\n  metrics  {metrics}\n\nIn a second terminal:\n  tsdb_client --port {port}        \
          (then HELP, or for instance CREATE demo 1, INSERT demo 21.5, QUERY demo)\n  curl http://{address}/ready\n",
-        data_dir.display(),
-        port = address.port(),
-    );
+            data_dir.display(),
+            port = address.port(),
+        );
+    }
     let mut out = std::io::stdout().lock();
     // Where nobody reads standard output, nobody misses the line.
     let _ = writeln!(out, "listening on {address}").and_then(|()| out.flush());

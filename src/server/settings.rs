@@ -11,7 +11,7 @@ use crate::engine::{Durability, Options, Recover};
 /// Speaks a text protocol, JSON lines and HTTP on one port. Every flag can also be set
 /// by the environment variable beside it.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "tsdb_server", version)]
+#[command(name = "tsdb_server", version, args_override_self = true)]
 pub struct Settings {
     /// Address to listen on. Anything but a loopback address should have --auth-token.
     #[arg(long, env = "TSDB_HOST", default_value = "127.0.0.1")]

@@ -132,7 +132,10 @@ impl State {
         // Whoever is late for the notification looks again after a while.
         let _ = tokio::time::timeout(self.request_timeout(), opened).await;
         self.engine.get().ok_or_else(|| {
-            Error::new(ErrorCode::Timeout, "the server is still recovering its data; retry when /ready answers 200")
+            Error::new(
+                ErrorCode::Timeout,
+                "the server is still recovering its data; retry when /ready answers 200",
+            )
         })
     }
 

@@ -1,0 +1,49 @@
+//! Why the program ends otherwise than well.
+
+use std::io;
+use std::process::ExitCode;
+
+/// What went wrong, by what the exit code says of it.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server answered with an error, or a file could not be read or written.
+    Refused(String),
+    /// The program was called wrongly.
+    Usage(String),
+    /// No connection, or one that broke.
+    Unreachable(String),
+    /// Was printed already.
+    Printed,
+}
+
+pub(super) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub fn print(&self) {
+        match self {
+            Self::Refused(message) | Self::Unreachable(message) => eprintln!("{message}"),
+            Self::Usage(message) => eprintln!("{message}\n\nFor more information, try '--help'."),
+            Self::Printed => {}
+        }
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Refused(_) | Self::Printed => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+        })
+    }
+}
+
+/// Trouble with a file or with standard output. A closed pipe is no trouble: whoever
+/// reads has seen enough.
+pub(super) fn on_file(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Failure {
+    move |e| {
+        if e.kind() == io::ErrorKind::BrokenPipe {
+            Failure::Printed
+        } else {
+            Failure::Refused(format!("{what}: {e}"))
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The command-line client: one command, a stream of commands, or a session.
+//!
+//! `options` is what can be asked on the command line; `connection` speaks the line
+//! dialects with a server, inside TLS or not; `show` renders replies for people;
+//! `repl`, `import`, `export` and `plot` are what the program can do beyond passing a
+//! command on.
+
+mod chart;
+mod connection;
+mod export;
+mod failure;
+mod import;
+mod options;
+mod plot;
+mod raster;
+mod repl;
+mod session;
+mod show;
+mod svg;
+mod times;
+
+use std::process::ExitCode;
+
+pub use options::Options;
+use options::Task;
+use session::Session;
+
+/// Runs the program.
+pub fn run(options: Options) -> ExitCode {
+    let Options { connect, json, table, keep_going, task } = options;
+    let result = match task {
+        Some(Task::Import(import)) => import::run(&connect, &import),
+        Some(Task::Export(export)) => export::run(&connect, &export),
+        Some(Task::Plot(plot)) => plot::run(&connect, &plot),
+        Some(Task::Command(words)) => {
+            Session::open(&connect, json, table).and_then(|mut session| session.run_words(&words))
+        }
+        None => Session::open(&connect, json, table).and_then(|session| repl::run(session, keep_going)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Replies for people: aligned tables with readable times.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde_json::Value;
+
+use super::times::readable;
+
+/// The table, or the sentence, that says what `data` says; `kind` is the request's
+/// `type`.
+pub(super) fn show(kind: &str, data: &Value) -> String {
+    match kind {
+        "Query" | "QueryRange" | "ExportSeries" => match data["csv"].as_str() {
+            Some(csv) => csv.trim_end().to_owned(),
+            None => points(data),
+        },
+        "FindSimilar" => matches(data),
+        "Anomaly" => anomalies(data),
+        "Motif" => motifs(data),
+        "GetStats" => stats(data),
+        "ListSeries" => list(data),
+        "Help" => help(data),
+        "Ping" => format!("PONG from version {}", text(&data["version"])),
+        "CreateSeries" => {
+            let what = if data["created"] == true { "created" } else { "there already" };
+            format!(
+                "{what}: series {}, dimension {}, {}",
+                text(&data["series"]),
+                text(&data["dimension"]),
+                text(&data["value_type"])
+            )
+        }
+        "Insert" | "InsertWithLabels" | "InsertAt" | "InsertAtWithLabels" => {
+            format!("stored at {} ({})", time(&data["timestamp_ns"]), data["timestamp_ns"])
+        }
+        "BatchInsert" => format!(
+            "stored {} points from {} to {}",
+            text(&data["inserted"]),
+            time(&data["first_timestamp_ns"]),
+            time(&data["last_timestamp_ns"])
+        ),
+        "DeleteRange" => format!("deleted {} points", text(&data["deleted"])),
+        "DropSeries" => "dropped".to_owned(),
+        "Auth" => format!("authenticated as {}", text(&data["role"])),
+        _ => fields(data),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn time(value: &Value) -> String {
+    value.as_i64().map_or_else(|| text(value), readable)
+}
+
+fn number(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) => {
+            let short = format!("{number:.6}");
+            let short = short.trim_end_matches('0').trim_end_matches('.');
+            // What six digits would hide is shown as it is.
+            if number != 0.0 && number.abs() < 1e-3 { number.to_string() } else { short.to_owned() }
+        }
+        None => text(value),
+    }
+}
+
+fn values(value: &Value) -> String {
+    let numbers: Vec<String> = rows(value).iter().map(text).collect();
+    let plain = numbers.iter().map(|number| number.strip_suffix(".0").unwrap_or(number));
+    plain.collect::<Vec<_>>().join(",")
+}
+
+fn labels(value: &Value) -> String {
+    let Some(pairs) = value.as_object() else { return String::new() };
+    pairs.iter().map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(",")
+}
+
+fn rows(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// An aligned table; the columns named in `right` are numbers.
+fn table(header: &[&str], right: &[usize], body: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header.to_vec());
+    for row in body {
+        table.add_row(row);
+    }
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+fn points(data: &Value) -> String {
+    let points = rows(&data["points"]);
+    let with_labels = points.iter().any(|point| point.get("labels").is_some());
+    let body = points.iter().map(|point| {
+        let mut row = vec![time(&point["timestamp_ns"]), values(&point["values"])];
+        if with_labels {
+            row.push(labels(&point["labels"]));
+        }
+        row
+    });
+    let header: &[&str] =
+        if with_labels { &["time (UTC)", "values", "labels"] } else { &["time (UTC)", "values"] };
+    let mut shown = table(header, &[1], body.collect());
+    if data["truncated"] == true {
+        shown.push_str(&format!(
+            "\n({} points; more from {} on: {})",
+            points.len(),
+            time(&data["next_start_ns"]),
+            data["next_start_ns"]
+        ));
+    } else {
+        shown.push_str(&format!("\n({} points)", points.len()));
+    }
+    shown
+}
+
+fn matches(data: &Value) -> String {
+    let found = rows(&data["matches"]);
+    let windows = found.iter().any(|row| row.get("end_timestamp_ns").is_some());
+    let body = found.iter().map(|row| {
+        let mut cells = vec![number(&row["similarity"]), time(&row["timestamp_ns"])];
+        if windows {
+            cells.push(time(&row["end_timestamp_ns"]));
+        }
+        cells.extend([values(&row["values"]), labels(&row["labels"])]);
+        cells
+    });
+    let header: &[&str] = if windows {
+        &["similarity", "from (UTC)", "to (UTC)", "values", "labels"]
+    } else {
+        &["similarity", "time (UTC)", "values", "labels"]
+    };
+    table(header, &[0], body.collect())
+}
+
+fn anomalies(data: &Value) -> String {
+    let body = rows(&data["anomalies"]).iter().enumerate().map(|(at, row)| {
+        vec![
+            (at + 1).to_string(),
+            time(&row["timestamp_ns"]),
+            time(&row["end_timestamp_ns"]),
+            number(&row["score"]),
+            time(&row["neighbor_timestamp_ns"]),
+        ]
+    });
+    let header = ["", "from (UTC)", "to (UTC)", "score", "least unlike the window from"];
+    let shown = table(&header, &[0, 3], body.collect());
+    format!("{shown}\n(windows of {} points among {})", text(&data["window"]), text(&data["n"]))
+}
+
+fn motifs(data: &Value) -> String {
+    let body = rows(&data["motifs"]).iter().enumerate().map(|(at, row)| {
+        vec![
+            (at + 1).to_string(),
+            number(&row["distance"]),
+            time(&row["a"]["timestamp_ns"]),
+            time(&row["a"]["end_timestamp_ns"]),
+            time(&row["b"]["timestamp_ns"]),
+            time(&row["b"]["end_timestamp_ns"]),
+        ]
+    });
+    let header = ["", "distance", "from (UTC)", "to (UTC)", "and from (UTC)", "to (UTC)"];
+    let shown = table(&header, &[0, 1], body.collect());
+    format!("{shown}\n(windows of {} points among {})", text(&data["window"]), text(&data["n"]))
+}
+
+fn stats(data: &Value) -> String {
+    let mut body = Vec::new();
+    for (key, value) in data.as_object().into_iter().flatten() {
+        if key.ends_with("_timestamp_ns") {
+            body.push(vec![key.trim_end_matches("_timestamp_ns").to_owned(), time(value)]);
+        } else if !value.is_array() {
+            body.push(vec![key.clone(), text(value)]);
+        }
+    }
+    let mut shown = table(&["figure", "value"], &[1], body);
+    let dimensions = rows(&data["per_dimension"]);
+    if !dimensions.is_empty() {
+        let body = dimensions.iter().enumerate().map(|(at, of)| {
+            vec![
+                at.to_string(),
+                number(&of["min"]),
+                number(&of["max"]),
+                number(&of["mean"]),
+                number(&of["stddev"]),
+            ]
+        });
+        shown.push_str("\n\n");
+        shown.push_str(&table(
+            &["dimension", "min", "max", "mean", "stddev"],
+            &[0, 1, 2, 3, 4],
+            body.collect(),
+        ));
+    }
+    shown
+}
+
+fn list(data: &Value) -> String {
+    let body = rows(&data["series"]).iter().map(|series| {
+        vec![
+            text(&series["name"]),
+            text(&series["dimension"]),
+            text(&series["value_type"]),
+            text(&series["count"]),
+        ]
+    });
+    table(&["series", "dimension", "type", "points"], &[1, 3], body.collect())
+}
+
+fn help(data: &Value) -> String {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for command in rows(&data["commands"]) {
+        let line = (text(&command["syntax"]), text(&command["description"]));
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+        .into_iter()
+        .map(|(syntax, description)| format!("{syntax}\n    {description}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn fields(data: &Value) -> String {
+    let fields = data.as_object().into_iter().flatten();
+    let body = fields.map(|(key, value)| vec![key.clone(), text(value)]).collect();
+    table(&["figure", "value"], &[], body)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn anomalies_have_dates() {
+        let data = json!({"window": 3, "n": 10, "anomalies": [{
+            "timestamp_ns": 0, "end_timestamp_ns": 1_391_169_600_000_000_000_i64, "index": 0, "score": 1.25,
+            "neighbor_timestamp_ns": 5, "neighbor_index": 4}]});
+        let shown = show("Anomaly", &data);
+        let row = shown.lines().nth(1).unwrap();
+        assert!(
+            row.contains("1970-01-01 00:00:00")
+                && row.contains("2014-01-31 12:00:00")
+                && row.contains("1.25"),
+            "{shown}"
+        );
+        assert!(shown.contains("among 10"));
+    }
+
+    #[test]
+    fn every_kind_of_reply_is_shown() {
+        let data = json!({"points": [{"timestamp_ns": 1, "values": [1.0, 0.5], "labels": {"k": "v"}}],
+            "truncated": true, "next_start_ns": 2});
+        assert!(show("Query", &data).contains("1,0.5"));
+        assert!(show("Query", &data).contains("more from"));
+        assert!(show("Save", &json!({"path": "/x", "bytes": 5})).contains("/x"));
+        assert!(show("GetStats", &json!({"count": 7, "last_timestamp_ns": 0})).contains("1970-01-01"));
+        assert_eq!(show("DropSeries", &json!({"dropped": true})), "dropped");
+    }
+}

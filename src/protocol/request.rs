@@ -1,0 +1,181 @@
+//! Commands as JSON requests, for clients that want the JSON reply to what a person
+//! typed as text.
+
+use serde_json::{Map, Value, json};
+
+use crate::base::{LabelFilter, Labels, Points, TimeRange};
+
+use super::{Command, ExportFormat, TimeSelection};
+
+/// The JSON request that asks for `command`; `None` for `Quit`, which JSON has not.
+pub fn json_request(command: &Command) -> Option<Value> {
+    let (kind, data) = match command {
+        Command::Create { name, dimension, value_type, if_not_exists } => (
+            "CreateSeries",
+            json!({
+                "name": name.as_str(), "dimension": dimension, "value_type": value_type.as_str(),
+                "if_not_exists": if_not_exists,
+            }),
+        ),
+        Command::Insert { series, points } => return Some(insert(series.as_str(), points)),
+        Command::BatchInsert { series, points } => {
+            let points: Vec<Value> = (0..points.len()).map(|row| point(points, row)).collect();
+            ("BatchInsert", json!({ "series": series.as_str(), "points": points }))
+        }
+        Command::Query { series, time, labels, limit } => {
+            let mut data = json!({ "series": series.as_str() });
+            let kind = match time {
+                TimeSelection::HoursBack(hours) => {
+                    data["hours_back"] = json!(hours);
+                    "Query"
+                }
+                TimeSelection::Range(range) => {
+                    data["start_ns"] = json!(range.start_ns);
+                    data["end_ns"] = json!(range.end_ns);
+                    "QueryRange"
+                }
+            };
+            if let Some(limit) = limit {
+                data["limit"] = json!(limit);
+            }
+            (kind, with_labels(data, labels))
+        }
+        Command::FindSimilar { series, query_vector, limit, threshold, range, labels, exact } => {
+            let data = json!({
+                "series": series.as_str(), "query_vector": query_vector, "limit": limit, "threshold": threshold,
+                "exact": exact,
+            });
+            ("FindSimilar", with_labels(with_range(data, *range), labels))
+        }
+        Command::Anomaly { series, window, k, labels, range, normalize } => {
+            let data = json!({ "series": series.as_str(), "window": window, "k": k, "normalize": normalize });
+            ("Anomaly", with_labels(with_range(data, *range), labels))
+        }
+        Command::Motif { series, window, k, labels, range, normalize } => {
+            let data = json!({ "series": series.as_str(), "window": window, "k": k, "normalize": normalize });
+            ("Motif", with_labels(with_range(data, *range), labels))
+        }
+        Command::Stats { series } => {
+            ("GetStats", json!({ "series": series.as_ref().map_or("all", |series| series.as_str()) }))
+        }
+        Command::List => ("ListSeries", json!({})),
+        Command::DeleteRange { series, range, labels } => {
+            let data =
+                json!({ "series": series.as_str(), "start_ns": range.start_ns, "end_ns": range.end_ns });
+            ("DeleteRange", with_labels(data, labels))
+        }
+        Command::Drop { name } => ("DropSeries", json!({ "name": name.as_str() })),
+        Command::Save { path } => ("Save", json!({ "path": path })),
+        Command::Load { path } => ("Load", json!({ "path": path })),
+        Command::Flush => ("Flush", json!({})),
+        Command::Export { series, format, range, labels } => {
+            let format = match format {
+                ExportFormat::Json => "json",
+                ExportFormat::Csv => "csv",
+            };
+            let data = json!({ "series": series.as_str(), "format": format });
+            ("ExportSeries", with_labels(with_range(data, *range), labels))
+        }
+        Command::Auth { token } => ("Auth", json!({ "token": token })),
+        Command::Ping => ("Ping", json!({})),
+        Command::Help { command } => match command {
+            Some(command) => ("Help", json!({ "command": command })),
+            None => ("Help", json!({})),
+        },
+        Command::Quit => return None,
+    };
+    Some(json!({ "type": kind, "data": data }))
+}
+
+fn labels_value(labels: &Labels) -> Value {
+    labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<Map<_, _>>().into()
+}
+
+fn with_labels(mut data: Value, labels: &LabelFilter) -> Value {
+    if !labels.is_any() {
+        data["labels"] = labels_value(labels.pairs());
+    }
+    data
+}
+
+fn with_range(mut data: Value, range: TimeRange) -> Value {
+    if range.start_ns != TimeRange::ALL.start_ns {
+        data["start_ns"] = json!(range.start_ns);
+    }
+    if range.end_ns != TimeRange::ALL.end_ns {
+        data["end_ns"] = json!(range.end_ns);
+    }
+    data
+}
+
+fn point(points: &Points, row: usize) -> Value {
+    let values = &points.values[row * points.dimension..][..points.dimension];
+    let mut point = json!({ "values": values });
+    if !points.unassigned.contains(&(row as u32)) {
+        point["timestamp_ns"] = json!(points.timestamps_ns[row]);
+    }
+    let labels = points.labels_of(row);
+    if !labels.is_empty() {
+        point["labels"] = labels_value(&labels);
+    }
+    point
+}
+
+fn insert(series: &str, points: &Points) -> Value {
+    let mut data = point(points, 0);
+    data["series"] = json!(series);
+    let kind = match (data.get("timestamp_ns").is_some(), data.get("labels").is_some()) {
+        (false, false) => "Insert",
+        (false, true) => "InsertWithLabels",
+        (true, false) => "InsertAt",
+        (true, true) => "InsertAtWithLabels",
+    };
+    json!({ "type": kind, "data": data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{parse_json, parse_text};
+
+    #[test]
+    fn a_text_command_and_its_json_request_mean_the_same() {
+        for text in [
+            "CREATE a 3",
+            "CREATE a 1 IF NOT EXISTS",
+            "INSERT a 1,2.5,-0",
+            "INSERT a 1 k=v,w=\"x y\"",
+            "INSERT_AT a -5 1e300",
+            "INSERT_AT a 5 1 k=v",
+            "QUERY a",
+            "QUERY a 0.25",
+            "QUERY_RANGE a -9223372036854775808 9223372036854775807",
+            "SIMILAR a 1,2,3 4",
+            "SIMILAR a 1,2,3 4 -0.5",
+            "ANOMALY a 50 3",
+            "MOTIF a 50 3",
+            "STATS a",
+            "STATS all",
+            "LIST",
+            "DELETE_RANGE a 1 2",
+            "DROP a",
+            "SAVE x/y",
+            "LOAD x",
+            "FLUSH",
+            "EXPORT a",
+            "AUTH t",
+            "PING",
+            "HELP",
+            "HELP save",
+        ] {
+            let command = parse_text(text).unwrap();
+            let request = json_request(&command).unwrap().to_string();
+            assert_eq!(parse_json(request.as_bytes()).command, Ok(command), "{text}: {request}");
+        }
+        assert!(json_request(&Command::Quit).is_none());
+        let batch = r#"{"type":"BatchInsert","data":{"series":"a","points":[{"values":[1]},{"timestamp_ns":2,"values":[3],"labels":{"k":"v"}}]}}"#;
+        let command = parse_json(batch.as_bytes()).command.unwrap();
+        let request = json_request(&command).unwrap().to_string();
+        assert_eq!(parse_json(request.as_bytes()).command, Ok(command));
+    }
+}

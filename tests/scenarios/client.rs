@@ -1,0 +1,176 @@
+//! The command-line client.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+fn run(command: &mut Command) -> (i32, String, String) {
+    finish(&command.output().unwrap())
+}
+
+fn finish(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn piped(command: &mut Command, input: &str) -> (i32, String, String) {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may end before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    finish(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn one_command_prints_its_reply_and_its_outcome_is_the_exit_code() {
+    let server = Server::start();
+    assert_eq!(run(server.client().arg("PING")), (0, "OK 0 PONG\n".into(), String::new()));
+    assert_eq!(run(server.client().args(["CREATE", "a", "1"])).0, 0);
+    assert_eq!(
+        run(server.client().args(["INSERT_AT", "a", "-5", "-2.5", "room=living room"])).1,
+        "OK 0 -5\n"
+    );
+    let (code, out, _) = run(server.client().args(["QUERY_RANGE", "a", "-9", "0"]));
+    assert_eq!((code, out.lines().nth(1)), (0, Some("-5 -2.5 room=\"living room\"")));
+    let (code, out, _) = run(server.client().args(["--json", "QUERY_RANGE", "a", "-9", "0"]));
+    let reply: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, out.lines().count(), &reply["data"]["count"]), (0, 1, &json!(1)));
+    let (code, out, _) = run(server.client().args(["--table", "QUERY_RANGE", "a", "-9", "0"]));
+    assert!(code == 0 && out.contains("1969-12-31 23:59:59.999999995"), "{out}");
+    let (code, out, err) = run(server.client().args(["QUERY", "none"]));
+    assert!(code == 1 && out.is_empty() && err.starts_with("SERIES_NOT_FOUND: "), "{out} {err}");
+    let (code, out, _) = run(server.client().args(["--json", "QUERY", "none"]));
+    assert!(code == 1 && out.contains("\"ok\":false"), "{out}");
+    assert_eq!(run(server.client().arg("--nonsense")).0, 2);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let (code, _, err) = run(server.client().args(["--port", &free, "PING"]));
+    assert!(code == 3 && err.contains(&free), "{err}");
+}
+
+#[test]
+fn a_pipe_of_commands_stops_at_the_first_error_or_goes_on() {
+    let server = Server::start();
+    let commands = "CREATE a 1\nINSERT_AT a 1 2\n{\"type\":\"Ping\",\"id\":4}\nNONSENSE\nLIST\n";
+    let (code, out, err) = piped(&mut server.client(), commands);
+    assert_eq!(code, 1);
+    assert_eq!(out.lines().count(), 3);
+    assert!(out.contains("\"id\":4") && err.contains("UNKNOWN_COMMAND"), "{out} {err}");
+    let (code, out, _) = piped(server.client().arg("--continue"), "NONSENSE\nLIST\nQUIT\nLIST");
+    assert_eq!((code, out.lines().collect::<Vec<_>>()), (1, vec!["OK 1 series", "a 1 1", "OK 0 BYE"]));
+    assert_eq!(piped(&mut server.client(), "LIST").0, 0);
+}
+
+#[test]
+fn a_token_is_presented() {
+    let server = Server::start_with(|command| {
+        command.args(["--auth-token", "t"]);
+    });
+    assert_eq!(run(server.client().arg("LIST")).0, 1);
+    assert_eq!(run(server.client().args(["--token", "t", "LIST"])).0, 0);
+    assert_eq!(run(server.client().env("TSDB_AUTH_TOKEN", "t").arg("LIST")).0, 0);
+    let (code, _, err) = run(server.client().args(["--token", "wrong", "LIST"]));
+    assert!(code == 1 && err.contains("UNAUTHORIZED"), "{err}");
+}
+
+#[test]
+fn export_and_import_are_inverse() {
+    let server = Server::start();
+    let temp = tempfile::tempdir().unwrap();
+    let mut lines = server.connect();
+    lines.text("CREATE a 2");
+    for (at, (values, labels)) in [
+        ("0.1,1e300", ""),
+        ("-0,5e-324", "k=v"),
+        ("1,2", "a=\"x, \\\"y\\\" = \\\\\",b=é"),
+        ("3,4", "empty=\"\""),
+    ]
+    .iter()
+    .enumerate()
+    {
+        lines.text(&format!("INSERT_AT a {} {values} {labels}", at as i64 * 7 - 9)).summary();
+    }
+    let before = lines.text("EXPORT a").rows();
+    let mut client_before = String::new();
+    for format in ["csv", "json"] {
+        let file = temp.path().join(format!("a.{format}"));
+        let (code, _, err) = run(server.client().args(["export", "a", "--format", format, "-o"]).arg(&file));
+        assert!(code == 0 && err.contains("4 points"), "{err}");
+        let name = format!("from_{format}");
+        let (code, out, err) = run(server.client().args(["import", &name]).arg(&file).arg("--create"));
+        assert!(code == 0 && out.contains("4 points"), "{out} {err}");
+        assert_eq!(lines.text(&format!("EXPORT {name}")).rows(), before, "{format}");
+        let (_, out, _) = run(server.client().args(["export", &name]));
+        assert!(client_before.is_empty() || client_before == out);
+        client_before = out;
+    }
+    let expected: String = before.iter().map(|row| format!("{row}\n")).collect();
+    assert_eq!(client_before, expected, "the program's CSV is the server's");
+    // From standard input too.
+    assert_eq!(piped(server.client().args(["import", "again", "-", "--create"]), &client_before).0, 0);
+    assert_eq!(lines.text("EXPORT again").rows(), before);
+}
+
+#[test]
+fn import_takes_files_as_they_are_and_names_bad_lines() {
+    let server = Server::start();
+    let mut import = |name: &str, text: &str, args: &[&str]| {
+        piped(server.client().args(["import", name, "-"]).args(args), text)
+    };
+    let text = "when;\n";
+    assert_eq!(import("x", text, &["--create"]).0, 1, "no data");
+    assert_eq!(import("x", "", &["--create"]).0, 1, "an empty file");
+    let text = "\u{feff}city,date,t,h\nOslo,2020-01-01 00:00:00,1.5,80\nRome,2020-01-01 00:00:00,11,70\n";
+    let (code, out, err) = import("w", text, &["--create", "--label-columns", "city"]);
+    assert!(code == 0 && out.contains("2 points"), "{out} {err}");
+    assert_eq!(
+        server.connect().text("QUERY_RANGE w 0 1600000000000000000").rows(),
+        ["1577836800000000000 1.5,80 city=Oslo", "1577836800000000000 11,70 city=Rome"]
+    );
+    let (code, _, err) = import("w", text, &[]);
+    assert!(code == 1 && err.contains("line 2") && err.contains("'Oslo'"), "{err}");
+    let bad = "timestamp,value\n1,1\n2,2\n3,three\n4,4\n";
+    let (code, _, err) = import("b", bad, &["--create", "--time-format", "s"]);
+    assert!(
+        code == 1 && err.contains("line 4") && err.contains("three") && err.contains("--from-line 4"),
+        "{err}"
+    );
+    assert_eq!(server.connect().text("LIST").rows()[0], "b 1 2");
+    let rest = ["--time-format", "s", "--from-line", "4", "--skip-invalid"];
+    let (code, out, _) = import("b", bad, &rest);
+    assert!(code == 0 && out.contains("1 points") && out.contains("skipped 1"), "{out}");
+    let (code, _, err) = import("missing", "1,1\n", &[]);
+    assert!(code == 1 && err.contains("--create"), "{err}");
+    let (code, _, err) = import("c", "1,1\n", &["--create", "--value-columns", "nope"]);
+    assert!(code == 1 && err.contains("nope"), "{err}");
+}
+
+#[test]
+fn plots_go_to_the_terminal_and_to_files() {
+    let server = Server::start();
+    let temp = tempfile::tempdir().unwrap();
+    let mut lines = server.connect();
+    lines.text("CREATE s 1");
+    let mut values: Vec<f64> = (0..500).map(|at| (f64::from(at) / 8.0).sin()).collect();
+    values[300] = 4.0;
+    let times: Vec<i64> = (0..500).map(|at| at * 3_600_000_000_000).collect();
+    lines.data("BatchInsert", json!({"series": "s", "timestamps_ns": times, "values": values}));
+    let marks = ["plot", "s", "--window", "20", "--anomalies", "1"];
+    let (code, out, _) = run(server.client().args(marks));
+    assert!(code == 0 && out.contains("anomaly 1: 1970-01-1"), "{out}");
+    let draw = |name: &str| -> (i32, PathBuf) {
+        let file = temp.path().join(name);
+        (run(server.client().args(marks).arg("-o").arg(&file)).0, file)
+    };
+    let (code, file) = draw("s.svg");
+    let svg = std::fs::read_to_string(file).unwrap();
+    assert!(code == 0 && svg.starts_with("<svg") && svg.contains("polyline"));
+    let (code, file) = draw("s.png");
+    assert!(code == 0 && std::fs::read(file).unwrap().starts_with(b"\x89PNG"));
+    assert_eq!(draw("s.bmp").0, 2);
+    assert_eq!(run(server.client().args(["plot", "s", "--dimension", "1"])).0, 2);
+    assert_eq!(run(server.client().args(["plot", "none"])).0, 1);
+}

@@ -1,0 +1,109 @@
+//! SIGKILL under load: what was acknowledged is there, what was never sent is not, and
+//! a batch is whole or absent.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde_json::json;
+
+use crate::support::Server;
+
+const WRITERS: u64 = 4;
+const BATCH: i64 = 7;
+const KILLS: u64 = 5;
+
+/// A value that tells who wrote it.
+fn value(writer: u64, timestamp: i64) -> f64 {
+    writer as f64 * 1e9 + timestamp as f64 + 0.5
+}
+
+#[test]
+fn nothing_acknowledged_is_lost() {
+    let temp = tempfile::tempdir().unwrap();
+    // By writer: the first timestamp that was not acknowledged, the first not sent.
+    let progress = Mutex::new(BTreeMap::<u64, (i64, i64)>::new());
+    for round in 0..=KILLS {
+        let mut server = Server::start_in(temp.path(), |command| {
+            command.args(["--buffer-size", "500", "--shards", "4"]);
+        });
+        let mut lines = server.connect();
+        for writer in 0..WRITERS {
+            lines.text(&format!("CREATE w{writer} 1 IF NOT EXISTS")).rows();
+            let (acknowledged, sent) = progress.lock().unwrap().get(&writer).copied().unwrap_or_default();
+            let all = json!({"series": format!("w{writer}"), "start_ns": 0, "end_ns": i64::MAX});
+            let points = lines.data("QueryRange", all)["points"].take();
+            let points = points.as_array().unwrap();
+            assert!(
+                points.len() as i64 >= acknowledged && points.len() as i64 <= sent,
+                "round {round}, writer {writer}: {} points, {acknowledged} acknowledged, {sent} sent",
+                points.len()
+            );
+            for (at, point) in points.iter().enumerate() {
+                assert_eq!(point["timestamp_ns"], at);
+                assert_eq!(point["values"][0], value(writer, at as i64));
+            }
+            if writer % 2 == 1 {
+                assert_eq!(points.len() as i64 % BATCH, 0, "a part of a batch");
+            }
+            // Go on after what is there.
+            progress.lock().unwrap().insert(writer, (points.len() as i64, points.len() as i64));
+        }
+        if round == KILLS {
+            break;
+        }
+        std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (server, progress) = (&server, &progress);
+                let address = server.address;
+                scope.spawn(move || write(address, writer, progress));
+            }
+            // Killed once there has been enough to lose.
+            let enough = (round as i64 + 1) * 300;
+            while progress.lock().unwrap().values().map(|(acknowledged, _)| acknowledged).sum::<i64>()
+                < 4 * enough
+            {
+                std::thread::yield_now();
+            }
+            server.signal("KILL");
+        });
+        server.kill();
+    }
+}
+
+/// Writes until the server is gone.
+fn write(address: std::net::SocketAddr, writer: u64, progress: &Mutex<BTreeMap<u64, (i64, i64)>>) {
+    use std::io::{BufRead, BufReader, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap());
+    let per_request = if writer % 2 == 1 { BATCH } else { 1 };
+    loop {
+        let mut request = String::new();
+        let (_, mut next) = progress.lock().unwrap()[&writer];
+        let from = next;
+        for _ in 0..10 {
+            if per_request == 1 {
+                request += &format!("INSERT_AT w{writer} {next} {}\n", value(writer, next));
+            } else {
+                let times: Vec<i64> = (next..next + BATCH).collect();
+                let values: Vec<f64> = times.iter().map(|&at| value(writer, at)).collect();
+                let data = json!({"series": format!("w{writer}"), "timestamps_ns": times, "values": values});
+                request += &json!({"type": "BatchInsert", "data": data}).to_string();
+                request.push('\n');
+            }
+            next += per_request;
+        }
+        progress.lock().unwrap().insert(writer, (from, next));
+        if stream.write_all(request.as_bytes()).is_err() {
+            return;
+        }
+        for _ in 0..10 {
+            let mut line = String::new();
+            match replies.read_line(&mut line) {
+                Ok(read) if read > 0 && line.ends_with('\n') => {}
+                _ => return,
+            }
+            assert!(line.starts_with("OK") || line.starts_with("{\"ok\":true"), "{line}");
+            progress.lock().unwrap().get_mut(&writer).unwrap().0 += per_request;
+        }
+    }
+}

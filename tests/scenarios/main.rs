@@ -1,0 +1,16 @@
+//! The programs from outside: real servers, real clients, real files.
+//!
+//! One scenario a file; `support` starts and stops what they need.
+
+mod support;
+
+mod auth;
+mod client;
+mod commands;
+mod http;
+mod kill;
+mod limits;
+mod pipelining;
+mod real_data;
+mod settings;
+mod tls;

@@ -1,0 +1,51 @@
+//! TLS on the same port.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
+
+use crate::support::Server;
+
+#[test]
+fn every_dialect_works_inside_tls_and_outside() {
+    let temp = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (temp.path().join("cert.pem"), temp.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let server = Server::start_with(|command| {
+        command.arg("--tls-cert").arg(&cert).arg("--tls-key").arg(&key);
+    });
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = Arc::new(config);
+    let connect = || {
+        let tcp = TcpStream::connect(server.address).unwrap();
+        let connection = ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
+        StreamOwned::new(connection, tcp)
+    };
+    let mut stream = BufReader::new(connect());
+    stream.get_mut().write_all(b"CREATE a 1\n{\"type\":\"Ping\"}\n").unwrap();
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    stream.read_line(&mut line).unwrap();
+    assert!(line.starts_with("OK 0") && line.contains("PONG"), "{line}");
+    let mut stream = connect();
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(server.connect().text("LIST").rows(), ["a 1 0"]);
+    // The program's own client.
+    let listed =
+        server.client().args(["--host", "localhost", "--tls-ca"]).arg(&cert).arg("LIST").output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    assert_eq!(String::from_utf8(listed.stdout).unwrap(), "OK 1 series\na 1 0\n");
+}
