@@ -14,6 +14,7 @@
 //! | `recovery` | from disk to a running shard |
 //! | `generation`, `background` | all shards of one generation, and their threads |
 //! | `snapshot_file`, `save`, `load` | one file that holds everything |
+//! | `verify` | the offline check |
 
 mod background;
 mod catalog;
@@ -29,6 +30,7 @@ mod shard;
 mod snapshot_file;
 mod snapshot_path;
 mod types;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -38,5 +40,7 @@ pub use options::{Durability, Options, Recover};
 pub use types::{
     Counters, FlushReport, LoadReport, Query, SaveReport, SeriesSummary, Totals, Write, Written,
 };
+
+pub use verify::{Verification, verify};
 
 pub use crate::query::{DimensionSummary, Page, SeriesFigures};

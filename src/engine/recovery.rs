@@ -11,7 +11,7 @@ use crate::format::{HEADER_BYTES, parse_log_name, parse_segment_name};
 use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quarantine};
 use crate::memtable::Memtable;
 use crate::segments::Segment;
-use crate::vfs::read_exact_at;
+use crate::vfs::{Vfs, read_exact_at};
 use crate::wal::{Judgement, LogReader, Replay, read_log};
 
 use super::catalog::{Catalog, Series};
@@ -106,7 +106,7 @@ impl Shard {
                     path.display()
                 )));
             }
-            if next_log.is_none() && self.is_unfinished_log(&path)? {
+            if next_log.is_none() && is_unfinished_log(self.environment.vfs.as_ref(), &path)? {
                 self.environment.obsolete.remove(path);
                 continue;
             }
@@ -133,20 +133,6 @@ impl Shard {
             }
         }
         Ok(report)
-    }
-
-    /// A log whose creation a crash interrupted: no header, and nothing after it.
-    fn is_unfinished_log(&self, path: &Path) -> Result<bool> {
-        if LogReader::open(self.environment.vfs.as_ref(), path).is_ok() {
-            return Ok(false);
-        }
-        let read = || -> std::io::Result<bool> {
-            let file = self.environment.vfs.open(path)?;
-            let mut bytes = vec![0; file.len()? as usize];
-            read_exact_at(file.as_ref(), &mut bytes, 0)?;
-            Ok(bytes.iter().skip(HEADER_BYTES).all(|&byte| byte == 0))
-        };
-        read().map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", path.display())))
     }
 
     fn replay_log(&self, path: &Path) -> Result<Replay> {
@@ -266,6 +252,20 @@ impl Shard {
         self.log.lock().next_seq = greatest;
         Ok(RecoveryReport::default())
     }
+}
+
+/// A log whose creation a crash interrupted: no header, and nothing after it.
+pub(super) fn is_unfinished_log(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
+    if LogReader::open(vfs, path).is_ok() {
+        return Ok(false);
+    }
+    let read = || -> std::io::Result<bool> {
+        let file = vfs.open(path)?;
+        let mut bytes = vec![0; file.len()? as usize];
+        read_exact_at(file.as_ref(), &mut bytes, 0)?;
+        Ok(bytes.iter().skip(HEADER_BYTES).all(|&byte| byte == 0))
+    };
+    read().map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", path.display())))
 }
 
 /// Removes what an interrupted flush or compaction left; returns the next free id.

@@ -1,0 +1,285 @@
+//! Checks a data directory offline, without changing it: every checksum, the
+//! manifests against the files, the logs against each other.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::{Deadline, Error, Result};
+use crate::format::{log_name, parse_log_name, parse_segment_name, shard_name};
+use crate::manifest::{Database, FileManifestStore, ManifestStore};
+use crate::memtable::Memtable;
+use crate::query::count_points;
+use crate::segments::{BlockCache, Segment, verify_segment};
+use crate::vfs::{FileKind, FileReader, Vfs};
+use crate::wal::{Judgement, read_log};
+
+use super::catalog::{Catalog, Series};
+use super::shard::State;
+use super::snapshot_file::{SnapshotItem, read_snapshot};
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verification {
+    /// Files that were read to their end.
+    pub files: u64,
+    /// Points that a reader would see, where nothing is damaged.
+    pub points: u64,
+    /// What is damaged, each with its file.
+    pub problems: Vec<String>,
+    /// What is worth knowing and no damage.
+    pub notes: Vec<String>,
+}
+
+/// Checks the database in `data_dir`. Nobody may have it open.
+pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
+    let mut found = Verification::default();
+    match Database::open(vfs.clone(), data_dir) {
+        Ok((database, generation)) => {
+            found.files += 2;
+            let dir = database.generation_dir(generation);
+            for number in 0..database.shards() {
+                verify_shard(vfs, &dir.join(shard_name(number)), number, &mut found);
+            }
+        }
+        Err(e) => found.problems.push(e.message().to_owned()),
+    }
+    verify_snapshots(vfs.as_ref(), &data_dir.join("snapshots"), &mut found);
+    found
+}
+
+fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, found: &mut Verification) {
+    let problems_before = found.problems.len();
+    let store = FileManifestStore::new(vfs.clone(), dir, number);
+    let manifest = match store.load() {
+        Ok(manifest) => manifest,
+        Err(e) => return found.problems.push(e.message().to_owned()),
+    };
+    found.files += 1;
+    for loss in &manifest.losses {
+        found.notes.push(format!("{}: lost earlier, in quarantine: {}", loss.file, loss.reason));
+    }
+    let mut state = State {
+        catalog: Catalog::default(),
+        active: Memtable::default(),
+        frozen: Vec::new(),
+        segments: Vec::new(),
+    };
+    for record in &manifest.series {
+        match Series::from_record(record) {
+            Ok(series) => state.catalog.insert(Arc::new(series)),
+            Err(e) => found.problems.push(format!("{}: {}", dir.display(), e.message())),
+        }
+    }
+    for info in &manifest.segments {
+        let checked = verify_segment(vfs.as_ref(), &dir.join(info.file_name()), number, info)
+            .and_then(|()| Segment::open(vfs.as_ref(), dir, number, info, Arc::new(BlockCache::new(0))));
+        match checked {
+            Ok(segment) => {
+                found.files += 1;
+                state.segments.push(Arc::new(segment));
+            }
+            Err(e) => found.problems.push(e.message().to_owned()),
+        }
+    }
+    let names = match vfs.list(dir) {
+        Ok(entries) => entries.into_iter().map(|entry| entry.name),
+        Err(e) => return found.problems.push(format!("{}: can't be listed: {e}", dir.display())),
+    };
+    let mut logs = Vec::new();
+    for name in names {
+        if let Some(first_seq) = parse_log_name(&name) {
+            logs.push(first_seq);
+        } else if parse_segment_name(&name).is_some()
+            && manifest.segments.iter().all(|info| info.file_name() != name)
+            || name.ends_with(".tmp")
+        {
+            found.notes.push(format!(
+                "{}: left by an interrupted flush or compaction; the next start removes it",
+                dir.join(&name).display()
+            ));
+        }
+    }
+    logs.sort_unstable();
+    verify_logs(vfs.as_ref(), dir, &logs, manifest.flushed_seq, &mut state, found);
+    if found.problems.len() > problems_before {
+        return;
+    }
+    let series: Vec<_> = state.catalog.iter().cloned().collect();
+    for series in series {
+        match count_points(&state.view(&series), &Deadline::none()) {
+            Ok(points) => found.points += points,
+            Err(e) => found.problems.push(e.message().to_owned()),
+        }
+    }
+}
+
+/// The rules are those of recovery: see there for the reasons.
+fn verify_logs(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    logs: &[u64],
+    flushed_seq: u64,
+    state: &mut State,
+    found: &mut Verification,
+) {
+    let mut expected = flushed_seq + 1;
+    for (at, &first_seq) in logs.iter().enumerate() {
+        let path = dir.join(log_name(first_seq));
+        let next_log = logs.get(at + 1).copied();
+        if first_seq > expected {
+            found.problems.push(format!(
+                "{}: begins at record {first_seq}, but record {expected} is in no log and no segment",
+                path.display()
+            ));
+        }
+        if next_log.is_none() && super::recovery::is_unfinished_log(vfs, &path).unwrap_or(false) {
+            found.notes.push(format!("{}: its creation was interrupted; it holds nothing", path.display()));
+            continue;
+        }
+        let replay = read_log(vfs, &path, |seq, record| {
+            if seq > flushed_seq {
+                state.apply(&record, seq);
+            }
+            Ok(())
+        });
+        let replay = match replay {
+            Ok(replay) => replay,
+            Err(e) => {
+                found.problems.push(e.message().to_owned());
+                continue;
+            }
+        };
+        let ending = replay.ending;
+        let place = format!("{}: {} at byte {}", path.display(), ending.problem, ending.offset);
+        match (next_log, replay.judgement) {
+            (Some(next), _) if ending.next_seq != next && next > flushed_seq + 1 => {
+                found.problems.push(format!("{place}; the next log begins at record {next}"));
+            }
+            (None, Judgement::Damaged { proof_offset }) => {
+                found.problems.push(format!(
+                    "{place}, though the frame at byte {proof_offset} proves that it was on disk"
+                ));
+            }
+            (None, Judgement::Torn) => {
+                found.files += 1;
+                found.notes.push(format!("{place}: a torn tail, never acknowledged as durable"));
+            }
+            _ => found.files += 1,
+        }
+        expected = expected.max(ending.next_seq);
+    }
+}
+
+fn verify_snapshots(vfs: &dyn Vfs, dir: &Path, found: &mut Verification) {
+    // There need not be any.
+    for entry in vfs.list(dir).unwrap_or_default() {
+        let path = dir.join(&entry.name);
+        if entry.metadata.kind == FileKind::Dir {
+            verify_snapshots(vfs, &path, found);
+            continue;
+        }
+        match verify_snapshot(vfs, &path) {
+            Ok((series, points)) => {
+                found.files += 1;
+                found
+                    .notes
+                    .push(format!("{}: a snapshot of {points} points in {series} series", path.display()));
+            }
+            Err(e) => found.problems.push(format!("{}: {}", path.display(), e.message())),
+        }
+    }
+}
+
+fn verify_snapshot(vfs: &dyn Vfs, path: &Path) -> Result<(u64, u64)> {
+    let file = vfs.open(path).map_err(|e| Error::corrupt(format!("can't be read: {e}")))?;
+    let (mut series, mut points) = (0, 0);
+    read_snapshot(&mut FileReader::new(file, 0), |item| {
+        match item {
+            SnapshotItem::Series(_) => series += 1,
+            SnapshotItem::Points(batch) => points += batch.len() as u64,
+        }
+        Ok(())
+    })?;
+    Ok((series, points))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Labels, ManualClock, Points, SeriesName, ValueType};
+    use crate::engine::{Engine, Options, Write};
+    use crate::vfs::{SimDisk, read_all};
+
+    fn sample() -> SimDisk {
+        let disk = SimDisk::new();
+        let options = Options { shards: 2, background: false, ..Options::new("/data") };
+        let engine =
+            Engine::open_with(Arc::new(disk.clone()), Arc::new(ManualClock::new(1)), options).unwrap();
+        let name = |name: &str| SeriesName::new(name).unwrap();
+        for series in ["a", "b", "c"] {
+            engine
+                .write(Write::Create {
+                    name: name(series),
+                    dimension: 1,
+                    value_type: ValueType::F64,
+                    if_not_exists: false,
+                })
+                .unwrap();
+        }
+        for at in 0..40 {
+            let series = ["a", "b", "c"][at % 3];
+            let points = Points::one(Some((at / 6) as i64), vec![at as f64], Labels::empty());
+            engine.write(Write::Insert { series: name(series), points }).unwrap();
+            if at == 20 {
+                engine.flush().unwrap();
+                engine.save("s.snap", &Deadline::none()).unwrap();
+            }
+        }
+        engine.close().unwrap();
+        disk
+    }
+
+    fn check(disk: &SimDisk) -> Verification {
+        let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+        verify(&vfs, Path::new("/data"))
+    }
+
+    #[test]
+    fn a_healthy_directory_has_its_points() {
+        let found = check(&sample());
+        assert_eq!(found.problems, Vec::<String>::new());
+        assert_eq!(found.points, 3 * 7, "each timestamp twice, the newest wins");
+        assert!(found.files >= 7, "{found:?}"); // two records, two manifests, segment, log, snapshot
+        assert!(!check(&SimDisk::new()).problems.is_empty());
+    }
+
+    #[test]
+    fn every_flipped_byte_is_found() {
+        let disk = sample();
+        let healthy = check(&disk);
+        let mut files = Vec::new();
+        let mut dirs = vec![Path::new("/data").to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for entry in disk.list(&dir).unwrap() {
+                let path = dir.join(&entry.name);
+                if entry.metadata.kind == FileKind::Dir { dirs.push(path) } else { files.push(path) }
+            }
+        }
+        let mut checked = 0;
+        for path in files {
+            let bytes = read_all(&disk, &path, 1 << 24).unwrap();
+            // The zeros that a log is filled with ahead of use count for nothing.
+            let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+            for at in (0..used).step_by(used / 40 + 1) {
+                let file = disk.open_write(&path).unwrap();
+                file.write_all_at(&[bytes[at] ^ 0x10], at as u64).unwrap();
+                let found = check(&disk);
+                assert_ne!(found, healthy, "{} byte {at}", path.display());
+                file.write_all_at(&bytes[at..=at], at as u64).unwrap();
+                checked += 1;
+            }
+        }
+        assert!(checked > 200, "{checked}");
+        assert_eq!(check(&disk), healthy);
+    }
+}
