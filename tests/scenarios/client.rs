@@ -117,7 +117,7 @@ fn export_and_import_are_inverse() {
 #[test]
 fn import_takes_files_as_they_are_and_names_bad_lines() {
     let server = Server::start();
-    let mut import = |name: &str, text: &str, args: &[&str]| {
+    let import = |name: &str, text: &str, args: &[&str]| {
         piped(server.client().args(["import", name, "-"]).args(args), text)
     };
     let text = "when;\n";

@@ -12,6 +12,7 @@ mod http;
 mod kill;
 mod limits;
 mod pipelining;
+mod python;
 mod real_data;
 mod settings;
 mod tls;

@@ -1,0 +1,190 @@
+"""What calls return: small objects whose attributes are the reply's fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional
+
+
+@dataclass(frozen=True)
+class Point:
+    """A stored point."""
+
+    timestamp_ns: int
+    values: List[float]
+    labels: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A point, or a window of points, that is like the query; ``values`` are time-major."""
+
+    timestamp_ns: int
+    values: List[float]
+    similarity: float
+    labels: Dict[str, str] = field(default_factory=dict)
+    end_timestamp_ns: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """A window far from everything like it."""
+
+    timestamp_ns: int
+    end_timestamp_ns: int
+    index: int
+    score: float
+    neighbor_timestamp_ns: int
+    neighbor_index: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """One of the two windows of a motif."""
+
+    timestamp_ns: int
+    end_timestamp_ns: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Motif:
+    """A pair of windows that are alike; ``a`` is the earlier."""
+
+    distance: float
+    a: Window
+    b: Window
+
+
+@dataclass(frozen=True)
+class CreateResult:
+    """A series, and whether this call made it."""
+
+    series: str
+    dimension: int
+    value_type: str
+    created: bool
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a batch stored."""
+
+    inserted: int
+    first_timestamp_ns: int
+    last_timestamp_ns: int
+
+
+class Deleted(int):
+    """The number of points that a call deleted."""
+
+    @property
+    def deleted(self) -> int:
+        """The same number."""
+        return int(self)
+
+
+class Pong(str):
+    """``"PONG"``, and who said so."""
+
+    version: str
+
+    def __new__(cls, message: str, version: str) -> "Pong":
+        """A greeting from a server of ``version``."""
+        pong = super().__new__(cls, message)
+        pong.version = version
+        return pong
+
+    @property
+    def message(self) -> str:
+        """The same text."""
+        return str(self)
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """A series in a list."""
+
+    name: str
+    dimension: int
+    value_type: str
+    count: int
+
+
+@dataclass(frozen=True)
+class DimensionStats:
+    """Figures of one value of the points; ``stddev`` is the population's."""
+
+    min: float
+    max: float
+    mean: float
+    stddev: float
+
+
+@dataclass(frozen=True)
+class SeriesStats:
+    """Figures of one series."""
+
+    series: str
+    dimension: int
+    value_type: str
+    count: int
+    first_timestamp_ns: Optional[int]
+    last_timestamp_ns: Optional[int]
+    label_sets: int
+    segments: int
+    memory_bytes: int
+    disk_bytes: int
+    per_dimension: List[DimensionStats]
+
+
+@dataclass(frozen=True)
+class DatabaseStats:
+    """Figures of everything."""
+
+    version: str
+    uptime_seconds: int
+    series: int
+    points: int
+    memory_bytes: int
+    disk_bytes: int
+    shards: int
+    wal_bytes: int
+    segments: int
+
+
+@dataclass(frozen=True)
+class SaveResult:
+    """A snapshot that was written."""
+
+    path: str
+    bytes: int
+    series: int
+    points: int
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """A snapshot that was loaded."""
+
+    path: str
+    series: int
+    points: int
+
+
+@dataclass(frozen=True)
+class FlushResult:
+    """What a flush wrote."""
+
+    flushed_points: int
+    segments_written: int
+
+
+@dataclass(frozen=True)
+class CommandHelp:
+    """A command, in both dialects' spelling."""
+
+    name: str
+    json_type: str
+    syntax: str
+    description: str
