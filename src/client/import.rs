@@ -405,13 +405,12 @@ impl Columns {
                 .or(by_number)
                 .ok_or_else(|| format!("there is no column '{wanted}'; there are: {}", names.join(", ")))
         };
-        let time = match &options.time_column {
-            Some(column) => index(column)?,
-            None => {
-                let known = ["timestamp_ns", "timestamp", "time", "date", "datetime", "ts"];
-                let by_name = |known: &&str| names.iter().position(|name| name.eq_ignore_ascii_case(known));
-                known.iter().find_map(by_name).unwrap_or(0)
-            }
+        let time = if let Some(column) = &options.time_column {
+            index(column)?
+        } else {
+            let known = ["timestamp_ns", "timestamp", "time", "date", "datetime", "ts"];
+            let by_name = |known: &&str| names.iter().position(|name| name.eq_ignore_ascii_case(known));
+            known.iter().find_map(by_name).unwrap_or(0)
         };
         let labels = options
             .label_columns
@@ -466,18 +465,17 @@ impl Columns {
                 }
             }
         }
-        let labels = match self.label_set {
-            Some(at) => parse_labels(record.get(at).unwrap_or_default()),
-            None => {
-                let mut pairs = Vec::new();
-                for &at in &self.labels {
-                    let value = field(at)?;
-                    if !value.is_empty() {
-                        pairs.push((self.names[at].as_str(), value));
-                    }
+        let labels = if let Some(at) = self.label_set {
+            parse_labels(record.get(at).unwrap_or_default())
+        } else {
+            let mut pairs = Vec::new();
+            for &at in &self.labels {
+                let value = field(at)?;
+                if !value.is_empty() {
+                    pairs.push((self.names[at].as_str(), value));
                 }
-                Labels::new(pairs)
             }
+            Labels::new(pairs)
         };
         Ok(Row { timestamp_ns, values, labels: labels.map_err(|e| e.message().to_owned())? })
     }

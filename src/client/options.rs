@@ -91,7 +91,7 @@ pub(super) struct Import {
     /// The file; `-` is standard input.
     pub file: PathBuf,
     /// Column of the time: its name, or its number from 1 [default: a column named
-    /// timestamp_ns, timestamp, time, date, datetime or ts, else the first].
+    /// `timestamp_ns`, timestamp, time, date, datetime or ts, else the first].
     #[arg(long, value_name = "NAME|N")]
     pub time_column: Option<String>,
     /// How the time is written: auto, s, ms, us, ns, or a strftime pattern such as

@@ -121,7 +121,7 @@ impl Shard {
         let mut answers: Vec<(Done, Result<Outcome>)> = Vec::new();
         let mut records: Vec<(usize, Record)> = Vec::new();
         let mut frame_bytes = 0;
-        while let Some((write, done)) = pending.next() {
+        for (write, done) in pending.by_ref() {
             match self.plan(write, &mut overlay) {
                 Ok((outcome, None)) => answers.push((done, Ok(outcome))),
                 Ok((outcome, Some(record))) => {

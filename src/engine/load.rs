@@ -1,7 +1,7 @@
 //! Loading: a whole new generation is staged, verified, and takes the place of the
 //! old one in a single step.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ impl Engine {
         create_shard_dirs(self.vfs(), &dir, shards)?;
         let generation = Generation::open(&self.inner.environment, &dir, number, shards)?;
         let mut stage =
-            Stage { generation: &generation, names: HashMap::new(), current: None, waiting: None };
+            Stage { generation: &generation, names: HashSet::new(), current: None, waiting: None };
         let mut points = 0;
         let read = read_snapshot(&mut input, |item| {
             deadline.check()?;
@@ -128,7 +128,7 @@ impl Engine {
 /// Takes the content of a snapshot into a generation that is not live.
 struct Stage<'a> {
     generation: &'a Generation,
-    names: HashMap<SeriesName, ()>,
+    names: HashSet<SeriesName>,
     current: Option<(Arc<Shard>, Arc<Series>)>,
     /// Points of the current series that wait to be applied together.
     waiting: Option<Points>,
@@ -143,7 +143,7 @@ impl Stage<'_> {
                 series.name, series.dimension
             )));
         }
-        if self.names.insert(series.name.clone(), ()).is_some() {
+        if !self.names.insert(series.name.clone()) {
             return Err(Error::corrupt(format!("series '{}' comes twice", series.name)));
         }
         let shards = &self.generation.shards;

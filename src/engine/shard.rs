@@ -110,27 +110,25 @@ impl State {
             }
             // A record for a series that is gone: it was dropped further on in the
             // log, and the manifest knows already.
-            Record::Insert(insert) => match self.catalog.by_id(insert.series_id) {
-                Some(series) => {
+            Record::Insert(insert) => {
+                if let Some(series) = self.catalog.by_id(insert.series_id) {
                     series.note_assigned(insert.assigned_max_ns);
                     series.changed();
                     self.active.insert(insert, seq)
-                }
-                None => {
+                } else {
                     self.active.note_seq(seq);
                     0
                 }
-            },
-            Record::Delete(delete) => match self.catalog.by_id(delete.series_id) {
-                Some(series) => {
+            }
+            Record::Delete(delete) => {
+                if let Some(series) = self.catalog.by_id(delete.series_id) {
                     series.changed();
                     self.active.delete(delete, seq)
-                }
-                None => {
+                } else {
                     self.active.note_seq(seq);
                     0
                 }
-            },
+            }
         }
     }
 }

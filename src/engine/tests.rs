@@ -259,12 +259,12 @@ fn crash_everywhere(scenario: &[fn(&Engine) -> Result<()>]) {
             }
             // The shard that was hit takes writes again, and keeps them.
             let engine = open(&after, &clock).unwrap();
-            let place = |e| panic!("operation {operation}, crash {seed}: {e}");
-            if content(&engine).contains_key("s") {
-                batch(&engine, 1 << 40, 1).unwrap_or_else(place);
+            let written = if content(&engine).contains_key("s") {
+                batch(&engine, 1 << 40, 1)
             } else {
-                create(&engine, "s", 1).map(drop).unwrap_or_else(place);
-            }
+                create(&engine, "s", 1).map(drop)
+            };
+            assert_eq!(written, Ok(()), "operation {operation}, crash {seed}");
             let found = content(&engine);
             drop(engine);
             assert_eq!(content(&open(&after, &clock).unwrap()), found, "operation {operation}, crash {seed}");

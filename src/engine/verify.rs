@@ -91,7 +91,7 @@ fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, found: &mut Verific
             logs.push(first_seq);
         } else if parse_segment_name(&name).is_some()
             && manifest.segments.iter().all(|info| info.file_name() != name)
-            || name.ends_with(".tmp")
+            || Path::new(&name).extension().is_some_and(|extension| extension == "tmp")
         {
             found.notes.push(format!(
                 "{}: left by an interrupted flush or compaction; the next start removes it",

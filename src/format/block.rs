@@ -107,7 +107,7 @@ struct BlockHeader {
 }
 
 /// Checks the CRC and the sizes before anything is allocated for them.
-fn read_header<'a>(bytes: &'a [u8], dimension: usize) -> Result<(BlockHeader, Reader<'a>)> {
+fn read_header(bytes: &[u8], dimension: usize) -> Result<(BlockHeader, Reader<'_>)> {
     let covered = bytes.len().checked_sub(4).and_then(|len| bytes.split_at_checked(len));
     let Some((covered, crc)) = covered else {
         return Err(Error::corrupt(format!("a block of {} bytes", bytes.len())));

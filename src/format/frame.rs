@@ -89,9 +89,10 @@ pub fn finish_frame(out: &mut Vec<u8>, start: usize, salt: u32, seq: u64, durabl
 /// Says what is there instead.
 pub fn parse_frame(bytes: &[u8], salt: u32) -> Result<Frame<'_>, FrameProblem> {
     let Some(header) = bytes.get(..FRAME_HEADER_BYTES) else {
-        return Err(match bytes.iter().all(|&b| b == 0) {
-            true => FrameProblem::End,
-            false => FrameProblem::NeedBytes(FRAME_HEADER_BYTES),
+        return Err(if bytes.iter().all(|&b| b == 0) {
+            FrameProblem::End
+        } else {
+            FrameProblem::NeedBytes(FRAME_HEADER_BYTES)
         });
     };
     if header.iter().all(|&b| b == 0) {

@@ -134,7 +134,10 @@ mod tests {
         table.insert(&record, seq);
     }
 
-    fn points(table: &Memtable, range: TimeRange) -> Vec<(String, Vec<i64>, Vec<f64>, Vec<u64>)> {
+    /// Labels, timestamps, values and sequence numbers of a run.
+    type Run = (String, Vec<i64>, Vec<f64>, Vec<u64>);
+
+    fn points(table: &Memtable, range: TimeRange) -> Vec<Run> {
         let snapshot = table.snapshot(1, 1, ValueType::F64).unwrap();
         let runs = snapshot.runs(range, |_| true);
         runs.iter()

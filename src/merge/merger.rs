@@ -224,7 +224,7 @@ mod tests {
             let mut hidden: Vec<Vec<Hidden>> = vec![Vec::new(); 3];
             let range = TimeRange::new(10, 10 + rng.below(60) as i64).unwrap();
             let mut seq = 0;
-            for _source in 0..rng.below(5) + 1 {
+            for _source in 0..=rng.below(5) {
                 for rank in 0..3 {
                     let mut points = BTreeMap::new();
                     for _ in 0..rng.below(30) {

@@ -110,7 +110,7 @@ impl<'a> Walker<'a> {
         let prepared = self.prepared;
         let dimension = &prepared.dimensions[at];
         let state = &mut self.state[at];
-        let start_row = row % TILE_ROWS == 0 || dimension.collapsed.binary_search(&row).is_ok();
+        let start_row = row.is_multiple_of(TILE_ROWS) || dimension.collapsed.binary_search(&row).is_ok();
         if start_row {
             for (lane, state) in state.iter_mut().enumerate().take(lanes) {
                 *state = direct(prepared, dimension, row, column + lane);
@@ -164,7 +164,7 @@ impl<'a> Walker<'a> {
         let column_bests = &best.scores[column..column + lanes];
         let mut better = false;
         for lane in 0..lanes {
-            better |= (scores[lane] <= row_best) | (scores[lane] <= column_bests[lane]);
+            better |= (scores[lane] <= row_best) || (scores[lane] <= column_bests[lane]);
         }
         if better {
             self.collect_better(row, column, lanes, left_out, best);

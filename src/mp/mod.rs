@@ -10,7 +10,7 @@
 //! restarts, rescoring) are told in `kernel` and `score`.
 //!
 //! Sources: Yeh et al., "Matrix Profile I" (ICDM 2016); Zhu et al., "SCRIMP++" (ICDM
-//! 2018) and Zimmerman et al., "SCAMP" (SoCC 2019) for the diagonal recurrence.
+//! 2018) and Zimmerman et al., "SCAMP" (`SoCC` 2019) for the diagonal recurrence.
 
 mod discord;
 mod kernel;

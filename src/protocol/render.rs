@@ -653,7 +653,7 @@ mod tests {
         }
         assert!(pieces > 10);
         assert_eq!(all, whole);
-        assert_eq!(whole.iter().filter(|&&byte| byte == b'\n').count(), n as usize + 1);
+        assert_eq!(memchr::memchr_iter(b'\n', &whole).count(), n as usize + 1);
     }
 
     #[test]

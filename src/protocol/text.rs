@@ -214,14 +214,14 @@ fn number(word: &str, what: &str) -> Result<f64> {
 /// `UNKNOWN_COMMAND`; `PARSE_ERROR` where the grammar is broken; `INVALID_ARGUMENT`
 /// where a value is not allowed.
 pub fn parse_text(line: &str) -> Result<Command> {
-    let words = split_words(line)?;
-    let Some((&word, rest)) = words.split_first() else {
+    let mut words = split_words(line)?.into_iter();
+    let Some(word) = words.next() else {
         return Err(Error::new(ErrorCode::ParseError, "an empty line; HELP names the commands"));
     };
     let Some(help) = COMMANDS.iter().find(|help| help.name.eq_ignore_ascii_case(word)) else {
         return Err(unknown_command(word));
     };
-    let mut arguments = Arguments { command: help.name, words: rest.to_vec().into_iter() };
+    let mut arguments = Arguments { command: help.name, words };
     let command = parse_arguments(help.name, &mut arguments)?;
     arguments.end()?;
     Ok(command)

@@ -40,7 +40,7 @@ pub(super) fn save(engine: &Engine, path: &Path, deadline: &Deadline) {
             tracing::info!(path = %path.display(), points = saved.points, bytes = saved.bytes, "wrote the data file");
         }
         Err(e) => {
-            tracing::error!(path = %path.display(), error = e.message(), "the data file was not written")
+            tracing::error!(path = %path.display(), error = e.message(), "the data file was not written");
         }
     }
 }

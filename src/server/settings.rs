@@ -22,7 +22,7 @@ pub struct Settings {
     /// Where everything is stored; made where there is nothing.
     #[arg(long, env = "TSDB_DATA_DIR", default_value = "./tsdb-data")]
     pub data_dir: PathBuf,
-    /// Where SAVE and LOAD find their files [default: <data dir>/snapshots].
+    /// Where SAVE and LOAD find their files [default: snapshots in the data directory].
     #[arg(long, env = "TSDB_SNAPSHOT_DIR")]
     pub snapshot_dir: Option<PathBuf>,
     /// A snapshot that is loaded at start where the data directory is empty, and

@@ -70,7 +70,9 @@ impl Search {
         if length == 0.0 {
             return Err(Error::invalid("the query is the zero vector, which has no direction; give another"));
         }
-        query.iter_mut().for_each(|value| *value /= length);
+        for value in &mut query {
+            *value /= length;
+        }
         let window = query.len() / dimension;
         Ok(Self {
             query,

@@ -65,7 +65,10 @@ fn a_directory_is_shown_and_checked_and_damage_is_found() {
         (&json!("a"), &json!([9.0, 0.5]), &json!({"k": "v"}))
     );
     let deletes: Vec<&Value> = objects.iter().filter(|object| object.get("delete").is_some()).collect();
-    assert_eq!(deletes.first().expect("a tombstone")["delete"], json!({"start_ns": 7, "end_ns": 7, "labels": {}}));
+    assert_eq!(
+        deletes.first().expect("a tombstone")["delete"],
+        json!({"start_ns": 7, "end_ns": 7, "labels": {}})
+    );
     let (code, text) = dump(&["segment"], segment);
     assert!(code == 0 && text.contains("series a (id ") && text.contains("bytes a point"), "{text}");
 

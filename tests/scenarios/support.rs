@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Long enough that only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running server; killed when dropped.
 pub struct Server {
@@ -18,7 +18,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub data_dir: PathBuf,
     /// Removed at the end, where the test did not bring a directory.
-    _temp: Option<TempDir>,
+    temp: Option<TempDir>,
 }
 
 /// The server program with no settings from this process's environment, on a free port.
@@ -46,7 +46,7 @@ impl Server {
     pub fn start_with(change: impl FnOnce(&mut Command)) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let mut server = Self::start_in(&temp.path().join("data"), change);
-        server._temp = Some(temp);
+        server.temp = Some(temp);
         server
     }
 
@@ -58,7 +58,7 @@ impl Server {
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").and_then(|at| at.parse().ok());
         let address = address.unwrap_or_else(|| panic!("the server said '{line}'"));
-        Self { child, address, data_dir: data_dir.to_owned(), _temp: None }
+        Self { child, address, data_dir: data_dir.to_owned(), temp: None }
     }
 
     pub fn connect(&self) -> Lines {
