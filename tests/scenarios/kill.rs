@@ -10,6 +10,7 @@ use crate::support::Server;
 
 const WRITERS: u64 = 4;
 const BATCH: i64 = 7;
+/// Kills in an ordinary run; `TSDB_TEST_KILLS` asks for more.
 const KILLS: u64 = 5;
 
 /// A value that tells who wrote it.
@@ -22,7 +23,8 @@ fn nothing_acknowledged_is_lost() {
     let temp = tempfile::tempdir().unwrap();
     // By writer: the first timestamp that was not acknowledged, the first not sent.
     let progress = Mutex::new(BTreeMap::<u64, (i64, i64)>::new());
-    for round in 0..=KILLS {
+    let kills = std::env::var("TSDB_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
+    for round in 0..=kills {
         let mut server = Server::start_in(temp.path(), |command| {
             command.args(["--buffer-size", "500", "--shards", "4"]);
         });
@@ -48,7 +50,7 @@ fn nothing_acknowledged_is_lost() {
             // Go on after what is there.
             progress.lock().unwrap().insert(writer, (points.len() as i64, points.len() as i64));
         }
-        if round == KILLS {
+        if round == kills {
             break;
         }
         std::thread::scope(|scope| {
