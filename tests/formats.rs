@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tsdb_vector::base::{Deadline, LabelFilter, Labels, ManualClock, Points, SeriesName, TimeRange, ValueType};
+use tsdb_vector::base::{
+    Deadline, LabelFilter, Labels, ManualClock, Points, SeriesName, TimeRange, ValueType,
+};
 use tsdb_vector::engine::{Engine, Options, Query, Write};
 use tsdb_vector::format::{Columns, MANIFEST, Reader, Seqs, Values, describe_block};
 use tsdb_vector::manifest::{Database, FileManifestStore, Manifest, ManifestStore, SeriesRecord};
@@ -49,7 +51,9 @@ fn check(name: &str, example: &str, generate: impl Fn() -> Vec<u8>, decode: impl
     let lines = |bytes: &[u8]| decode(bytes).iter().map(|value| format!("{value}\n")).collect::<String>();
     if std::env::var_os("TSDB_UPDATE_DOCS").is_some() {
         let bytes = generate();
-        for (head, body) in [(format!("hex {example}"), hex(&bytes)), (format!("json {example}"), lines(&bytes))] {
+        for (head, body) in
+            [(format!("hex {example}"), hex(&bytes)), (format!("json {example}"), lines(&bytes))]
+        {
             let old = block(&text, &head);
             text = text.replacen(&format!("```{head}\n{old}```"), &format!("```{head}\n{body}```"), 1);
         }
@@ -97,7 +101,9 @@ fn the_logs_page() {
         put(&disk, "/log", bytes);
         let mut reader = LogReader::open(&disk, Path::new("/log")).unwrap();
         let header = reader.header();
-        let mut out = vec![json!({"version": header.version, "shard": header.shard, "first_seq": header.id, "epoch": header.epoch})];
+        let mut out = vec![
+            json!({"version": header.version, "shard": header.shard, "first_seq": header.id, "epoch": header.epoch}),
+        ];
         let mut records = 0;
         while let LogItem::Frame { offset, len, seq, durable_seq, payload } = reader.next(records).unwrap() {
             out.push(json!({"frame": offset, "bytes": len, "seq": seq, "durable_seq": durable_seq}));
@@ -151,15 +157,18 @@ fn the_segments_page() {
         put(&disk, "/segment", bytes);
         let segment = open_unlisted(&disk, Path::new("/segment")).unwrap();
         let footer = segment.footer();
-        let mut out = vec![json!({"shard": segment.header().shard, "id": segment.header().id, "points": footer.rows,
+        let mut out =
+            vec![json!({"shard": segment.header().shard, "id": segment.header().id, "points": footer.rows,
             "tombstones": footer.tombstones, "min_seq": footer.min_seq, "max_seq": footer.max_seq,
             "index_offset": footer.index_offset})];
         for series in &segment.index().series {
             for entry in &series.blocks {
                 let bytes = segment.read_block_bytes(entry).unwrap();
                 let columns = describe_block(&bytes, series.dimension).unwrap();
-                let codecs: Vec<Value> =
-                    columns.iter().map(|column| json!([column.name, column.codec.name(), column.encoded_bytes])).collect();
+                let codecs: Vec<Value> = columns
+                    .iter()
+                    .map(|column| json!([column.name, column.codec.name(), column.encoded_bytes]))
+                    .collect();
                 out.push(json!({"block": entry.offset, "bytes": entry.len, "series_id": series.series_id, "columns": codecs}));
                 let block = segment.decode(series, entry).unwrap();
                 for (label, rows) in block.runs() {
@@ -207,9 +216,11 @@ fn the_manifests_page() {
             .iter()
             .map(|series| json!({"id": series.id, "name": series.name, "dimension": series.dimension, "value_type": series.value_type}))
             .collect();
-        vec![json!({"revision": manifest.revision, "epoch": manifest.epoch, "flushed_seq": manifest.flushed_seq,
+        vec![
+            json!({"revision": manifest.revision, "epoch": manifest.epoch, "flushed_seq": manifest.flushed_seq,
             "next_segment_id": manifest.next_segment_id, "next_series_id": manifest.next_series_id, "series": series,
-            "segments": manifest.segments.len(), "losses": manifest.losses.len()})]
+            "segments": manifest.segments.len(), "losses": manifest.losses.len()}),
+        ]
     };
     check("manifest.md", "manifest", generate, decode);
 }
@@ -230,7 +241,11 @@ fn the_directorys_page() {
             disk.remove(&path).unwrap();
             put(&disk, path.to_str().unwrap(), bytes);
             let (database, generation) = Database::open(Arc::new(disk), Path::new("/data")).unwrap();
-            vec![if name == "DATABASE" { json!({"shards": database.shards()}) } else { json!({"generation": generation}) }]
+            vec![if name == "DATABASE" {
+                json!({"shards": database.shards()})
+            } else {
+                json!({"generation": generation})
+            }]
         };
         check("directory.md", example, generate, decode);
     }
@@ -247,7 +262,12 @@ fn the_snapshots_page() {
             let disk = SimDisk::new();
             let engine = open(&disk);
             let name = SeriesName::new("temp").unwrap();
-            let create = Write::Create { name: name.clone(), dimension: 1, value_type: ValueType::F64, if_not_exists: false };
+            let create = Write::Create {
+                name: name.clone(),
+                dimension: 1,
+                value_type: ValueType::F64,
+                if_not_exists: false,
+            };
             engine.write(create).unwrap();
             for (timestamp, value, set) in [(1000, 21.5, Labels::empty()), (2000, -0.5, labels())] {
                 let points = Points::one(Some(timestamp), vec![value], set);
@@ -290,7 +310,8 @@ fn the_snapshots_page() {
             if std::env::var_os("TSDB_UPDATE_DOCS").is_some() {
                 let head = "jsonl snapshot";
                 let old = block(&text, head);
-                let new = text.replacen(&format!("```{head}\n{old}```"), &format!("```{head}\n{written}```"), 1);
+                let new =
+                    text.replacen(&format!("```{head}\n{old}```"), &format!("```{head}\n{written}```"), 1);
                 std::fs::write(page("snapshot.md"), new).unwrap();
             }
             let text = std::fs::read_to_string(page("snapshot.md")).unwrap();

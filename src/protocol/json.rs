@@ -117,7 +117,13 @@ impl<'a> Fields<'a> {
     }
 
     fn missing(&self, name: &str) -> Error {
-        Error::invalid(format!("field '{name}' of {} is missing", self.of))
+        let given: Vec<String> = self.entries.iter().map(|(key, _)| format!("'{}'", shown(key))).collect();
+        let given = if given.is_empty() {
+            "there are no fields".into()
+        } else {
+            format!("given: {}", given.join(", "))
+        };
+        Error::invalid(format!("field '{name}' of {} is missing ({given}); add it", self.of))
     }
 
     /// `null` counts as absent.

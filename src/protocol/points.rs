@@ -345,13 +345,17 @@ pub(super) fn parse_batch(
         }
         (None, None, None) => {
             return Err(Error::invalid(
-                "field 'points', or 'timestamps_ns' and 'values', of BatchInsert is missing",
+                "field 'points', or 'timestamps_ns' and 'values', of BatchInsert is missing; give one of the two forms",
             ));
         }
         (None, None, Some(_)) => {
-            return Err(Error::invalid("field 'timestamps_ns' of BatchInsert is missing"));
+            return Err(Error::invalid(
+                "field 'timestamps_ns' of BatchInsert is missing; give one of the two forms",
+            ));
         }
-        (None, Some(_), None) => return Err(Error::invalid("field 'values' of BatchInsert is missing")),
+        (None, Some(_), None) => {
+            return Err(Error::invalid("field 'values' of BatchInsert is missing; give one of the two forms"));
+        }
         _ => {
             return Err(Error::invalid(
                 "fields 'points' and 'timestamps_ns'/'values' of BatchInsert exclude each other; give one form",

@@ -60,7 +60,7 @@ fn nothing_acknowledged_is_lost() {
                 scope.spawn(move || write(address, writer, progress));
             }
             // Killed once there has been enough to lose.
-            let enough = (round as i64 + 1) * 300;
+            let enough = (round as i64 + 1) * 4000;
             while progress.lock().unwrap().values().map(|(acknowledged, _)| acknowledged).sum::<i64>()
                 < 4 * enough
             {

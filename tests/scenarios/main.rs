@@ -7,6 +7,7 @@ mod support;
 mod auth;
 mod client;
 mod commands;
+mod docs;
 mod dump;
 mod http;
 mod kill;
