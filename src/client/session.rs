@@ -73,7 +73,7 @@ impl Session {
         let command = parse_text(line);
         self.over = matches!(command, Ok(Command::Quit));
         // What is no command is the server's to say.
-        match command.ok().as_ref().and_then(json_request).filter(|_| self.form != Form::Text) {
+        match command.ok().as_ref().map(json_request).filter(|_| self.form != Form::Text) {
             Some(request) => self.run_json(&request.to_string(), request["type"].as_str()),
             None => self.run_text(line),
         }

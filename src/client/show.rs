@@ -20,6 +20,7 @@ pub(super) fn show(kind: &str, data: &Value) -> String {
         "GetStats" => stats(data),
         "ListSeries" => list(data),
         "Help" => help(data),
+        "Quit" => "closed".to_owned(),
         "Ping" => format!("PONG from version {}", text(&data["version"])),
         "CreateSeries" => {
             let what = if data["created"] == true { "created" } else { "there already" };

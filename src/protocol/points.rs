@@ -354,7 +354,9 @@ pub(super) fn parse_batch(
             ));
         }
         (None, Some(_), None) => {
-            return Err(Error::invalid("field 'values' of BatchInsert is missing; give one of the two forms"));
+            return Err(Error::invalid(
+                "field 'values' of BatchInsert is missing; give one of the two forms",
+            ));
         }
         _ => {
             return Err(Error::invalid(

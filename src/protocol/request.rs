@@ -7,8 +7,8 @@ use crate::base::{LabelFilter, Labels, Points, TimeRange};
 
 use super::{Command, ExportFormat, TimeSelection};
 
-/// The JSON request that asks for `command`; `None` for `Quit`, which JSON has not.
-pub fn json_request(command: &Command) -> Option<Value> {
+/// The JSON request that asks for `command`.
+pub fn json_request(command: &Command) -> Value {
     let (kind, data) = match command {
         Command::Create { name, dimension, value_type, if_not_exists } => (
             "CreateSeries",
@@ -17,7 +17,7 @@ pub fn json_request(command: &Command) -> Option<Value> {
                 "if_not_exists": if_not_exists,
             }),
         ),
-        Command::Insert { series, points } => return Some(insert(series.as_str(), points)),
+        Command::Insert { series, points } => return insert(series.as_str(), points),
         Command::BatchInsert { series, points } => {
             let points: Vec<Value> = (0..points.len()).map(|row| point(points, row)).collect();
             ("BatchInsert", json!({ "series": series.as_str(), "points": points }))
@@ -82,9 +82,9 @@ pub fn json_request(command: &Command) -> Option<Value> {
             Some(command) => ("Help", json!({ "command": command })),
             None => ("Help", json!({})),
         },
-        Command::Quit => return None,
+        Command::Quit => ("Quit", json!({})),
     };
-    Some(json!({ "type": kind, "data": data }))
+    json!({ "type": kind, "data": data })
 }
 
 fn labels_value(labels: &Labels) -> Value {
@@ -167,15 +167,15 @@ mod tests {
             "PING",
             "HELP",
             "HELP save",
+            "QUIT",
         ] {
             let command = parse_text(text).unwrap();
-            let request = json_request(&command).unwrap().to_string();
+            let request = json_request(&command).to_string();
             assert_eq!(parse_json(request.as_bytes()).command, Ok(command), "{text}: {request}");
         }
-        assert!(json_request(&Command::Quit).is_none());
         let batch = r#"{"type":"BatchInsert","data":{"series":"a","points":[{"values":[1]},{"timestamp_ns":2,"values":[3],"labels":{"k":"v"}}]}}"#;
         let command = parse_json(batch.as_bytes()).command.unwrap();
-        let request = json_request(&command).unwrap().to_string();
+        let request = json_request(&command).to_string();
         assert_eq!(parse_json(request.as_bytes()).command, Ok(command));
     }
 }

@@ -42,6 +42,8 @@ use state::State;
 /// The server's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Default of the port, for servers and clients.
+const PORT_DEFAULT: u16 = 6380;
 /// Default of the second port, for monitoring.
 const METRICS_PORT_DEFAULT: u16 = 9091;
 /// How long connections may take to finish at a stop.
@@ -293,14 +295,33 @@ fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option
     // Standard error is the log's; whoever wants only its warnings wants no banner.
     if tracing::enabled!(tracing::Level::INFO) {
         eprintln!(
-            "\nTSDB Vector {VERSION}\n  data     {} ({shards} shards, durability {durability})\n  listens  {address} (text, \
-         JSON lines and HTTP{tls})\n  metrics  {metrics}\n\nIn a second terminal:\n  tsdb_client --port {port}        \
-         (then HELP, or for instance CREATE demo 1, INSERT demo 21.5, QUERY demo)\n  curl http://{address}/ready\n",
+            "\nTSDB Vector {VERSION}\n  data     {} ({shards} shards, durability {durability})\n  listens  {address} \
+             (text, JSON lines and HTTP{tls})\n  metrics  {metrics}\n\nIn a second terminal, for instance:\n  \
+             {client} CREATE demo 1\n  {client} INSERT demo 21.5\n  {client}          (a session: HELP names all \
+             commands)\n  curl http://{address}/ready\n",
             data_dir.display(),
-            port = address.port(),
+            client = client_command(address),
         );
     }
     let mut out = std::io::stdout().lock();
     // Where nobody reads standard output, nobody misses the line.
     let _ = writeln!(out, "listening on {address}").and_then(|()| out.flush());
+}
+
+/// How to call the client from where the server was started.
+fn client_command(address: SocketAddr) -> String {
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name("tsdb_client"));
+    let program = match beside.filter(|program| program.exists()) {
+        Some(program) => program.display().to_string(),
+        // `cargo run` builds the server alone.
+        None => "cargo run --release --bin tsdb_client --".to_owned(),
+    };
+    let mut command = program;
+    if !address.ip().is_loopback() && !address.ip().is_unspecified() {
+        command.push_str(&format!(" --host {}", address.ip()));
+    }
+    if address.port() != PORT_DEFAULT {
+        command.push_str(&format!(" --port {}", address.port()));
+    }
+    command
 }

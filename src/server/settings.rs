@@ -17,7 +17,7 @@ pub struct Settings {
     #[arg(long, env = "TSDB_HOST", default_value = "127.0.0.1")]
     pub host: String,
     /// Port to listen on; 0 picks a free one.
-    #[arg(long, env = "TSDB_PORT", default_value_t = 6380)]
+    #[arg(long, env = "TSDB_PORT", default_value_t = super::PORT_DEFAULT)]
     pub port: u16,
     /// Where everything is stored; made where there is nothing.
     #[arg(long, env = "TSDB_DATA_DIR", default_value = "./tsdb-data")]
