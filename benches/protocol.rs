@@ -54,7 +54,7 @@ fn render(c: &mut Criterion) {
             let series = SeriesName::new("s").unwrap();
             let reply = Reply::Points { series, rows: rows.clone(), next_start_ns: None };
             let envelope = Envelope { json: is_json, ..Envelope::default() };
-            black_box(Renderer::new(envelope, Ok(reply)).render());
+            black_box(Renderer::new(envelope, Ok(reply)).render().unwrap());
         });
     }
 }

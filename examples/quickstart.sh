@@ -24,3 +24,8 @@ set -x
 "$client" INSERT wind 3.5,-1.2 mast=north
 "$client" --table SIMILAR wind 1,0 3
 "$client" --json STATS all
+if command -v python3 >/dev/null 2>&1; then
+    PYTHONPATH="$here/clients/python" python3 "$here/examples/quickstart.py" "$TSDB_PORT"
+else
+    echo "SKIPPED: python3 is not installed" >&2
+fi

@@ -13,7 +13,8 @@ use crate::base::{
 use crate::format::LOCK;
 use crate::manifest::{Database, ObsoleteFiles, remove_generation, stale_generations};
 use crate::memtable::MemoryBudget;
-use crate::query::{Page, SeriesFigures, count_points, scan, series_figures};
+use crate::merge::SeriesView;
+use crate::query::{Page, SeriesFigures, count_points, count_range, scan, series_figures};
 use crate::segments::BlockCache;
 use crate::vfs::{DirLock, RealDisk, Vfs, create_dir_durable};
 
@@ -174,30 +175,17 @@ impl Engine {
         scan(&view, query.range, &query.labels, query.limit, bytes_max, deadline)
     }
 
-    /// Reads points of one view, `query.limit` rows at a time: what is written
-    /// meanwhile is not seen.
+    /// Pins a selection, to be read page by page: what is written meanwhile is not
+    /// seen.
     ///
     /// # Errors
-    /// As [`query`](Self::query), and what `visit` answers.
-    pub fn for_each_page(
-        &self,
-        query: &Query,
-        deadline: &Deadline,
-        mut visit: impl FnMut(Rows) -> Result<()>,
-    ) -> Result<()> {
+    /// `SERIES_NOT_FOUND`, `CORRUPT_DATA`.
+    pub fn scan(&self, query: Query) -> Result<Scan> {
         let shard = self.shard(&query.series);
         let (_, _, view) = shard.view(&query.series)?;
         shard.check_losses(query.range)?;
         let bytes_max = self.inner.environment.query_bytes_max();
-        let mut range = query.range;
-        loop {
-            let page = scan(&view, range, &query.labels, query.limit, bytes_max, deadline)?;
-            visit(page.rows)?;
-            match page.next_start_ns {
-                Some(next) => range.start_ns = next,
-                None => return Ok(()),
-            }
-        }
+        Ok(Scan { view, next: Some(query.range), query, bytes_max })
     }
 
     /// Most bytes of rows that one query may hold.
@@ -392,6 +380,45 @@ impl Engine {
     /// `READ_ONLY` where a log could not be synced.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
+    }
+}
+
+/// A pinned selection.
+pub struct Scan {
+    view: SeriesView,
+    query: Query,
+    /// What is still to be read.
+    next: Option<TimeRange>,
+    bytes_max: u64,
+}
+
+impl Scan {
+    /// Values a point has.
+    pub fn dimension(&self) -> usize {
+        self.view.dimension
+    }
+
+    /// Points of the selection.
+    ///
+    /// # Errors
+    /// `TIMEOUT`, `CORRUPT_DATA`.
+    pub fn count(&self, deadline: &Deadline) -> Result<u64> {
+        if self.query.range == TimeRange::ALL && self.query.labels.is_any() {
+            return count_points(&self.view, deadline);
+        }
+        count_range(&self.view, self.query.range, &self.query.labels, deadline)
+    }
+
+    /// The next rows: the query's limit of them, and all rows of the last timestamp.
+    ///
+    /// # Errors
+    /// `TIMEOUT`, `CORRUPT_DATA`, `LIMIT_EXCEEDED`.
+    pub fn next_page(&mut self, deadline: &Deadline) -> Result<Option<Rows>> {
+        let Some(range) = self.next else { return Ok(None) };
+        let Query { labels, limit, .. } = &self.query;
+        let page = scan(&self.view, range, labels, *limit, self.bytes_max, deadline)?;
+        self.next = page.next_start_ns.map(|start_ns| TimeRange { start_ns, end_ns: range.end_ns });
+        Ok(Some(page.rows))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use crate::base::{Result, SeriesName};
@@ -10,6 +12,34 @@ use crate::format::{shard_name, shard_of};
 
 use super::background::Background;
 use super::shard::{Environment, Shard};
+
+/// Tells the log about once a second how far the opening is.
+struct Progress {
+    shards: u32,
+    done: Mutex<Done>,
+}
+
+struct Done {
+    shards: u32,
+    records: u64,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(shards: u32) -> Self {
+        Self { shards, done: Mutex::new(Done { shards: 0, records: 0, told: Instant::now() }) }
+    }
+
+    fn add(&self, records: u64) {
+        let mut done = self.done.lock();
+        done.shards += 1;
+        done.records += records;
+        if done.told.elapsed() >= Duration::from_secs(1) {
+            done.told = Instant::now();
+            tracing::info!(shards = done.shards, of = self.shards, records = done.records, "recovering");
+        }
+    }
+}
 
 /// The shards that are live together.
 pub(super) struct Generation {
@@ -21,9 +51,14 @@ pub(super) struct Generation {
 impl Generation {
     /// Opens every shard, in parallel, without starting threads.
     pub fn open(environment: &Arc<Environment>, dir: &Path, number: u64, shards: u32) -> Result<Self> {
+        let progress = Progress::new(shards);
         let opened: Vec<_> = (0..shards)
             .into_par_iter()
-            .map(|shard| Shard::open(environment.clone(), &dir.join(shard_name(shard)), shard))
+            .map(|shard| {
+                let opened = Shard::open(environment.clone(), &dir.join(shard_name(shard)), shard)?;
+                progress.add(opened.1.records);
+                Ok(opened)
+            })
             .collect::<Result<_>>()?;
         let records: u64 = opened.iter().map(|(_, report)| report.records).sum();
         let torn: u64 = opened.iter().map(|(_, report)| report.torn_logs).sum();

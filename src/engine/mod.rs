@@ -35,7 +35,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use facade::Engine;
+pub use facade::{Engine, Scan};
 pub use options::{Durability, Options, Recover};
 pub use types::{
     Counters, FlushReport, LoadReport, Query, SaveReport, SeriesSummary, Totals, Write, Written,

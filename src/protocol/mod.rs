@@ -23,8 +23,8 @@ pub use json::parse_json;
 pub use line::{Line, next_line, parse_line};
 pub use render::{Renderer, csv_field};
 pub use reply::{
-    AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, MatchRow, MotifRow, Reply, SeriesInfo,
-    SeriesStats, WindowRef,
+    AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, Export, MatchRow, MotifRow, Pages, Reply,
+    SeriesInfo, SeriesStats, WindowRef,
 };
 pub use request::json_request;
 pub use text::{parse_labels, parse_text, split_words};

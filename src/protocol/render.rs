@@ -5,9 +5,9 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use crate::base::{Labels, Result, Rows};
+use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
-use super::{Envelope, Reply, WindowRef};
+use super::{Envelope, Export, ExportFormat, Pages, Reply, WindowRef};
 
 /// Rows rendered between two looks at the size of the output.
 const ROWS_PER_STEP: usize = 256;
@@ -25,7 +25,12 @@ enum State {
         rows: Rows,
         next: usize,
         form: RowForm,
-        tail: String,
+        tail: &'static str,
+        more: Option<Pages>,
+        /// Rows that are left to come, which the head has promised.
+        left: u64,
+        /// Whether a row was written.
+        begun: bool,
     },
     Done,
 }
@@ -39,6 +44,28 @@ enum RowForm {
     JsonCsv,
 }
 
+impl State {
+    fn rows(rows: Rows, form: RowForm, tail: &'static str) -> Self {
+        Self::Rows { rows, next: 0, form, tail, more: None, left: 0, begun: false }
+    }
+
+    fn pages(pages: Pages, dimension: usize, count: u64, form: RowForm, tail: &'static str) -> Self {
+        Self::Rows {
+            rows: Rows::new(dimension),
+            next: 0,
+            form,
+            tail,
+            more: Some(pages),
+            left: count,
+            begun: false,
+        }
+    }
+}
+
+fn miscounted() -> Error {
+    Error::internal("an export has another number of points than were counted")
+}
+
 impl Renderer {
     /// Prepares the reply to a request.
     pub fn new(envelope: Envelope, reply: Result<Reply>) -> Self {
@@ -47,14 +74,32 @@ impl Renderer {
 
     /// Appends to `out` until it has about `bytes_max` bytes or the reply is complete;
     /// says whether it is.
-    pub fn fill(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+    ///
+    /// # Errors
+    /// Where rows that were promised can't be read: the reply can't be completed, so
+    /// that its connection must end.
+    pub fn fill(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<bool> {
         loop {
             match &mut self.state {
                 State::Start(_) => self.start(out),
-                State::Done => return true,
-                State::Rows { rows, next, form, tail } => {
+                State::Done => return Ok(true),
+                State::Rows { rows, next, form, tail, more, left, begun } => {
                     if out.len() >= bytes_max {
-                        return false;
+                        return Ok(false);
+                    }
+                    if *next == rows.len()
+                        && let Some(pages) = more
+                    {
+                        match pages.next_page()? {
+                            Some(page) => {
+                                *left = left.checked_sub(page.len() as u64).ok_or_else(miscounted)?;
+                                *rows = page;
+                                *next = 0;
+                                continue;
+                            }
+                            None if *left > 0 => return Err(miscounted()),
+                            None => *more = None,
+                        }
                     }
                     let end = (*next + ROWS_PER_STEP).min(rows.len());
                     for row in *next..end {
@@ -65,9 +110,10 @@ impl Renderer {
                                 out.push(b'\n');
                             }
                             RowForm::Json => {
-                                if row > 0 {
+                                if *begun {
                                     out.push(b',');
                                 }
+                                *begun = true;
                                 json_row(rows, row, self.envelope.timestamps_as_strings, out);
                             }
                             RowForm::JsonCsv => {
@@ -79,7 +125,7 @@ impl Renderer {
                         }
                     }
                     *next = end;
-                    if end == rows.len() {
+                    if end == rows.len() && more.is_none() {
                         out.extend_from_slice(tail.as_bytes());
                         self.state = State::Done;
                     }
@@ -89,10 +135,13 @@ impl Renderer {
     }
 
     /// The whole reply.
-    pub fn render(mut self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub fn render(mut self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        self.fill(&mut out, usize::MAX);
-        out
+        self.fill(&mut out, usize::MAX)?;
+        Ok(out)
     }
 
     fn start(&mut self, out: &mut Vec<u8>) {
@@ -112,27 +161,18 @@ impl Renderer {
         }
         match reply {
             Ok(Reply::Points { series, rows, next_start_ns }) => {
-                out.extend_from_slice(b",\"data\":{\"series\":");
-                json_string(series.as_str(), out);
-                let _ = write!(
-                    out,
-                    ",\"dimension\":{},\"count\":{},\"truncated\":{}",
-                    rows.dimension,
-                    rows.len(),
-                    next_start_ns.is_some()
-                );
-                if let Some(next) = next_start_ns {
-                    let next = self.timestamp(next);
-                    let _ = write!(out, ",\"next_start_ns\":{next}");
-                }
-                out.extend_from_slice(b",\"points\":[");
-                self.state = State::Rows { rows, next: 0, form: RowForm::Json, tail: "]}}\n".into() };
+                self.points_head(&series, rows.dimension, rows.len() as u64, next_start_ns, out);
+                self.state = State::rows(rows, RowForm::Json, "]}}\n");
             }
-            Ok(Reply::Csv { rows }) => {
+            Ok(Reply::Export(Export { series, format: ExportFormat::Json, dimension, count, pages })) => {
+                self.points_head(&series, dimension, count, None, out);
+                self.state = State::pages(pages, dimension, count, RowForm::Json, "]}}\n");
+            }
+            Ok(Reply::Export(Export { format: ExportFormat::Csv, dimension, count, pages, .. })) => {
                 out.extend_from_slice(b",\"data\":{\"csv\":\"");
-                json_escape(csv_header(rows.dimension).as_bytes(), out);
+                json_escape(csv_header(dimension).as_bytes(), out);
                 out.extend_from_slice(b"\\n");
-                self.state = State::Rows { rows, next: 0, form: RowForm::JsonCsv, tail: "\"}}\n".into() };
+                self.state = State::pages(pages, dimension, count, RowForm::JsonCsv, "\"}}\n");
             }
             Ok(reply) => {
                 out.extend_from_slice(b",\"data\":");
@@ -149,6 +189,25 @@ impl Renderer {
                 out.extend_from_slice(b"}}\n");
             }
         }
+    }
+
+    fn points_head(
+        &self,
+        series: &SeriesName,
+        dimension: usize,
+        count: u64,
+        next_start_ns: Option<i64>,
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(b",\"data\":{\"series\":");
+        json_string(series.as_str(), out);
+        let truncated = next_start_ns.is_some();
+        let _ = write!(out, ",\"dimension\":{dimension},\"count\":{count},\"truncated\":{truncated}");
+        if let Some(next) = next_start_ns {
+            let next = self.timestamp(next);
+            let _ = write!(out, ",\"next_start_ns\":{next}");
+        }
+        out.extend_from_slice(b",\"points\":[");
     }
 
     fn timestamp(&self, ns: i64) -> serde_json::Value {
@@ -296,7 +355,7 @@ impl Renderer {
             }
             Reply::Bye => json!({ "message": "BYE" }),
             // Rows are written without a tree; see `start_json`.
-            Reply::Points { .. } | Reply::Csv { .. } => serde_json::Value::Null,
+            Reply::Points { .. } | Reply::Export(_) => serde_json::Value::Null,
         }
     }
 
@@ -317,12 +376,12 @@ impl Renderer {
                     let _ = write!(out, " truncated next_start_ns={next}");
                 }
                 out.push(b'\n');
-                self.state = State::Rows { rows, next: 0, form: RowForm::Text, tail: String::new() };
+                self.state = State::rows(rows, RowForm::Text, "");
             }
-            Reply::Csv { rows } => {
-                let _ = writeln!(out, "OK {} {} points as CSV", rows.len() + 1, rows.len());
-                let _ = writeln!(out, "{}", csv_header(rows.dimension));
-                self.state = State::Rows { rows, next: 0, form: RowForm::TextCsv, tail: String::new() };
+            Reply::Export(Export { dimension, count, pages, .. }) => {
+                let _ = writeln!(out, "OK {} {count} points as CSV", count + 1);
+                let _ = writeln!(out, "{}", csv_header(dimension));
+                self.state = State::pages(pages, dimension, count, RowForm::TextCsv, "");
             }
             reply => {
                 let (summary, lines) = text_lines(&reply);
@@ -473,7 +532,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
             ("commands".to_owned(), commands.iter().map(line).collect())
         }
         Reply::Bye => ("BYE".to_owned(), none()),
-        Reply::Points { .. } | Reply::Csv { .. } => (String::new(), none()),
+        Reply::Points { .. } | Reply::Export(_) => (String::new(), none()),
     }
 }
 
@@ -572,7 +631,6 @@ fn json_escape(utf8: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Error, SeriesName};
     use crate::protocol::{AnomalyRow, MatchRow};
 
     fn rows() -> Rows {
@@ -586,16 +644,53 @@ mod tests {
     }
 
     fn text(reply: Result<Reply>) -> String {
-        String::from_utf8(Renderer::new(Envelope::default(), reply).render()).unwrap()
+        String::from_utf8(Renderer::new(Envelope::default(), reply).render().unwrap()).unwrap()
     }
 
     fn json(reply: Result<Reply>, strings: bool) -> String {
         let envelope = Envelope { json: true, id: Some("7".into()), timestamps_as_strings: strings };
-        String::from_utf8(Renderer::new(envelope, reply).render()).unwrap()
+        String::from_utf8(Renderer::new(envelope, reply).render().unwrap()).unwrap()
     }
 
     fn points() -> Reply {
         Reply::Points { series: SeriesName::new("s").unwrap(), rows: rows(), next_start_ns: Some(9) }
+    }
+
+    /// The sample rows, on a page each.
+    fn export(format: ExportFormat) -> Reply {
+        let (mut at, whole) = (0, rows());
+        let pages = Pages::new(move || {
+            let page = (at < whole.len()).then(|| Rows {
+                timestamps_ns: vec![whole.timestamps_ns[at]],
+                values: whole.values_of(at).to_vec(),
+                label_ids: vec![whole.label_ids[at]],
+                ..whole.clone()
+            });
+            at += 1;
+            Ok(page)
+        });
+        let series = SeriesName::new("s").unwrap();
+        Reply::Export(Export { series, format, dimension: 2, count: 2, pages })
+    }
+
+    #[test]
+    fn an_export_as_json_is_like_a_query() {
+        let page = Reply::Points { series: SeriesName::new("s").unwrap(), rows: rows(), next_start_ns: None };
+        assert_eq!(json(Ok(export(ExportFormat::Json)), false), json(Ok(page), false));
+    }
+
+    #[test]
+    fn an_export_that_breaks_off_is_no_whole_reply() {
+        for pages in [
+            Pages::new(|| Err(Error::corrupt("a block"))),
+            Pages::new(|| Ok(None)),
+            Pages::new(|| Ok(Some(rows()))),
+        ] {
+            let series = SeriesName::new("s").unwrap();
+            let format = ExportFormat::Csv;
+            let reply = Reply::Export(Export { series, format, dimension: 2, count: 3, pages });
+            assert!(Renderer::new(Envelope::default(), Ok(reply)).render().is_err());
+        }
     }
 
     #[test]
@@ -612,16 +707,16 @@ mod tests {
         );
         let csv =
             "timestamp_ns,v0,v1,labels\n-1,1,-0,\n5,1e300,0.1,\"a=\"\"x y\"\",b=\"\"\\\"\"q\\\"\",\"\"\"\n";
-        assert_eq!(text(Ok(Reply::Csv { rows: rows() })), format!("OK 3 2 points as CSV\n{csv}"));
+        assert_eq!(text(Ok(export(ExportFormat::Csv))), format!("OK 3 2 points as CSV\n{csv}"));
         let value: serde_json::Value =
-            serde_json::from_str(&json(Ok(Reply::Csv { rows: rows() }), false)).unwrap();
+            serde_json::from_str(&json(Ok(export(ExportFormat::Csv)), false)).unwrap();
         assert_eq!(value["data"]["csv"], csv);
     }
 
     #[test]
     fn the_labels_of_a_csv_row_read_back() {
         let mut reader = csv::Reader::from_reader(std::io::Cursor::new({
-            let whole = text(Ok(Reply::Csv { rows: rows() }));
+            let whole = text(Ok(export(ExportFormat::Csv)));
             whole.split_once('\n').unwrap().1.to_owned()
         }));
         let row = reader.records().nth(1).unwrap().unwrap();
@@ -637,13 +732,13 @@ mod tests {
             values: (0..n).map(|v| v as f64).collect(),
             ..Rows::default()
         };
-        let reply = Reply::Points { series: SeriesName::new("s").unwrap(), rows, next_start_ns: None };
-        let whole = Renderer::new(Envelope::default(), Ok(reply.clone())).render();
-        let mut renderer = Renderer::new(Envelope::default(), Ok(reply));
+        let reply = |rows| Reply::Points { series: SeriesName::new("s").unwrap(), rows, next_start_ns: None };
+        let whole = Renderer::new(Envelope::default(), Ok(reply(rows.clone()))).render().unwrap();
+        let mut renderer = Renderer::new(Envelope::default(), Ok(reply(rows)));
         let (mut pieces, mut all) = (0, Vec::new());
         loop {
             let mut piece = Vec::new();
-            let done = renderer.fill(&mut piece, 1000);
+            let done = renderer.fill(&mut piece, 1000).unwrap();
             assert!(piece.len() < 20_000);
             all.extend(piece);
             pieces += 1;
@@ -687,8 +782,8 @@ mod tests {
             labels: Labels::new([("k", "v")]).unwrap(),
             similarity: 1.0,
         };
-        let matches = Reply::Matches { matches: vec![matched], exact: true };
-        assert_eq!(text(Ok(matches.clone())), "OK 1 matches, best first\n1 1 1,2 k=v\n");
-        assert!(!json(Ok(matches), false).contains("end_timestamp_ns"));
+        let matches = || Reply::Matches { matches: vec![matched.clone()], exact: true };
+        assert_eq!(text(Ok(matches())), "OK 1 matches, best first\n1 1 1,2 k=v\n");
+        assert!(!json(Ok(matches()), false).contains("end_timestamp_ns"));
     }
 }

@@ -1,9 +1,13 @@
 //! What a client gets, whatever dialect it speaks.
 
-use crate::base::{Labels, Rows, SeriesName, ValueType};
+use std::fmt;
+
+use crate::base::{Labels, Result, Rows, SeriesName, ValueType};
+
+use super::ExportFormat;
 
 /// One answer to one [`Command`](super::Command).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum Reply {
     /// To `Create`.
     Created {
@@ -35,11 +39,8 @@ pub enum Reply {
         /// Where the next page starts, if there is one.
         next_start_ns: Option<i64>,
     },
-    /// To `Export` as CSV; `Export` as JSON is answered by `Points`.
-    Csv {
-        /// The series' points, oldest first.
-        rows: Rows,
-    },
+    /// To `Export`.
+    Export(Export),
     /// To `FindSimilar`.
     Matches {
         /// Best first.
@@ -119,6 +120,49 @@ pub enum Reply {
     Help(Vec<CommandHelp>),
     /// To `Quit`; the connection closes after it.
     Bye,
+}
+
+/// A whole selection, read while it is sent.
+#[derive(Debug, PartialEq)]
+pub struct Export {
+    /// The series.
+    pub series: SeriesName,
+    /// How to show it.
+    pub format: ExportFormat,
+    /// Values a point has.
+    pub dimension: usize,
+    /// Points that the pages hold together.
+    pub count: u64,
+    /// The points, oldest first.
+    pub pages: Pages,
+}
+
+/// Where the rows of an export come from: asked for one page after another.
+pub struct Pages(Box<dyn FnMut() -> Result<Option<Rows>> + Send>);
+
+impl Pages {
+    /// Pages that `next` yields, until it yields none.
+    pub fn new(next: impl FnMut() -> Result<Option<Rows>> + Send + 'static) -> Self {
+        Self(Box::new(next))
+    }
+
+    /// The next page.
+    pub fn next_page(&mut self) -> Result<Option<Rows>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pages")
+    }
+}
+
+/// What has not been read can't be compared.
+impl PartialEq for Pages {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
 }
 
 /// A series as `LIST` shows it.

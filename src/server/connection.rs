@@ -93,7 +93,8 @@ pub(super) async fn refuse(mut stream: TcpStream, connections_max: usize) {
             "the server has its {connections_max} connections; close some, retry later, or raise TSDB_MAX_CONNECTIONS"
         ),
     );
-    let body = Renderer::new(Envelope { json, ..Envelope::default() }, Err(error)).render();
+    let body =
+        Renderer::new(Envelope { json, ..Envelope::default() }, Err(error)).render().unwrap_or_default();
     let mut answer = Vec::new();
     if kind == Sniff::Http {
         let length = body.len();

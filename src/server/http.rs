@@ -70,19 +70,22 @@ struct ReplyBody {
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         if !self.first.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first).into()))));
         }
         let Some(renderer) = &mut self.renderer else { return Poll::Ready(None) };
         let mut chunk = Vec::new();
-        if renderer.fill(&mut chunk, CHUNK_BYTES) {
-            self.renderer = None;
+        match renderer.fill(&mut chunk, CHUNK_BYTES) {
+            Ok(true) => self.renderer = None,
+            Ok(false) => {}
+            Err(e) => {
+                tracing::error!(error = %e, "an export broke off");
+                self.renderer = None;
+                return Poll::Ready(Some(Err(e)));
+            }
         }
         Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk.into()))))
     }
@@ -102,13 +105,14 @@ fn reply(envelope: Envelope, result: Result<Reply>, reserved: Option<Reserved>) 
         Ok(_) => StatusCode::OK,
         Err(e) => StatusCode::from_u16(http_status(e.code())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     };
-    let mut renderer = Renderer::new(Envelope { json: true, ..envelope }, result);
+    let mut renderer = Renderer::new(Envelope { json: true, ..envelope.clone() }, result);
     let mut first = Vec::new();
     // A short reply has a length; a long one is streamed.
-    let body = if renderer.fill(&mut first, CHUNK_BYTES) {
-        Either::Right(Full::new(first.into()))
-    } else {
-        Either::Left(ReplyBody { first, renderer: Some(renderer), _reserved: reserved })
+    let body = match renderer.fill(&mut first, CHUNK_BYTES) {
+        Ok(true) => Either::Right(Full::new(first.into())),
+        Ok(false) => Either::Left(ReplyBody { first, renderer: Some(renderer), _reserved: reserved }),
+        // Nothing was sent yet.
+        Err(e) => return reply(envelope, Err(e), None),
     };
     let mut answer = Response::new(body);
     *answer.status_mut() = status;

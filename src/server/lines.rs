@@ -275,8 +275,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn render(&mut self, envelope: Envelope, reply: Result<Reply>) -> Result<(), Gone> {
         let mut renderer = Renderer::new(envelope, reply);
-        while !renderer.fill(&mut self.out, SEND_BYTES) {
-            self.send().await?;
+        loop {
+            match renderer.fill(&mut self.out, SEND_BYTES) {
+                Ok(true) => break,
+                Ok(false) => self.send().await?,
+                Err(e) => {
+                    tracing::error!(error = %e, "an export broke off");
+                    return Err(Gone);
+                }
+            }
+            tokio::task::coop::consume_budget().await;
         }
         if self.out.len() >= SEND_BYTES {
             self.send().await?;

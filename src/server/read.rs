@@ -1,12 +1,12 @@
 //! Reads and analytics: from a command to the engine and back to a reply.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Result, Rows, SeriesName, TimeRange};
 use crate::engine::{Engine, Query};
 use crate::mp::{Selection, discords, motifs};
 use crate::protocol::{
-    AnomalyRow, Command, DatabaseStats, DimensionStats, ExportFormat, MatchRow, MotifRow, Reply, SeriesInfo,
+    AnomalyRow, Command, DatabaseStats, DimensionStats, Export, MatchRow, MotifRow, Pages, Reply, SeriesInfo,
     SeriesStats, TimeSelection, WindowRef,
 };
 use crate::vector::Search;
@@ -15,6 +15,8 @@ use super::Settings;
 
 /// Rows that a similarity search looks at in one go.
 const SEARCH_PAGE_ROWS: usize = 64 << 10;
+/// Rows of an export that are read at a time, by the thread that sends them.
+const PAGE_ROWS: usize = 8 << 10;
 
 /// What a read will take, before it runs.
 pub(super) struct Cost {
@@ -55,7 +57,10 @@ pub(super) fn cost(engine: &Engine, command: &Command, result_points_max: usize)
             let limit = limit.unwrap_or(usize::MAX).min(result_points_max);
             of(series, time_range(engine, *time), Some(limit), false)
         }
-        Command::Export { series, range, .. } => of(series, *range, None, false),
+        // Read while it is sent; but counted before.
+        Command::Export { series, range, .. } => {
+            Ok(Cost { bytes: 1 << 20, ..of(series, *range, None, false)? })
+        }
         Command::FindSimilar { series, range, .. }
         | Command::Anomaly { series, range, .. }
         | Command::Motif { series, range, .. } => of(series, *range, None, true),
@@ -84,15 +89,18 @@ pub(super) fn execute(
             Ok(Reply::Points { series: query.series, rows: page.rows, next_start_ns: page.next_start_ns })
         }
         Command::Export { series, format, range, labels } => {
-            let rows = select(engine, series.clone(), range, labels, deadline)?;
-            Ok(match format {
-                ExportFormat::Json => Reply::Points { series, rows, next_start_ns: None },
-                ExportFormat::Csv => Reply::Csv { rows },
-            })
+            let query = Query { series: series.clone(), range, labels, limit: PAGE_ROWS };
+            let mut scan = engine.scan(query)?;
+            let (dimension, count) = (scan.dimension(), scan.count(deadline)?);
+            let timeout = Duration::from_secs(settings.request_timeout);
+            // A selective filter may read far for one page: other connections go on meanwhile.
+            let next = move || tokio::task::block_in_place(|| scan.next_page(&Deadline::after(timeout)));
+            let pages = Pages::new(next);
+            Ok(Reply::Export(Export { series, format, dimension, count, pages }))
         }
         Command::FindSimilar { series, query_vector, limit, threshold, range, labels, exact: _ } => {
             let query = Query { series, range, labels, limit: SEARCH_PAGE_ROWS };
-            similar(engine, &query, &query_vector, limit, threshold, deadline)
+            similar(engine, query, &query_vector, limit, threshold, deadline)
         }
         Command::Anomaly { series, window, k, labels, range, normalize } => {
             let rows = select(engine, series, range, labels, deadline)?;
@@ -179,7 +187,7 @@ fn window_ref(rows: &Rows, index: usize, window: usize) -> WindowRef {
 
 fn similar(
     engine: &Engine,
-    query: &Query,
+    query: Query,
     vector: &[f64],
     limit: usize,
     threshold: f64,
@@ -189,7 +197,8 @@ fn similar(
     let mut search = Search::new(vector, dimension as usize, limit, threshold)?;
     let bytes_max = engine.query_bytes_max();
     let mut kept_bytes = 0;
-    engine.for_each_page(query, deadline, |rows| {
+    let mut scan = engine.scan(query)?;
+    while let Some(rows) = scan.next_page(deadline)? {
         if vector.len() > dimension as usize {
             // A search for windows keeps what it has seen.
             kept_bytes += rows.memory_bytes() as u64;
@@ -204,8 +213,8 @@ fn similar(
             }
         }
         search.push(&rows);
-        deadline.check()
-    })?;
+        deadline.check()?;
+    }
     let matches = search.finish().into_iter().map(|found| MatchRow {
         timestamp_ns: found.timestamp_ns,
         end_timestamp_ns: found.end_timestamp_ns,

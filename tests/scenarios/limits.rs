@@ -86,3 +86,33 @@ fn results_come_in_pages_that_never_split_a_timestamp() {
     }
     assert_eq!(lines.text("EXPORT p").rows().len(), 1001, "an export is never cut");
 }
+
+#[test]
+fn an_export_is_whole_however_long_and_shows_one_instant() {
+    let server = Server::start_with(|command| {
+        // One page of a query may take 4 MiB: a fraction of the series.
+        command.args(["--memory-limit", "16MiB", "--shards", "1"]);
+    });
+    let mut lines = server.connect();
+    lines.text("CREATE long 1");
+    let total = 600_000;
+    for start in (0..total).step_by(50_000) {
+        let times: Vec<i64> = (start..start + 50_000).collect();
+        let values: Vec<f64> = times.iter().map(|&at| at as f64).collect();
+        lines.data("BatchInsert", json!({"series": "long", "timestamps_ns": times, "values": values}));
+    }
+    assert_eq!(
+        lines.code("QueryRange", json!({"series": "long", "start_ns": 0, "end_ns": total})),
+        "LIMIT_EXCEEDED"
+    );
+    lines.send("EXPORT long\n");
+    let head = lines.line().unwrap();
+    assert!(head.starts_with(&format!("OK {} ", total + 1)), "{head}");
+    // Written after the export began: not a part of it.
+    assert_eq!(server.connect().text("DELETE_RANGE long 0 999999").rows().len(), 0);
+    assert_eq!(lines.line().unwrap(), "timestamp_ns,v0,labels");
+    for at in 0..total {
+        assert_eq!(lines.line().unwrap(), format!("{at},{at},"));
+    }
+    assert_eq!(lines.text("LIST").rows(), ["long 1 0"]);
+}
