@@ -341,6 +341,50 @@ fn a_failed_sync_turns_the_shard_read_only_and_reads_go_on() {
     batch(&engine, 10, 5).unwrap();
 }
 
+/// What a crash takes from a database that acknowledges before the disk has it: the
+/// last writes, and nothing from between.
+#[test]
+fn a_relaxed_durability_loses_only_the_last_writes() {
+    let clock = Arc::new(ManualClock::new(5));
+    let open = |disk: &SimDisk, durability, background| {
+        let options = Options { durability, background, buffer_points: 1000, ..options() };
+        Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
+    };
+    let kept = |disk: &SimDisk, crash, seed| {
+        let engine = open(&disk.crash(crash, seed), Durability::None, false).unwrap();
+        content(&engine)["s"].keys().map(|(timestamp, _)| *timestamp).collect::<Vec<_>>()
+    };
+
+    let disk = SimDisk::new();
+    let engine = open(&disk, Durability::None, false).unwrap();
+    create(&engine, "s", 1).unwrap();
+    engine.flush().unwrap();
+    (0..50).for_each(|at| batch(&engine, at, 1).unwrap());
+    for seed in 0..20 {
+        let kept = kept(&disk, Crash::KeepSome, seed);
+        assert_eq!(kept, (0..kept.len() as i64).collect::<Vec<_>>(), "seed {seed}");
+    }
+    assert!(kept(&disk, Crash::KeepNothing, 0).is_empty());
+    assert_eq!(kept(&disk, Crash::KeepAll, 0).len(), 50);
+    engine.flush().unwrap();
+    assert_eq!(kept(&disk, Crash::KeepNothing, 0).len(), 50);
+
+    let disk = SimDisk::new();
+    let interval = std::time::Duration::from_millis(2);
+    let engine = open(&disk, Durability::Interval(interval), true).unwrap();
+    create(&engine, "s", 1).unwrap();
+    batch(&engine, 0, 5).unwrap();
+    let begun = std::time::Instant::now();
+    let synced = || {
+        let engine = open(&disk.crash(Crash::KeepNothing, 0), Durability::None, false).unwrap();
+        content(&engine).get("s").is_some_and(|points| points.len() == 5)
+    };
+    while !synced() {
+        assert!(begun.elapsed().as_secs() < 60, "no interval ends");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_bad_snapshot_changes_nothing() {
     let disk = SimDisk::new();

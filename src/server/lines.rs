@@ -22,8 +22,10 @@ use super::commit::Commit;
 use super::state::{Reserved, State, label};
 use super::write::{Shape, is_write, plan};
 
-/// Bytes asked from the socket at once.
-const READ_BYTES: usize = 64 << 10;
+/// Bytes asked from the socket at once: few from a connection that sends little, so that
+/// thousands of them cost little; more from one that fills what it was given.
+const READ_BYTES_MIN: usize = 4 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
 /// Bytes of input that are held without a share of the common memory.
 const FREE_BYTES: usize = 256 << 10;
 /// Bytes of replies collected before they are sent.
@@ -62,6 +64,7 @@ struct Session<S> {
     /// Share of the common memory, where `input` is large.
     reserved: Option<(usize, Reserved)>,
     eof: bool,
+    read_bytes: usize,
     out: Vec<u8>,
     slots: VecDeque<Slot>,
     commit: Option<Commit>,
@@ -87,6 +90,7 @@ where
         skipping: false,
         reserved: None,
         eof: false,
+        read_bytes: READ_BYTES_MIN,
         out: Vec::new(),
         slots: VecDeque::new(),
         commit: None,
@@ -316,7 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if self.eof || self.input.len() >= FREE_BYTES {
                 return Ok(work.await);
             }
-            self.input.reserve(READ_BYTES);
+            self.input.reserve(self.read_bytes);
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
@@ -327,6 +331,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     fn took(&mut self, bytes: usize) {
         self.eof = bytes == 0;
+        if bytes >= self.read_bytes {
+            self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
+        }
         self.state.metrics.received_bytes.inc_by(bytes as u64);
     }
 
@@ -347,7 +354,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Room for the next read. A long line needs a share of the memory that all
     /// connections have for requests; without it the line is refused and skipped.
     async fn make_room(&mut self) {
-        self.input.reserve(READ_BYTES);
+        self.input.reserve(self.read_bytes);
         let (needed, held) = (self.input.capacity(), self.reserved.as_ref().map_or(0, |(bytes, _)| *bytes));
         if needed <= FREE_BYTES.max(held) {
             return;
@@ -365,7 +372,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 let envelope = envelope_of(&self.input);
                 self.refuse(envelope, e);
                 self.skipping = true;
-                self.input = Vec::with_capacity(READ_BYTES);
+                self.input = Vec::new();
                 self.searched = 0;
                 self.reserved = None;
             }
@@ -379,7 +386,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.send().await?;
         self.writer.shutdown().await?;
         let drain = async {
-            let mut sink = vec![0; READ_BYTES];
+            let mut sink = vec![0; READ_BYTES_MAX];
             while self.reader.read(&mut sink).await? > 0 {}
             Ok::<(), Gone>(())
         };
