@@ -372,9 +372,10 @@ fn read_csv(reader: impl Read, options: &Import, sink: &mut Sink<'_>) -> Result<
                 header = Some(record.clone());
                 continue;
             }
+            let names_line = header.as_ref().unwrap_or(&record).position().map_or(line, csv::Position::line);
             columns = Some(
                 Columns::find(options, header.as_ref(), &record)
-                    .map_err(|message| sink.at(line, &message))?,
+                    .map_err(|message| sink.at(names_line, &message))?,
             );
         }
         if let Some(columns) = columns.as_ref().filter(|_| line >= options.from_line) {

@@ -13,17 +13,17 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "tsdb_client", version, args_override_self = true, after_help = COMMANDS_HELP)]
 pub struct Options {
-    #[command(flatten)]
-    pub(super) connect: Connect,
     /// Print the JSON reply, on one line.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     pub(super) json: bool,
     /// Print rows as a table with readable times, as on a terminal, even into a pipe.
-    #[arg(long, global = true, conflicts_with = "json")]
+    #[arg(long, global = true, conflicts_with = "json", help_heading = "Output")]
     pub(super) table: bool,
     /// Go on after an error when reading commands from standard input.
     #[arg(long = "continue")]
     pub(super) keep_going: bool,
+    #[command(flatten)]
+    pub(super) connect: Connect,
     #[command(subcommand)]
     pub(super) task: Option<Task>,
 }
@@ -40,6 +40,7 @@ EXPORT in capitals is the text dialect's; export, import and plot are this progr
 
 /// How to reach the server.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
 pub(super) struct Connect {
     /// Host of the server.
     #[arg(long, env = "TSDB_HOST", default_value = "127.0.0.1", global = true)]
@@ -70,11 +71,8 @@ pub(super) struct Connect {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
-    /// Load a CSV or JSON-lines file into a series.
     Import(Import),
-    /// Write a series to a file or to standard output.
     Export(Export),
-    /// Draw a series, with its anomalies or motifs.
     Plot(Plot),
     #[command(external_subcommand)]
     Command(Vec<String>),

@@ -396,7 +396,7 @@ pub(super) fn complete(series: &Series, points: Points, now_ns: i64) -> Result<I
         return Err(Error::new(
             ErrorCode::DimensionMismatch,
             format!(
-                "series '{}' has dimension {}; the point has {dimension} values",
+                "series '{}' has dimension {1}, the point {dimension} values; send {1} values for each point",
                 series.name, series.dimension
             ),
         ));

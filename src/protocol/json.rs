@@ -164,11 +164,16 @@ impl<'a> Fields<'a> {
     }
 
     fn count(&mut self, name: &str, least: u64) -> Result<Option<usize>> {
-        let found: Option<i64> = self.optional(name, "a positive integer")?;
+        let found: Option<i128> = self.optional(name, &format!("an integer of {least} or more"))?;
         match found {
             None => Ok(None),
-            Some(count) if count >= 0 && count.unsigned_abs() >= least => Ok(Some(count as usize)),
-            Some(count) => Err(Error::invalid(format!("field '{name}' is {count}; use {least} or more"))),
+            // More than there can be is all that there is.
+            Some(count) if count >= i128::from(least) => {
+                Ok(Some(usize::try_from(count).unwrap_or(usize::MAX)))
+            }
+            Some(count) => {
+                Err(Error::invalid(format!("field '{name}' is {count}; use an integer of {least} or more")))
+            }
         }
     }
 

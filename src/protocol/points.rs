@@ -127,7 +127,8 @@ impl Batch {
         } else if self.points.dimension != width {
             self.mismatch = true;
             return Err(E::custom(format!(
-                "point {row} has {width} values, point 0 has {}",
+                "point {row} and point 0 differ in their number of values ({width} and {}); give each point \
+                 as many as the series has dimensions",
                 self.points.dimension
             )));
         }
@@ -144,7 +145,10 @@ impl Batch {
             (_, true) => ErrorCode::LimitExceeded,
             _ => ErrorCode::InvalidArgument,
         };
-        Error::new(code, format!("field '{what}': {e}"))
+        // The place that serde names counts from the start of the field, on one line.
+        let message = e.to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+        Error::new(code, format!("field '{what}': {message}"))
     }
 }
 

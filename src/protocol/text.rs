@@ -160,7 +160,7 @@ impl<'a> Arguments<'a> {
     }
 
     fn values(&mut self) -> Result<Vec<f64>> {
-        let word = self.word("the values")?;
+        let word = self.word("the list of values")?;
         word.split(',')
             .map(|value| {
                 number(value, "value").map_err(|e| match e.code() {

@@ -15,6 +15,8 @@ use super::Settings;
 
 /// Rows that a similarity search looks at in one go.
 const SEARCH_PAGE_ROWS: usize = 64 << 10;
+/// What a match takes beside its values.
+const MATCH_BYTES: u64 = 128;
 /// Rows of an export that are read at a time, by the thread that sends them.
 const PAGE_ROWS: usize = 8 << 10;
 
@@ -61,9 +63,31 @@ pub(super) fn cost(engine: &Engine, command: &Command, result_points_max: usize)
         Command::Export { series, range, .. } => {
             Ok(Cost { bytes: 1 << 20, ..of(series, *range, None, false)? })
         }
-        Command::FindSimilar { series, range, .. }
-        | Command::Anomaly { series, range, .. }
-        | Command::Motif { series, range, .. } => of(series, *range, None, true),
+        Command::FindSimilar { series, query_vector, limit, range, .. } => {
+            let whole = of(series, *range, None, true)?;
+            let (dimension, _) = engine.describe(series)?;
+            if query_vector.len() > dimension as usize {
+                return Ok(whole);
+            }
+            // Points are looked at page by page; the matches are kept.
+            let matches = whole.rows.min((*limit).min(result_points_max) as u64);
+            let kept = matches * (8 * u64::from(dimension) + MATCH_BYTES);
+            let page = whole.rows.min(SEARCH_PAGE_ROWS as u64) * (8 * u64::from(dimension) + 12);
+            if kept > engine.query_bytes_max() {
+                return Err(Error::new(
+                    ErrorCode::LimitExceeded,
+                    format!(
+                        "{matches} matches may need {kept} bytes, more than the {} that one query may take; lower \
+                         the limit, or raise TSDB_MEMORY_LIMIT",
+                        engine.query_bytes_max()
+                    ),
+                ));
+            }
+            Ok(Cost { bytes: (kept + page).min(engine.query_bytes_max()), ..whole })
+        }
+        Command::Anomaly { series, range, .. } | Command::Motif { series, range, .. } => {
+            of(series, *range, None, true)
+        }
         // Figures are gathered block by block.
         _ => Ok(Cost { rows: u64::MAX, bytes: 1 << 20, computes: false }),
     }
@@ -100,6 +124,7 @@ pub(super) fn execute(
         }
         Command::FindSimilar { series, query_vector, limit, threshold, range, labels, exact: _ } => {
             let query = Query { series, range, labels, limit: SEARCH_PAGE_ROWS };
+            let limit = limit.min(settings.max_result_points);
             similar(engine, query, &query_vector, limit, threshold, deadline)
         }
         Command::Anomaly { series, window, k, labels, range, normalize } => {
