@@ -467,6 +467,12 @@ mod tests {
             assert_eq!(found, ErrorCode::InvalidArgument, "{data}: {message}");
             assert!(message.contains(field), "{data}: {message}");
         }
+        for data in [
+            r#"{"series":"a","limit":18446744073709551616}"#,
+            r#"{"series":"a","limit":18446744073709551615}"#,
+        ] {
+            assert!(matches!(ok("Query", data), Command::Query { limit: Some(usize::MAX), .. }), "{data}");
+        }
         assert_eq!(parse(r#"{"type":"Ping","extra":1}"#).unwrap_err().code(), ErrorCode::InvalidArgument);
         assert_eq!(parse(r#"{"data":null}"#).unwrap_err().code(), ErrorCode::InvalidArgument);
         assert_eq!(parse(r#"{"type":"Nope"}"#).unwrap_err().code(), ErrorCode::UnknownCommand);

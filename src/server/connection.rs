@@ -21,6 +21,10 @@ use super::state::State;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that is refused may take to show what it speaks.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
+/// First byte of every version of TLS.
+const TLS_MAJOR: u8 = 3;
+/// The alert `handshake_failure` of TLS (RFC 8446, section 6).
+const TLS_REFUSAL: [u8; 7] = [0x15, TLS_MAJOR, 3, 0, 2, 2, 40];
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(
@@ -37,6 +41,18 @@ pub(super) async fn serve(
             let Ok(Ok(mut stream)) = timeout(HANDSHAKE_TIMEOUT, handshake).await else { return };
             let Some((first, kind)) = look(&state, &mut stream, stop.clone()).await else { return };
             dispatch(state, stream, first, kind, stop).await;
+        }
+        // As text, a greeting without a line's end would wait for ever.
+        (Sniff::Tls, None) if first.get(1) == Some(&TLS_MAJOR) => {
+            let told = async {
+                stream.write_all(&TLS_REFUSAL).await?;
+                stream.shutdown().await
+            };
+            // The connection ends either way.
+            let _ = timeout(REFUSAL_TIMEOUT, told).await;
+            tracing::debug!(
+                "a client spoke TLS, which is not configured; set TSDB_TLS_CERT and TSDB_TLS_KEY"
+            );
         }
         _ => dispatch(state, stream, first, kind, stop).await,
     }

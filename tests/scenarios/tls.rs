@@ -49,3 +49,13 @@ fn every_dialect_works_inside_tls_and_outside() {
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     assert_eq!(String::from_utf8(listed.stdout).unwrap(), "OK 1 series\na 1 0\n");
 }
+
+#[test]
+fn a_tls_greeting_to_a_server_without_tls_is_refused_at_once() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.write_all(&[0x16, 3, 1, 2, 0]).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer[..1], [0x15], "an alert");
+}
