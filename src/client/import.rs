@@ -26,6 +26,8 @@ const IN_FLIGHT: usize = 4;
 const RETRIES: u32 = 8;
 /// Bytes of a batch's JSON after which it is sent though it has few points.
 const BATCH_BYTES: usize = 4 << 20;
+/// Bytes of the file read at once; the first of them show what it is.
+const READ_BYTES: usize = 64 << 10;
 
 /// One point of the file.
 struct Row {
@@ -39,24 +41,20 @@ pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
     let started = Instant::now();
     let (reader, bytes) = open(&options.file)?;
     let progress = progress_bar(bytes);
-    let mut reader = progress.wrap_read(reader);
-    let mut first = [0; 1];
+    let mut reader = BufReader::with_capacity(READ_BYTES, progress.wrap_read(reader));
+    let start = reader.fill_buf().map_err(on_file(options.file.display()))?;
+    if start.is_empty() {
+        return Err(Failure::Refused(format!("{}: the file is empty", options.file.display())));
+    }
     // Files start with a byte order mark where they come from spreadsheets.
-    let is_json = loop {
-        if reader.read(&mut first).map_err(on_file(options.file.display()))? == 0 {
-            return Err(Failure::Refused(format!("{}: the file is empty", options.file.display())));
-        }
-        match first[0] {
-            0xef | 0xbb | 0xbf => {}
-            byte => break byte == b'{',
-        }
-    };
-    let reader = std::io::Cursor::new(first).chain(reader);
+    let mark = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let (is_json, delimiter) = (start.get(mark) == Some(&b'{'), delimiter(&start[mark..]));
+    reader.consume(mark);
     let mut sink = Sink::new(connect, options)?;
     let read = if is_json {
-        read_json(BufReader::new(reader), options, &mut sink)
+        read_json(reader, options, &mut sink)
     } else {
-        read_csv(reader, options, &mut sink)
+        read_csv(reader, delimiter, options, &mut sink)
     };
     let result = read.and_then(|()| sink.finish());
     progress.finish_and_clear();
@@ -345,8 +343,16 @@ struct Columns {
     names: Vec<String>,
 }
 
-fn read_csv(reader: impl Read, options: &Import, sink: &mut Sink<'_>) -> Result<()> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(reader);
+/// What separates the fields of a file that starts with `start`: a comma, or, where the
+/// first line has none, what it has of the other usual ones.
+fn delimiter(start: &[u8]) -> u8 {
+    let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    *b",;\t".iter().find(|&separator| line.contains(separator)).unwrap_or(&b',')
+}
+
+fn read_csv(reader: impl Read, delimiter: u8, options: &Import, sink: &mut Sink<'_>) -> Result<()> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(reader);
     let mut record = StringRecord::new();
     let mut columns: Option<Columns> = None;
     let mut header: Option<StringRecord> = None;

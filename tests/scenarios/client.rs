@@ -77,6 +77,25 @@ fn a_token_is_presented() {
 }
 
 #[test]
+fn import_finds_out_what_separates_the_fields() {
+    let server = Server::start();
+    let expected = ["1577836800000000000 1.5 host=a", "1577923200000000000 2 host=b"];
+    for (at, separator) in [",", ";", "\t"].iter().enumerate() {
+        let file = format!(
+            "\u{feff}time{separator}value{separator}host\r\n2020-01-01{separator}1.5{separator}a\r\n\
+             2020-01-02{separator}2{separator}b\r\n"
+        );
+        let name = format!("s{at}");
+        let mut import = server.client();
+        import.args(["import", &name, "-", "--create", "--label-columns", "host"]);
+        let (code, _, err) = piped(&mut import, &file);
+        assert_eq!(code, 0, "{err}");
+        let rows = server.connect().text(&format!("QUERY_RANGE {name} 0 {}", i64::MAX)).rows();
+        assert_eq!(rows, expected, "{separator:?}");
+    }
+}
+
+#[test]
 fn export_and_import_are_inverse() {
     let server = Server::start();
     let temp = tempfile::tempdir().unwrap();
