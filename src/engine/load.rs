@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::{Deadline, Error, ErrorCode, Points, Result, SeriesName};
+use crate::base::{Deadline, Error, Points, Result, SeriesName};
 use crate::format::shard_of;
 use crate::manifest::{create_shard_dirs, remove_generation, stale_generations};
 use crate::vfs::FileReader;
@@ -17,7 +17,7 @@ use super::facade::Engine;
 use super::generation::Generation;
 use super::shard::Shard;
 use super::snapshot_file::{SnapshotItem, SnapshotSeries, read_snapshot};
-use super::snapshot_path::resolve;
+use super::snapshot_path::{not_found, resolve};
 use super::types::LoadReport;
 
 /// Points that a staged shard gathers before it writes a segment; more than a running
@@ -34,7 +34,7 @@ impl Engine {
     /// `PATH_NOT_ALLOWED`, `FILE_NOT_FOUND`, `CORRUPT_DATA`, `READ_ONLY`, `TIMEOUT`;
     /// nothing has changed then.
     pub fn load(&self, path: &str, deadline: &Deadline) -> Result<LoadReport> {
-        let source = resolve(self.vfs().as_ref(), &self.snapshot_dir(), path)?;
+        let source = resolve(self.vfs().as_ref(), &self.snapshot_dir(), path, false)?;
         self.load_from(&source, deadline)
     }
 
@@ -42,10 +42,7 @@ impl Engine {
     pub fn load_from(&self, source: &Path, deadline: &Deadline) -> Result<LoadReport> {
         let _one_at_a_time = self.inner.snapshot.lock();
         let file = self.vfs().open(source).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::new(
-                ErrorCode::FileNotFound,
-                format!("{} does not exist; SAVE writes snapshots there", source.display()),
-            ),
+            std::io::ErrorKind::NotFound => not_found(source),
             _ => Error::corrupt(format!("{}: can't be read: {e}", source.display())),
         })?;
         let live = self.inner.generation.read().number;

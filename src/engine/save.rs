@@ -29,7 +29,7 @@ impl Engine {
     /// `PATH_NOT_ALLOWED`, `INVALID_ARGUMENT`, `READ_ONLY`, `TIMEOUT`, `CORRUPT_DATA`;
     /// an existing file is then as it was.
     pub fn save(&self, path: &str, deadline: &Deadline) -> Result<SaveReport> {
-        let target = resolve(self.vfs().as_ref(), &self.snapshot_dir(), path)?;
+        let target = resolve(self.vfs().as_ref(), &self.snapshot_dir(), path, true)?;
         self.save_to(&target, deadline)
     }
 

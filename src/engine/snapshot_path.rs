@@ -15,17 +15,34 @@ fn not_allowed(path: &str, dir: &Path) -> Error {
     )
 }
 
+/// A snapshot that isn't there.
+pub(super) fn not_found(path: &Path) -> Error {
+    Error::new(
+        ErrorCode::FileNotFound,
+        format!("{} does not exist; SAVE writes snapshots there", path.display()),
+    )
+}
+
 /// The file that a client means by `path`: inside the snapshot directory, also after
-/// links are followed.
-pub(super) fn resolve(vfs: &dyn Vfs, dir: &Path, path: &str) -> Result<PathBuf> {
+/// links are followed. Directories on the way are made only where a file is `to_write`.
+pub(super) fn resolve(vfs: &dyn Vfs, dir: &Path, path: &str, to_write: bool) -> Result<PathBuf> {
     if path.is_empty() || path.chars().any(char::is_control) {
         return Err(Error::invalid(format!(
             "path {path:?} is empty or holds control characters; name a file"
         )));
     }
+    let disk_error = |e: std::io::Error| {
+        Error::new(ErrorCode::ReadOnly, format!("snapshot directory {}: {e}", dir.display()))
+    };
+    create_dir_durable(vfs, dir).map_err(disk_error)?;
+    let root = vfs.canonicalize(dir).map_err(disk_error)?;
     let given = Path::new(path);
     let relative = if given.is_absolute() {
-        given.strip_prefix(dir).map_err(|_| not_allowed(path, dir))?
+        // As the setting names the directory, and as SAVE names its files.
+        given
+            .strip_prefix(dir)
+            .or_else(|_| given.strip_prefix(&root))
+            .map_err(|_| not_allowed(path, &root))?
     } else {
         given
     };
@@ -35,33 +52,31 @@ pub(super) fn resolve(vfs: &dyn Vfs, dir: &Path, path: &str) -> Result<PathBuf> 
             Component::Normal(part) => plain.push(part),
             Component::CurDir => {}
             Component::ParentDir if plain.pop() => {}
-            _ => return Err(not_allowed(path, dir)),
+            _ => return Err(not_allowed(path, &root)),
         }
     }
     let Some(name) = plain.file_name() else {
         return Err(Error::invalid(format!("path '{path}' names no file")));
     };
-    let disk_error = |e: std::io::Error| {
-        Error::new(ErrorCode::ReadOnly, format!("snapshot directory {}: {e}", dir.display()))
-    };
-    create_dir_durable(vfs, dir).map_err(disk_error)?;
-    let root = vfs.canonicalize(dir).map_err(disk_error)?;
     let mut parent = root.clone();
     for part in plain.parent().into_iter().flat_map(Path::components) {
         let next = parent.join(part);
         if vfs.metadata(&next).map_err(disk_error)?.is_none() {
+            if !to_write {
+                return Err(not_found(&root.join(&plain)));
+            }
             vfs.create_dir(&next).and_then(|()| vfs.sync_dir(&parent)).map_err(disk_error)?;
         }
         parent = vfs.canonicalize(&next).map_err(disk_error)?;
         if !parent.starts_with(&root) {
-            return Err(not_allowed(path, dir));
+            return Err(not_allowed(path, &root));
         }
     }
     let target = parent.join(name);
     let found = vfs.metadata(&target).map_err(disk_error)?;
     if let Some(found) = found {
         if !vfs.canonicalize(&target).map_err(disk_error)?.starts_with(&root) {
-            return Err(not_allowed(path, dir));
+            return Err(not_allowed(path, &root));
         }
         if found.kind != FileKind::File {
             return Err(Error::invalid(format!("path '{path}' is not a regular file; name a file")));
@@ -79,8 +94,8 @@ mod tests {
     fn paths_stay_inside() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("snapshots");
-        let ok = |path: &str| resolve(&RealDisk, &dir, path).unwrap();
-        let code = |path: &str| resolve(&RealDisk, &dir, path).unwrap_err().code();
+        let ok = |path: &str| resolve(&RealDisk, &dir, path, true).unwrap();
+        let code = |path: &str| resolve(&RealDisk, &dir, path, true).unwrap_err().code();
         assert!(ok("a.snap").ends_with("snapshots/a.snap"));
         assert!(ok("sub/./x/../a.snap").ends_with("snapshots/sub/a.snap"));
         assert!(ok(dir.join("b").to_str().unwrap()).ends_with("snapshots/b"));
@@ -91,11 +106,14 @@ mod tests {
             assert_eq!(code(path), ErrorCode::InvalidArgument, "{path:?}");
         }
         assert_eq!(code("sub"), ErrorCode::InvalidArgument, "a directory");
+        let missing = resolve(&RealDisk, &dir, "none/a", false).unwrap_err();
+        assert_eq!(missing.code(), ErrorCode::FileNotFound);
+        assert!(!dir.join("none").exists(), "a file to be read makes no directory");
         std::os::unix::fs::symlink("/etc", dir.join("link")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.join("file")).unwrap();
         assert_eq!(code("link/passwd"), ErrorCode::PathNotAllowed);
         assert_eq!(code("file"), ErrorCode::PathNotAllowed);
-        let message = resolve(&RealDisk, &dir, "../a").unwrap_err();
+        let message = resolve(&RealDisk, &dir, "../a", true).unwrap_err();
         assert!(message.message().contains("TSDB_SNAPSHOT_DIR"));
     }
 }

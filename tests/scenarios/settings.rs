@@ -35,6 +35,19 @@ fn a_graceful_stop_keeps_everything_and_exits_0() {
 }
 
 #[test]
+fn what_save_names_load_takes_also_where_the_data_directory_is_relative() {
+    let temp = tempfile::tempdir().unwrap();
+    let server = Server::start_in(std::path::Path::new("tsdb-data"), |command| {
+        command.current_dir(temp.path());
+    });
+    let mut lines = server.connect();
+    lines.text("CREATE a 1");
+    let saved = lines.data("Save", json!({"path": "sub/a.snap"}));
+    assert!(std::path::Path::new(saved["path"].as_str().unwrap()).is_absolute(), "{saved}");
+    assert_eq!(lines.data("Load", json!({"path": saved["path"]}))["series"], 1);
+}
+
+#[test]
 fn flags_beat_the_environment() {
     let temp = tempfile::tempdir().unwrap();
     let elsewhere = temp.path().join("elsewhere");
