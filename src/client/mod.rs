@@ -21,20 +21,16 @@ mod times;
 
 use std::process::ExitCode;
 
+use failure::Result;
 pub use options::Options;
-use options::Task;
+use options::{Connect, Task};
 use session::Session;
 
 /// Runs the program.
 pub fn run(options: Options) -> ExitCode {
     let Options { connect, json, table, keep_going, task } = options;
     let result = match task {
-        Some(Task::Import(import)) => import::run(&connect, &import),
-        Some(Task::Export(export)) => export::run(&connect, &export),
-        Some(Task::Plot(plot)) => plot::run(&connect, &plot),
-        Some(Task::Command(words)) => {
-            Session::open(&connect, json, table).and_then(|mut session| session.run_words(&words))
-        }
+        Some(task) => run_task(&connect, json, table, &task),
         None => Session::open(&connect, json, table).and_then(|session| repl::run(session, keep_going)),
     };
     match result {
@@ -43,5 +39,15 @@ pub fn run(options: Options) -> ExitCode {
             failure.print();
             failure.exit_code()
         }
+    }
+}
+
+/// Runs one task, on a connection of its own.
+fn run_task(connect: &Connect, json: bool, table: bool, task: &Task) -> Result<()> {
+    match task {
+        Task::Import(import) => import::run(connect, import),
+        Task::Export(export) => export::run(connect, export),
+        Task::Plot(plot) => plot::run(connect, plot),
+        Task::Command(words) => Session::open(connect, json, table)?.run_words(words),
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
+use clap::Parser;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -14,6 +15,7 @@ use rustyline::{CompletionType, Config, Context, Editor, Helper};
 use crate::protocol::COMMANDS;
 
 use super::failure::{Failure, Result, on_file};
+use super::options::{Options, Task};
 use super::session::Session;
 
 /// Runs commands until there are no more.
@@ -92,16 +94,47 @@ fn history_file() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".tsdb_client_history"))
 }
 
+/// Tokens are not for the history's file.
+fn holds_a_token(line: &str) -> bool {
+    let line = line.trim_start().to_ascii_lowercase();
+    line.starts_with("auth") || line.contains("\"auth\"") || line.contains("--token")
+}
+
+/// What a line asks of this program rather than of the server.
+fn own_task(line: &str) -> Option<Result<Task>> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    if !matches!(words.first(), Some(&("import" | "export" | "plot"))) {
+        return None;
+    }
+    Some(match Options::try_parse_from(std::iter::once("tsdb_client").chain(words)) {
+        Ok(options) => options.task.ok_or(Failure::Printed),
+        Err(e) => {
+            // Also how clap answers --help. A terminal that can't be written to shows nothing.
+            let _ = e.print();
+            Err(Failure::Printed)
+        }
+    })
+}
+
+fn refresh_series(editor: &mut Editor<Completion, FileHistory>, session: &mut Session) {
+    if let Some(helper) = editor.helper_mut() {
+        helper.series = session.series_names();
+    }
+}
+
 fn interactive(mut session: Session) -> Result<()> {
     let wrong = |e: ReadlineError| Failure::Refused(format!("the terminal: {e}"));
-    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
+    let config = Config::builder().completion_type(CompletionType::List).build();
     let mut editor = Editor::<Completion, FileHistory>::with_config(config).map_err(wrong)?;
     editor.set_helper(Some(Completion { series: session.series_names() }));
     if let Some(path) = history_file() {
         // The first session has none.
         let _ = editor.load_history(&path);
     }
-    println!("HELP names the commands, Tab completes them and the names of series, QUIT or Ctrl-D leaves.");
+    println!(
+        "HELP names the commands, Tab completes them and the names of series, QUIT or Ctrl-D leaves.\n\
+         import, export and plot work here as they do on the command line (plot --help)."
+    );
     loop {
         let line = match editor.readline("tsdb> ") {
             Ok(line) => line,
@@ -109,6 +142,18 @@ fn interactive(mut session: Session) -> Result<()> {
             Err(ReadlineError::Eof) => break,
             Err(e) => return Err(wrong(e)),
         };
+        if !line.trim().is_empty() && !holds_a_token(&line) {
+            // A line that can't be kept is only missing from the history.
+            let _ = editor.add_history_entry(&line);
+        }
+        if let Some(task) = own_task(&line) {
+            if let Err(failure) = task.and_then(|task| super::run_task(&session.connect, false, true, &task))
+            {
+                failure.print();
+            }
+            refresh_series(&mut editor, &mut session);
+            continue;
+        }
         let result = match session.run(&line) {
             // Servers are restarted; reads and most writes can be sent again, but what
             // the first did is not known.
@@ -126,10 +171,8 @@ fn interactive(mut session: Session) -> Result<()> {
         if session.over {
             break;
         }
-        if let Some(helper) = editor.helper_mut()
-            && line.trim_start().to_ascii_uppercase().starts_with("CREATE")
-        {
-            helper.series = session.series_names();
+        if line.trim_start().to_ascii_uppercase().starts_with("CREATE") {
+            refresh_series(&mut editor, &mut session);
         }
     }
     if let Some(path) = history_file()
@@ -152,5 +195,19 @@ mod tests {
         assert_eq!(completion.candidates("ANOMALY ").1.len(), 2);
         assert!(completion.candidates("ANOMALY demand 3").1.is_empty());
         assert_eq!(completion.candidates("help mo"), (5, vec!["MOTIF ".to_owned()]));
+    }
+
+    #[test]
+    fn a_session_does_what_the_program_does() {
+        assert!(matches!(own_task("plot demand --window 336 --anomalies 6"), Some(Ok(Task::Plot(_)))));
+        assert!(matches!(own_task(" import a b.csv --create"), Some(Ok(Task::Import(_)))));
+        assert!(matches!(own_task("export a --format xml"), Some(Err(Failure::Printed))));
+        assert!(own_task("EXPORT a").is_none() && own_task("LIST").is_none() && own_task("").is_none());
+    }
+
+    #[test]
+    fn the_history_holds_no_token() {
+        assert!(holds_a_token(" AUTH secret") && holds_a_token(r#"{"type":"Auth","data":{"token":"x"}}"#));
+        assert!(!holds_a_token("LIST"));
     }
 }

@@ -24,7 +24,7 @@ enum Form {
 
 /// A connection and how to print what it says.
 pub(super) struct Session {
-    connect: Connect,
+    pub connect: Connect,
     connection: Connection,
     form: Form,
     /// Whether the last command was to end it.
