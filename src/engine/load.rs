@@ -49,16 +49,13 @@ impl Engine {
         let stale = stale_generations(self.vfs().as_ref(), self.data_dir(), Some(live))?;
         let number = stale.into_iter().max().unwrap_or(live).max(live) + 1;
         let staged = self.stage(number, FileReader::new(file, 0), deadline);
-        let switched =
-            staged.map_err(|e| e.context(source.display())).and_then(|(generation, series, points)| {
-                self.switch_to(generation)?;
-                Ok(LoadReport { path: source.to_owned(), series, points })
-            });
-        if switched.is_err() && self.inner.generation.read().number != number {
+        let (generation, series, points) = staged.map_err(|e| {
             // What can't be removed now is removed at the next start.
             let _ = remove_generation(self.vfs().as_ref(), self.data_dir(), number);
-        }
-        switched
+            e.context(source.display())
+        })?;
+        self.switch_to(generation).map_err(|e| e.context(source.display()))?;
+        Ok(LoadReport { path: source.to_owned(), series, points })
     }
 
     fn stage(
@@ -103,7 +100,8 @@ impl Engine {
         let mut live = self.inner.generation.write();
         live.drain();
         if let Err(e) = self.inner.database.switch_to(staged.number) {
-            // Which generation a restart would find is open: no more promises.
+            // Which generation a restart would find is open: both stay, with no more
+            // promises.
             staged.forget_memory();
             live.shards.iter().for_each(|shard| shard.refuse_writes(&e));
             return Err(e);

@@ -44,6 +44,7 @@ struct State {
     operations: u64,
     fail_from: Option<u64>,
     fail_once: Option<u64>,
+    fail_as: Option<io::ErrorKind>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,6 +161,11 @@ impl SimDisk {
         self.0.lock().fail_once = Some(operation);
     }
 
+    /// Operations fail with this kind of error.
+    pub fn fail_as(&self, kind: io::ErrorKind) {
+        self.0.lock().fail_as = Some(kind);
+    }
+
     /// Another disk with what a crash at this moment would leave. No handle, lock
     /// or planned failure comes with it.
     pub fn crash(&self, crash: Crash, seed: u64) -> Self {
@@ -227,7 +233,8 @@ impl State {
         let number = self.operations;
         self.operations += 1;
         if self.fail_from.is_some_and(|from| number >= from) || self.fail_once == Some(number) {
-            return Err(io::Error::other(format!("simulated failure of operation {number}")));
+            let kind = self.fail_as.unwrap_or(io::ErrorKind::Other);
+            return Err(io::Error::new(kind, format!("simulated failure of operation {number}")));
         }
         Ok(())
     }
@@ -398,11 +405,24 @@ struct SimFile {
 }
 
 impl SimFile {
-    fn change<T>(&self, act: impl FnOnce(&mut Inode) -> T) -> io::Result<T> {
-        self.disk.change(|state| {
-            let file = state.files.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
-            Ok(act(file))
-        })
+    /// Changes the file, or does what a failure leaves.
+    fn change(&self, act: impl FnOnce(&mut Inode), failed: impl FnOnce(&mut Inode)) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        let counted = state.count_operation();
+        let file = state.files.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
+        if counted.is_ok() {
+            act(file);
+        } else {
+            failed(file);
+        }
+        counted
+    }
+}
+
+impl Inode {
+    fn make(&mut self, change: Change) {
+        change.apply(&mut self.bytes);
+        self.pending.push(change);
     }
 }
 
@@ -421,27 +441,24 @@ impl File for SimFile {
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.change(|file| {
-            let change = Change::Write(offset, buf.to_vec());
-            change.apply(&mut file.bytes);
-            file.pending.push(change);
-        })
+        // One that fails has written a part.
+        let write = |part: &[u8]| Change::Write(offset, part.to_vec());
+        self.change(|file| file.make(write(buf)), |file| file.make(write(&buf[..buf.len() / 2])))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(|file| {
-            let change = Change::SetLen(len);
-            change.apply(&mut file.bytes);
-            file.pending.push(change);
-        })
+        self.change(|file| file.make(Change::SetLen(len)), |_| {})
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.change(|file| {
+        let synced = |file: &mut Inode| {
             for change in std::mem::take(&mut file.pending) {
                 change.apply(&mut file.durable);
             }
-        })
+        };
+        // As on Linux: what could not be written counts as written from then on; it can
+        // still be read, and is gone after a crash.
+        self.change(synced, |file| file.pending.clear())
     }
 }
 
@@ -496,6 +513,25 @@ mod tests {
             seen.insert(bytes);
         }
         assert!(seen.len() > 20, "crashes differ by seed");
+    }
+
+    #[test]
+    fn what_a_failed_sync_held_is_lost_though_the_next_succeeds() {
+        let disk = SimDisk::new();
+        let file = disk.create(Path::new("/f")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        file.write_all_at(b"abcd", 0).unwrap();
+        disk.fail_once(disk.operations());
+        assert!(file.sync().is_err());
+        file.sync().unwrap();
+        assert_eq!(read_all(&disk, Path::new("/f"), 9).unwrap(), b"abcd");
+        let after = disk.crash(Crash::KeepAll, 1);
+        assert_eq!(read_all(&after, Path::new("/f"), 9).unwrap(), b"");
+        disk.fail_once(disk.operations());
+        disk.fail_as(io::ErrorKind::StorageFull);
+        let error = file.write_all_at(b"ABCD", 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(read_all(&disk, Path::new("/f"), 9).unwrap(), b"abcdAB", "a short write");
     }
 
     #[test]

@@ -1,0 +1,125 @@
+//! Crashes at every operation of the disk.
+//!
+//! A scenario runs on a disk that fails from its n-th operation on, for each n. Of what
+//! a crash at that moment can leave, eleven states are opened, twice each: what a
+//! client then finds must agree with what it was told before. Now and then the opening
+//! itself is crashed at each of its operations.
+
+use super::steps::{SCENARIOS, Step, Worlds, random};
+use super::*;
+
+/// States tried of each crash: three corner cases, and random ones.
+const STATES: u64 = 11;
+/// Of how many states one has its recovery crashed too.
+const RECOVERIES: u64 = 50;
+
+/// The state that a crash leaves.
+fn state(disk: &SimDisk, seed: u64) -> SimDisk {
+    let crash = match seed % STATES {
+        0 => Crash::KeepNothing,
+        1 => Crash::KeepAll,
+        2 => Crash::TearLast,
+        _ => Crash::KeepSome,
+    };
+    disk.crash(crash, seed)
+}
+
+struct Tally {
+    states: u64,
+    recoveries: u64,
+}
+
+fn crash_everywhere(scenario: &str, steps: &[Step], tally: &mut Tally) {
+    let clock = Arc::new(ManualClock::new(5));
+    for operation in 0.. {
+        let disk = SimDisk::new();
+        drop(open(&disk, &clock).unwrap());
+        disk.fail_from(disk.operations() + operation);
+        let mut worlds = Worlds::new();
+        let mut crashed = true;
+        if let Ok(engine) = open(&disk, &clock) {
+            crashed = false;
+            for step in steps {
+                let outcome = step.run(&engine);
+                worlds.told(*step, &outcome);
+                crashed = outcome.is_err_and(|e| {
+                    !matches!(
+                        e.code(),
+                        ErrorCode::SeriesExists | ErrorCode::SeriesNotFound | ErrorCode::FileNotFound
+                    )
+                });
+                if crashed {
+                    break;
+                }
+            }
+        }
+        for number in 0..STATES {
+            tally.states += 1;
+            let when = format!("{scenario}: operation {operation}, state {number}");
+            let after = state(&disk, operation * STATES + number);
+            if tally.states.is_multiple_of(RECOVERIES) {
+                crash_the_recovery(&after, &worlds, &when, tally);
+            }
+            check(&after, worlds.clone(), &when);
+        }
+        if !crashed {
+            assert!(operation > 10, "{scenario}: the disk was used {operation} times by {steps:?}");
+            return;
+        }
+    }
+}
+
+/// Opens twice and compares, writes, and opens again.
+fn check(disk: &SimDisk, mut worlds: Worlds, when: &str) {
+    let clock = Arc::new(ManualClock::new(5));
+    for opening in 0..2 {
+        let engine = open(disk, &clock).unwrap_or_else(|e| panic!("{when}, opening {opening}: {e}"));
+        worlds.found(&content(&engine), &format!("{when}, opening {opening}"));
+    }
+    // The shards that were hit take writes again, and keep them.
+    let engine = open(disk, &clock).unwrap();
+    for series in ["s", "a", "c"] {
+        let step = if content(&engine).contains_key(series) {
+            Step::Batch { series, start: 1 << 40, rows: 1, value: 7, label: "" }
+        } else {
+            Step::Create(series)
+        };
+        let outcome = step.run(&engine);
+        assert_eq!(outcome, Ok(()), "{when}, written after");
+        worlds.told(step, &outcome);
+    }
+    drop(engine);
+    worlds.found(&content(&open(disk, &clock).unwrap()), &format!("{when}, written and opened"));
+}
+
+fn crash_the_recovery(disk: &SimDisk, worlds: &Worlds, when: &str, tally: &mut Tally) {
+    let clock = Arc::new(ManualClock::new(5));
+    for operation in 0.. {
+        let again = disk.crash(Crash::KeepAll, 0);
+        again.fail_from(again.operations() + operation);
+        let whole = open(&again, &clock).is_ok();
+        for seed in 0..4 {
+            tally.recoveries += 1;
+            let when = format!("{when}, recovery crashed at {operation}, state {seed}");
+            check(&state(&again, seed), worlds.clone(), &when);
+        }
+        if whole {
+            return;
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_a_crash() {
+    let seeds = std::env::var("TSDB_TEST_CRASH_SEEDS").map_or(14, |seeds| seeds.parse().unwrap());
+    let mut tally = Tally { states: 0, recoveries: 0 };
+    for (scenario, steps) in SCENARIOS {
+        crash_everywhere(scenario, steps, &mut tally);
+    }
+    for seed in 0..seeds {
+        crash_everywhere(&format!("seed {seed}"), &random(seed, 12), &mut tally);
+    }
+    let Tally { states, recoveries } = tally;
+    println!("crash states: {states}, and {recoveries} of crashed recoveries");
+    assert!(states > 15_000, "{states} states are few");
+}

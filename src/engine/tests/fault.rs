@@ -1,0 +1,83 @@
+//! Operations of the disk that fail, while the process lives on: each of a scenario
+//! once, and from each on.
+
+use std::io::ErrorKind;
+
+use super::steps::{SCENARIOS, Step, Worlds, random};
+use super::*;
+
+/// Runs a scenario with the n-th operation failing, for each n. What the client is told
+/// must agree with what it finds: at once, after an orderly stop, and after a crash.
+fn fail_everywhere(scenario: &str, steps: &[Step], sticky: bool, kind: ErrorKind) -> u64 {
+    let clock = Arc::new(ManualClock::new(5));
+    for operation in 0.. {
+        let when = format!("{scenario}: operation {operation} fails, sticky {sticky}, {kind:?}");
+        let disk = SimDisk::new();
+        drop(open(&disk, &clock).unwrap());
+        let at = disk.operations() + operation;
+        if sticky {
+            disk.fail_from(at);
+        } else {
+            disk.fail_once(at);
+        }
+        disk.fail_as(kind);
+        let mut worlds = Worlds::new();
+        if let Ok(engine) = open(&disk, &clock) {
+            for step in steps {
+                let outcome = step.run(&engine);
+                worlds.told(*step, &outcome);
+            }
+            worlds.clone().found(&content(&engine), &format!("{when}, read on"));
+        }
+        let used = disk.operations() > at;
+        for crash in [Crash::KeepNothing, Crash::KeepAll, Crash::TearLast] {
+            let mut worlds = worlds.clone();
+            let after = disk.crash(crash, operation);
+            for opening in 0..2 {
+                let engine = open(&after, &clock)
+                    .unwrap_or_else(|e| panic!("{when}, {crash:?}, opening {opening}: {e}"));
+                worlds.found(&content(&engine), &format!("{when}, {crash:?}, opening {opening}"));
+            }
+        }
+        if !used {
+            assert!(operation > 20, "{scenario}: the disk was used");
+            return operation;
+        }
+    }
+    unreachable!("operations end")
+}
+
+#[test]
+fn what_fails_is_said_and_what_is_said_is_so() {
+    let mut points = 0;
+    for sticky in [false, true] {
+        for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+            for (scenario, steps) in SCENARIOS {
+                points += fail_everywhere(scenario, steps, sticky, kind);
+            }
+            for seed in 100..102 {
+                points += fail_everywhere(&format!("seed {seed}"), &random(seed, 12), sticky, kind);
+            }
+        }
+    }
+    println!("points of failure: {points}");
+    assert!(points > 2000, "{points} points are few");
+}
+
+#[test]
+fn a_failed_sync_turns_the_shard_read_only_and_reads_go_on() {
+    let disk = SimDisk::new();
+    let clock = Arc::new(ManualClock::new(5));
+    let engine = open(&disk, &clock).unwrap();
+    create(&engine, "s", 1).unwrap();
+    batch(&engine, 0, 5).unwrap();
+    disk.fail_once(disk.operations() + 1);
+    assert_eq!(batch(&engine, 10, 5).unwrap_err().code(), ErrorCode::ReadOnly);
+    assert_eq!(batch(&engine, 20, 5).unwrap_err().code(), ErrorCode::ReadOnly, "it is never tried again");
+    assert_eq!(content(&engine)["s"].len(), 5);
+    assert!(engine.write_trouble().unwrap().contains("simulated failure"));
+    drop(engine);
+    let engine = open(&disk.crash(Crash::KeepNothing, 0), &clock).unwrap();
+    assert_eq!(content(&engine)["s"].len(), 5);
+    batch(&engine, 10, 5).unwrap();
+}
