@@ -1,13 +1,33 @@
 //! The engine against an ordered map.
 
+use rayon::prelude::*;
+
 use super::*;
+
+/// Tells, when a test panics, which seed to run again.
+struct SeedOfPanic(u64);
+
+impl Drop for SeedOfPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("again with TSDB_TEST_SEED={}", self.0);
+        }
+    }
+}
 
 /// Random operations against an ordered map, with flushes, compactions, restarts,
 /// saves, loads and clock jumps between.
+///
+/// `TSDB_TEST_MODEL_SEEDS` says how many seeds, `TSDB_TEST_SEED` which one alone.
 #[test]
 fn it_agrees_with_an_ordered_map() {
-    for seed in 0..12 {
-        println!("seed {seed}");
+    let number = |name| std::env::var(name).ok().map(|text: String| text.parse::<u64>().unwrap());
+    let seeds: Vec<u64> = match number("TSDB_TEST_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("TSDB_TEST_MODEL_SEEDS").unwrap_or(50)).collect(),
+    };
+    seeds.into_par_iter().for_each(|seed| {
+        let _said = SeedOfPanic(seed);
         let mut rng = Rng::new(seed);
         let mut disk = SimDisk::new();
         let clock = Arc::new(ManualClock::new(1_000_000));
@@ -15,7 +35,7 @@ fn it_agrees_with_an_ordered_map() {
         let mut model = Content::new();
         let mut saved: Option<Content> = None;
         let mut assigned: BTreeMap<String, i64> = BTreeMap::new();
-        for step in 0..1500 {
+        for step in 0..10_000 {
             let series = ["a", "b", "c", "d"][rng.below(4) as usize].to_owned();
             let labels = set(["", "x", "y"][rng.below(3) as usize]);
             let timestamp = rng.below(500) as i64;
@@ -132,10 +152,10 @@ fn it_agrees_with_an_ordered_map() {
                     }
                 }
             }
-            if step % 50 == 0 {
+            if step % 100 == 0 {
                 assert_eq!(content(&engine), model, "step {step}");
             }
         }
         assert_eq!(content(&engine), model);
-    }
+    });
 }
