@@ -7,12 +7,12 @@ use bincode::{Decode, Encode};
 
 use crate::base::{Error, ErrorCode, Result};
 use crate::format::{
-    CURRENT, DATABASE, FileHeader, FileKind, decode_metadata, encode_metadata, generation_name,
-    parse_generation_name, shard_name,
+    CURRENT, DATABASE, FileHeader, FileKind, MANIFEST, decode_metadata, encode_metadata, generation_name,
+    parse_generation_name, parse_shard_name, shard_name,
 };
 use crate::vfs::{Vfs, create_dir_durable, read_all, write_atomic};
 
-use super::FileManifestStore;
+use super::{FileManifestStore, Manifest, ManifestStore};
 
 const RECORD_BYTES_MAX: u64 = 4096;
 
@@ -77,9 +77,21 @@ impl Database {
 
     fn create(vfs: Arc<dyn Vfs>, dir: &Path, shards: u32) -> Result<(Self, u64)> {
         let record = DirectoryRecord { shards };
+        let stale = stale_generations(vfs.as_ref(), dir, None)?;
+        for &generation in &stale {
+            let generation_dir = dir.join(generation_name(generation));
+            if was_used(&vfs, &generation_dir)? {
+                return Err(Error::corrupt(format!(
+                    "{}: is missing, though {} holds data; restore it from a backup, or move the data directory away to \
+                     start anew",
+                    dir.join(CURRENT).display(),
+                    generation_dir.display()
+                )));
+            }
+        }
         write_record(vfs.as_ref(), dir, DATABASE, &record)?;
-        // Whatever an interrupted creation left was never live.
-        for generation in stale_generations(vfs.as_ref(), dir, None)? {
+        // What an interrupted creation left was never live.
+        for generation in stale {
             remove_generation(vfs.as_ref(), dir, generation)?;
         }
         let database = Self { vfs, dir: dir.to_owned(), record };
@@ -103,6 +115,25 @@ impl Database {
     pub fn switch_to(&self, generation: u64) -> Result<()> {
         write_record(self.vfs.as_ref(), &self.dir, CURRENT, &CurrentRecord { generation })
     }
+}
+
+/// Whether a generation has ever been more than empty manifests.
+fn was_used(vfs: &Arc<dyn Vfs>, generation_dir: &Path) -> Result<bool> {
+    let list = |dir: &Path| {
+        vfs.list(dir).map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))
+    };
+    for shard in list(generation_dir)? {
+        let Some(number) = parse_shard_name(&shard.name) else { continue };
+        let dir = generation_dir.join(&shard.name);
+        let files = list(&dir)?;
+        if files.iter().any(|file| !file.name.starts_with(MANIFEST))
+            || files.iter().any(|file| file.name == MANIFEST)
+                && FileManifestStore::new(vfs.clone(), &dir, number).load() != Ok(Manifest::empty())
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn write_record<T: Encode>(vfs: &dyn Vfs, dir: &Path, name: &str, record: &T) -> Result<()> {

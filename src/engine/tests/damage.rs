@@ -1,6 +1,8 @@
 //! Files whose bytes have changed.
 
+use super::steps::Step;
 use super::*;
+use crate::vfs::FileKind;
 
 #[test]
 fn damage_is_refused_or_served_around() {
@@ -42,4 +44,166 @@ fn damage_is_refused_or_served_around() {
     }
     let quarantined = disk.list(Path::new("/data/quarantine")).unwrap();
     assert_eq!(quarantined.len(), 2, "the file and its reason: {quarantined:?}");
+}
+
+/// The end of a small database: what was read from it before it was damaged.
+struct Sample {
+    disk: SimDisk,
+    truth: Content,
+    /// What is left of it where the last frame of a log counts as torn.
+    torn: Vec<Content>,
+    /// What is left where a log ends before its first frame.
+    cut: Vec<Content>,
+}
+
+fn sample() -> Sample {
+    let shard = |series: &str| crate::format::shard_of(series, 3);
+    let s = "s";
+    let t = ["a", "b", "c", "d"].into_iter().find(|t| shard(t) != shard(s)).unwrap();
+    let batch = |series, start, rows, value| Step::Batch { series, start, rows, value, label: "x" };
+    let before = [
+        Step::Create(s),
+        Step::Create(t),
+        batch(s, 0, 20, 100),
+        batch(t, 0, 5, 200),
+        Step::Flush,
+        batch(s, 10, 20, 300),
+        Step::Delete { series: s, start: 3, end: 5 },
+        Step::Flush,
+        Step::Save("all.snap"),
+    ];
+    let last = [batch(s, 15, 3, 400), batch(s, 17, 10, 600), batch(t, 3, 3, 500), batch(t, 5, 2, 700)];
+    let clock = Arc::new(ManualClock::new(5));
+    let run = |kept: &[usize]| {
+        let disk = SimDisk::new();
+        let engine = open(&disk, &clock).unwrap();
+        before.iter().for_each(|step| step.run(&engine).unwrap());
+        kept.iter().for_each(|&at| last[at].run(&engine).unwrap());
+        let content = content(&engine);
+        (disk.crash(Crash::KeepNothing, 0), content)
+    };
+    let (disk, truth) = run(&[0, 1, 2, 3]);
+    let torn = [[0, 2, 3].as_slice(), &[0, 1, 2]].map(|kept| run(kept).1).to_vec();
+    let cut = [[2, 3].as_slice(), &[0, 1]].map(|kept| run(kept).1).to_vec();
+    Sample { disk, truth, torn, cut }
+}
+
+fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
+    let (mut files, mut dirs) = (Vec::new(), vec![Path::new("/data").to_owned()]);
+    while let Some(dir) = dirs.pop() {
+        for entry in disk.list(&dir).unwrap() {
+            let path = dir.join(&entry.name);
+            if entry.metadata.kind == FileKind::Dir { dirs.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+/// A series' points, or why they can't be had.
+fn points_of(engine: &Engine, series: &str) -> Result<BTreeMap<(i64, Labels), f64>> {
+    let query =
+        Query { series: name(series), range: TimeRange::ALL, labels: LabelFilter::any(), limit: usize::MAX };
+    let rows = engine.query(&query, &Deadline::none())?.rows;
+    let labels = |row| rows.labels_of(row).cloned().unwrap_or_else(Labels::empty);
+    Ok((0..rows.len()).map(|row| ((rows.timestamps_ns[row], labels(row)), rows.values_of(row)[0])).collect())
+}
+
+/// Opens a damaged database both ways; says whether the damage was found.
+fn look(sample: &Sample, damaged: &SimDisk, path: &Path, when: &str) -> bool {
+    let file = path.file_name().unwrap().to_str().unwrap();
+    // A log that ends early looks like one that was written no further.
+    let is_cut = file.ends_with(".log") && !when.contains("flipped");
+    let clock = Arc::new(ManualClock::new(5));
+    let mut found = false;
+    for recover in [Recover::Strict, Recover::Degraded] {
+        let disk = damaged.crash(Crash::KeepAll, 0);
+        let options = Options { recover, ..options() };
+        let engine = match Engine::open_with(Arc::new(disk), clock.clone(), options) {
+            Ok(engine) => engine,
+            Err(e) => {
+                found = true;
+                assert_eq!(e.code(), ErrorCode::CorruptData, "{when}, {recover:?}: {e}");
+                assert!(e.message().contains(file), "{when}, {recover:?}: {e} does not name {file}");
+                continue;
+            }
+        };
+        for (series, truth) in &sample.truth {
+            let healthy = !path
+                .to_str()
+                .unwrap()
+                .contains(&crate::format::shard_name(crate::format::shard_of(series, 3)));
+            match points_of(&engine, series) {
+                Ok(points) => assert!(
+                    points == *truth
+                        || sample.torn.iter().any(|allowed| allowed[series] == points)
+                        || is_cut && sample.cut.iter().any(|allowed| allowed[series] == points),
+                    "{when}, {recover:?}: {series} has {points:?}, not {truth:?}"
+                ),
+                Err(e) => {
+                    found = true;
+                    assert!(!healthy, "{when}, {recover:?}: {series} is whole: {e}");
+                    assert_eq!(e.code(), ErrorCode::CorruptData, "{when}, {recover:?}: {e}");
+                }
+            }
+        }
+    }
+    let vfs: Arc<dyn Vfs> = Arc::new(damaged.clone());
+    let verification = verify(&vfs, Path::new("/data"));
+    assert!(
+        !found || !verification.problems.is_empty(),
+        "{when}: the server finds it, verify does not: {verification:?}"
+    );
+    found || !verification.problems.is_empty()
+}
+
+/// What nothing refers to, so that it can't be missed.
+fn is_free(path: &Path) -> bool {
+    path.starts_with("/data/snapshots") || path.ends_with("LOCK")
+}
+
+/// Every byte of every file: one of its bits flipped (all with `TSDB_TEST_ALL_BITS`),
+/// the file cut there, and zeros from there on. No damage changes an answer: it is
+/// found and named, or it was a frame that may count as torn.
+#[test]
+fn no_damage_changes_an_answer() {
+    let sample = sample();
+    let all_bits = std::env::var_os("TSDB_TEST_ALL_BITS").is_some();
+    let mut rng = Rng::new(1);
+    let (mut tried, mut unnoticed) = (0, 0);
+    for path in files(&sample.disk) {
+        let bytes = read_all(&sample.disk, &path, 1 << 24).unwrap();
+        // The zeros that a log is filled with ahead of use count for nothing.
+        let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        let mut damages: Vec<(String, Option<Vec<u8>>)> = Vec::new();
+        // Nothing durable names a log, so that one which was removed is not missed.
+        if !is_log {
+            damages.push(("removed".into(), None));
+        }
+        for at in 0..used {
+            let one = rng.below(8) as u32;
+            for bit in if all_bits { 0..8 } else { one..one + 1 } {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                damages.push((format!("bit {bit} of byte {at} flipped"), Some(flipped)));
+            }
+            damages.push((format!("cut at {at}"), Some(bytes[..at].to_vec())));
+            let mut zeroed = bytes.clone();
+            zeroed[at..].fill(0);
+            damages.push((format!("zeros from {at} on"), Some(zeroed)));
+        }
+        for (what, damage) in damages {
+            let disk = sample.disk.crash(Crash::KeepAll, 0);
+            disk.remove(&path).unwrap();
+            if let Some(damage) = damage {
+                disk.create(&path).unwrap().write_all_at(&damage, 0).unwrap();
+            }
+            tried += 1;
+            let noticed = look(&sample, &disk, &path, &format!("{}: {what}", path.display()));
+            unnoticed += u64::from(!noticed);
+            assert!(noticed || is_log || is_free(&path), "{}: {what}: not noticed", path.display());
+        }
+    }
+    println!("damaged files: {tried}, of which {unnoticed} logs that end earlier");
+    assert!(tried > 5000, "{tried} are few");
 }
