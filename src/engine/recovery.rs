@@ -1,13 +1,13 @@
 //! From disk to a running shard.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::base::{Error, ErrorCode, Result, TimeRange};
-use crate::format::{HEADER_BYTES, parse_log_name, parse_segment_name};
+use crate::format::{HEADER_BYTES, MANIFEST, parse_log_name, parse_segment_name};
 use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quarantine};
 use crate::memtable::Memtable;
 use crate::segments::Segment;
@@ -29,15 +29,19 @@ impl Shard {
     /// Opens the shard in `dir`: manifest, segments, then the logs.
     ///
     /// # Errors
-    /// `CORRUPT_DATA` naming file and place, where [`Recover::Strict`] is asked for or
-    /// the manifest itself is damaged.
+    /// `CORRUPT_DATA` naming file and place, where [`Recover::Strict`] is asked for.
     pub fn open(
         environment: Arc<Environment>,
         dir: &Path,
         number: u32,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let store = FileManifestStore::new(environment.vfs.clone(), dir, number);
-        let mut manifest = store.load()?;
+        let degraded = environment.options.recover == Recover::Degraded;
+        let (mut manifest, unreadable) = match store.load() {
+            Ok(manifest) => (manifest, None),
+            Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(), Some(e)),
+            Err(e) => return Err(hinted(&e)),
+        };
         let mut catalog = Catalog::default();
         for record in &manifest.series {
             let series = Series::from_record(record).map_err(|e| e.context(dir.display()))?;
@@ -47,7 +51,11 @@ impl Shard {
             .vfs
             .list(dir)
             .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))?;
-        let names: Vec<String> = names.into_iter().map(|entry| entry.name).collect();
+        let mut names: Vec<String> = names.into_iter().map(|entry| entry.name).collect();
+        if unreadable.is_some() {
+            // Which of the files are live is not known: they are left alone.
+            names.clear();
+        }
         let next_segment_id = remove_unlisted(&environment, dir, &names, &manifest);
         let segments = open_segments(&environment, &store, dir, number, &mut manifest)?;
 
@@ -76,15 +84,35 @@ impl Shard {
         logs.sort_unstable();
         let report = match shard.replay_logs(&logs) {
             Ok(report) => report,
-            Err(e)
-                if environment.options.recover == Recover::Degraded && e.code() == ErrorCode::CorruptData =>
-            {
-                shard.give_up_logs(&e)?
-            }
+            Err(e) if degraded && e.code() == ErrorCode::CorruptData => shard.give_up_logs(&e)?,
             Err(e) => return Err(e),
         };
         shard.losses = shard.manifest.lock().manifest.losses.clone();
+        if let Some(reason) = unreadable {
+            tracing::error!(shard = number, %reason, "nothing of the shard is served");
+            shard.losses.push(loss_of_all(dir.join(MANIFEST).display().to_string(), &reason));
+            *shard.trouble.write() = Some(reason);
+        }
         Ok((Arc::new(shard), report))
+    }
+
+    /// Moves the files of a shard whose manifest can't be read to quarantine, before its
+    /// generation is removed.
+    pub fn set_aside_unreadable(&self) -> Result<()> {
+        let trouble = self.trouble.read().clone();
+        let Some(reason) = trouble.filter(|trouble| trouble.code() == ErrorCode::CorruptData) else {
+            return Ok(());
+        };
+        let environment = &self.environment;
+        let names = environment
+            .vfs
+            .list(&self.dir)
+            .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", self.dir.display())))?;
+        names.iter().try_for_each(|entry| {
+            let path = self.dir.join(&entry.name);
+            quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())
+                .map(drop)
+        })
     }
 
     fn replay_logs(&self, logs: &[u64]) -> Result<RecoveryReport> {
@@ -230,28 +258,47 @@ impl Shard {
             .vfs
             .list(&self.dir)
             .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", self.dir.display())))?;
-        let mut greatest = self.log.lock().next_seq;
-        for entry in names {
-            let Some(first_seq) = parse_log_name(&entry.name) else { continue };
-            let path = self.dir.join(&entry.name);
-            // New records must not take numbers that the lost ones had.
-            greatest = greatest.max(first_seq + (1 << 32));
-            quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())?;
-            let loss = Loss {
-                file: path.display().to_string(),
-                reason: reason.message().to_owned(),
-                start_ns: TimeRange::ALL.start_ns,
-                end_ns: TimeRange::ALL.end_ns,
-            };
-            self.install(|manifest| {
-                manifest.losses.push(loss);
-                manifest.flushed_seq = greatest - 1;
-            })?;
+        let logs: Vec<(u64, PathBuf)> = names
+            .iter()
+            .filter_map(|entry| Some((parse_log_name(&entry.name)?, self.dir.join(&entry.name))))
+            .collect();
+        // Remembered before the first one goes: a crash in between must not hide it.
+        self.install(|manifest| {
+            for (_, path) in &logs {
+                let loss = loss_of_all(path.display().to_string(), reason);
+                if manifest.losses.iter().all(|known| known.file != loss.file) {
+                    manifest.losses.push(loss);
+                }
+            }
+        })?;
+        for (_, path) in &logs {
+            quarantine(environment.vfs.as_ref(), &environment.options.data_dir, path, reason.message())?;
         }
+        // New records must not take numbers that the lost ones had.
+        let lost_up_to = logs.iter().map(|(first_seq, _)| first_seq + (1 << 32)).max().unwrap_or_default();
+        let greatest = self.log.lock().next_seq.max(lost_up_to);
+        self.install(|manifest| manifest.flushed_seq = greatest - 1)?;
         self.old_logs.lock().clear();
         self.log.lock().next_seq = greatest;
         Ok(RecoveryReport::default())
     }
+}
+
+/// What is missing where a file may have held anything.
+fn loss_of_all(file: String, reason: &Error) -> Loss {
+    let TimeRange { start_ns, end_ns } = TimeRange::ALL;
+    Loss { file, reason: reason.message().to_owned(), start_ns, end_ns }
+}
+
+/// An error of strict recovery, with the way out.
+fn hinted(e: &Error) -> Error {
+    Error::new(
+        e.code(),
+        format!(
+            "{}; restore the file from a backup, or start with --recover=degraded to serve the rest",
+            e.message()
+        ),
+    )
 }
 
 /// A log whose creation a crash interrupted: no header, and nothing after it.
@@ -307,15 +354,7 @@ fn open_segments(
                 tracing::error!(reason = %e, "a damaged segment goes to quarantine");
                 lost.push((info.clone(), e));
             }
-            Err(e) => {
-                return Err(Error::new(
-                    e.code(),
-                    format!(
-                        "{}; restore the file from a backup, or start with --recover=degraded to serve the rest",
-                        e.message()
-                    ),
-                ));
-            }
+            Err(e) => return Err(hinted(&e)),
         }
     }
     if lost.is_empty() {
