@@ -89,7 +89,16 @@ fn check(disk: &SimDisk, mut worlds: Worlds, when: &str) {
         worlds.told(step, &outcome);
     }
     drop(engine);
-    worlds.found(&content(&open(disk, &clock).unwrap()), &format!("{when}, written and opened"));
+    let engine = open(disk, &clock).unwrap();
+    worlds.found(&content(&engine), &format!("{when}, written and opened"));
+    // Snapshots are whole or not there; those that were promised are there.
+    for file in worlds.snapshots() {
+        let outcome = Step::Load(file).run(&engine);
+        let code = outcome.as_ref().err().map(Error::code);
+        assert!(matches!(code, None | Some(ErrorCode::FileNotFound)), "{when}, snapshot {file}: {outcome:?}");
+        worlds.told(Step::Load(file), &outcome);
+        worlds.found(&content(&engine), &format!("{when}, snapshot {file}"));
+    }
 }
 
 fn crash_the_recovery(disk: &SimDisk, worlds: &Worlds, when: &str, tally: &mut Tally) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::{
-    Deadline, ErrorCode, LabelFilter, Labels, ManualClock, Points, Result, Rng, SeriesName, TimeRange,
+    Deadline, Error, ErrorCode, LabelFilter, Labels, ManualClock, Points, Result, Rng, SeriesName, TimeRange,
     ValueType,
 };
 use crate::vfs::{Crash, SimDisk, Vfs, read_all};

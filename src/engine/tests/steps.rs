@@ -105,6 +105,11 @@ impl Worlds {
         Self(BTreeSet::from([World::default()]))
     }
 
+    /// Snapshots that may be there.
+    pub fn snapshots(&self) -> BTreeSet<&'static str> {
+        self.0.iter().flat_map(|world| world.saved.keys().copied()).collect()
+    }
+
     /// A client was told this of a step.
     pub fn told(&mut self, step: Step, outcome: &Result<()>) {
         self.0 = match outcome {

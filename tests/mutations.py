@@ -1,0 +1,89 @@
+"""Removes one safeguard after the other, and runs the unit tests: some test must fail each time.
+
+    python3 tests/mutations.py [part of a name]
+
+Works on a copy of the committed sources in a temporary directory; takes about half a minute a mutation.
+Prints a table for docs/testing.md; exits with 1 where a mutation survived.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Name, file, text that comes once in it, replacement.
+MUTATIONS = [
+    ("log header: sync", "src/wal/writer.rs", "        file.sync()?;\n        vfs.sync_dir(dir)?;", "        vfs.sync_dir(dir)?;"),
+    ("log name: directory sync", "src/wal/writer.rs", "        file.sync()?;\n        vfs.sync_dir(dir)?;", "        file.sync()?;"),
+    ("log frames: sync", "src/wal/writer.rs", "            self.file.sync()?;\n", ""),
+    ("group commit: sync before the acknowledgement", "src/engine/commit.rs", "                writer.sync()?;\n", ""),
+    ("end of a log: sync", "src/engine/commit.rs", "if let Err(e) = writer.sync() {\n                self.refuse", "if let Err(e) = Ok::<(), std::io::Error>(()) {\n                self.refuse"),
+    ("cut of a torn tail: sync", "src/engine/recovery.rs", "                    file.sync()\n", "                    Ok(())\n"),
+    ("metadata: sync before the rename", "src/vfs/helpers.rs", "    file.sync()?;\n    vfs.rename", "    vfs.rename"),
+    ("metadata: rename", "src/vfs/helpers.rs", "    let temp = dir.join(format!(\"{name}.tmp\"));", "    let temp = dir.join(name);"),
+    ("metadata: directory sync", "src/vfs/helpers.rs", "    vfs.rename(&temp, &dir.join(name))?;\n    vfs.sync_dir(dir)", "    vfs.rename(&temp, &dir.join(name))"),
+    ("new directory: sync of its parent", "src/vfs/helpers.rs", "Some(parent) => vfs.sync_dir(parent),", "Some(_) => Ok(()),"),
+    ("new shards: sync of the generation", "src/manifest/directory.rs", "    vfs.sync_dir(generation_dir).map_err(on_disk)", "    Ok(())"),
+    ("segments and snapshots: sync before the rename", "src/vfs/helpers.rs", "        io::Write::flush(&mut self)?;\n        self.file.sync()?;", "        io::Write::flush(&mut self)?;"),
+    ("segment name: directory sync", "src/segments/writer.rs", "        vfs.sync_dir(&dir).map_err(|e| disk_error(&dir, &e))?;\n", ""),
+    ("snapshot name: directory sync", "src/engine/save.rs", "vfs.rename(&temp, target).and_then(|()| vfs.sync_dir(dir)).map_err", "vfs.rename(&temp, target).map_err"),
+    ("snapshot: temporary file and rename", "src/engine/save.rs", "format!(\"{}.tmp\", name.to_string_lossy())", "name.to_string_lossy().into_owned()"),
+    ("quarantine: sync of its directory", "src/manifest/quarantine.rs", "        vfs.sync_dir(&dir)?;\n", ""),
+    ("loss noted before the file goes", "src/engine/recovery.rs", "                    manifest.losses.push(loss);", "                    drop(loss);"),
+    ("both generations kept where a switch is in doubt", "src/engine/load.rs", "            // Which generation a restart", "            let _ = remove_generation(self.vfs().as_ref(), self.data_dir(), staged.number);\n            // Which generation a restart"),
+    ("generation that was used is not removed", "src/manifest/directory.rs", "if was_used(&vfs, &generation_dir)? {", "if was_used(&vfs, &generation_dir)? && false {"),
+    ("file header: CRC", "src/format/header.rs", "if bytes.get(..28).map(crc32fast::hash) != Some(crc) {", "if bytes.get(..28).map(crc32fast::hash) != Some(crc) && false {"),
+    ("metadata: CRC", "src/format/metadata.rs", "    if crc32fast::hash(covered) != reader.u32()? {", "    if crc32fast::hash(covered) != reader.u32()? && false {"),
+    ("log frame: CRC", "src/format/frame.rs", "    if crc32fast::hash(covered).to_le_bytes() != stored {", "    if crc32fast::hash(covered).to_le_bytes() != stored && false {"),
+    ("block: CRC", "src/format/block.rs", "    if crc32fast::hash(covered).to_le_bytes() != crc {", "    if crc32fast::hash(covered).to_le_bytes() != crc && false {"),
+    ("segment footer: CRC", "src/segments/index.rs", "if crc32fast::hash(covered) != reader.u32()? ||", "if crc32fast::hash(covered) != reader.u32()? && false ||"),
+    ("segment index: CRC", "src/segments/reader.rs", "if crc32fast::hash(&compressed) != footer.index_crc {", "if crc32fast::hash(&compressed) != footer.index_crc && false {"),
+    ("snapshot chunk: CRC", "src/engine/snapshot_file.rs", "|| crc.finalize().to_le_bytes() != stored {", "|| crc.finalize().to_le_bytes() != stored && false {"),
+]
+
+
+def main():
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="mutations-"))
+    survived = []
+    try:
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(scratch / "copy")], check=True)
+        print("| safeguard removed | tests that fail |\n| --- | --- |")
+        for name, file, old, new in MUTATIONS:
+            if wanted not in name:
+                continue
+            path = scratch / "copy" / file
+            text = path.read_text(encoding="utf-8")
+            if text.count(old) != 1:
+                sys.exit(f"{name}: {file} has the text {text.count(old)} times; correct the list")
+            path.write_text(text.replace(old, new), encoding="utf-8")
+            failed = run(scratch / "copy")
+            path.write_text(text, encoding="utf-8")
+            if not failed:
+                survived.append(name)
+            print(f"| {name} | {', '.join(failed) or '**none**'} |", flush=True)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if survived:
+        sys.exit(f"{len(survived)} survived: {'; '.join(survived)}")
+
+
+def run(copy):
+    """Names of the tests that fail, the most telling ones first."""
+    command = ["cargo", "test", "--locked", "--quiet", "--lib"]
+    try:
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=600, check=False)
+    except subprocess.TimeoutExpired:
+        return ["(no end within ten minutes)"]
+    names = sorted(set(re.findall(r"^    (\S+::\S+)$", done.stdout, re.MULTILINE)), key=lambda name: "engine::tests" not in name)
+    if not names and done.returncode != 0:
+        sys.exit(f"the mutation does not compile:\n{done.stderr[-2000:]}")
+    return [f"`{name}`" for name in names[:3]]
+
+
+if __name__ == "__main__":
+    main()
