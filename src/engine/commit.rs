@@ -118,11 +118,15 @@ impl Shard {
         pending: &mut std::iter::Peekable<std::vec::IntoIter<(Write, Done)>>,
     ) {
         let mut overlay = Overlay::new();
+        let room = self.environment.check_disk();
         let mut answers: Vec<(Done, Result<Outcome>)> = Vec::new();
         let mut records: Vec<(usize, Record)> = Vec::new();
         let mut frame_bytes = 0;
         for (write, done) in pending.by_ref() {
-            match self.plan(write, &mut overlay) {
+            // What removes points may use the reserve: in the end it gives space back.
+            let adds = matches!(write, Write::Create { .. } | Write::Insert { .. });
+            let admitted = if adds { room.clone() } else { Ok(()) };
+            match admitted.and_then(|()| self.plan(write, &mut overlay)) {
                 Ok((outcome, None)) => answers.push((done, Ok(outcome))),
                 Ok((outcome, Some(record))) => {
                     if let Record::Insert(insert) = &record {

@@ -339,6 +339,9 @@ impl Engine {
 
     /// Why writes are refused somewhere, if they are.
     pub fn write_trouble(&self) -> Option<String> {
+        if let Err(full) = self.inner.environment.check_disk() {
+            return Some(full.message().to_owned());
+        }
         let shards = self.shards();
         let (shard, trouble) = shards.iter().find_map(|shard| Some((shard.number, shard.trouble()?)))?;
         Some(format!("shard {shard}: {}", trouble.message()))

@@ -45,6 +45,7 @@ impl Engine {
             std::io::ErrorKind::NotFound => not_found(source),
             _ => Error::corrupt(format!("{}: can't be read: {e}", source.display())),
         })?;
+        self.inner.environment.check_disk()?;
         let live = self.inner.generation.read().number;
         let stale = stale_generations(self.vfs().as_ref(), self.data_dir(), Some(live))?;
         let number = stale.into_iter().max().unwrap_or(live).max(live) + 1;

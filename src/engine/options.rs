@@ -76,6 +76,9 @@ pub struct Options {
     /// Budget of memtables (half of it), block cache (a quarter) and queries (the
     /// rest) together.
     pub memory_limit_bytes: u64,
+    /// Bytes of the disk that are left to flushes and compactions: with fewer free,
+    /// inserts are refused until there is space again.
+    pub disk_reserve_bytes: u64,
     /// What happens where a file fails its checks.
     pub recover: Recover,
     /// When segments are merged.
@@ -97,6 +100,7 @@ impl Options {
             durability: Durability::Always,
             buffer_points: 10_000,
             memory_limit_bytes: 1 << 30,
+            disk_reserve_bytes: 64 << 20,
             recover: Recover::Strict,
             compaction: CompactionOptions::default(),
             compaction_bytes_per_second: 64 << 20,

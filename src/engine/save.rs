@@ -36,6 +36,7 @@ impl Engine {
     /// The same to a path of the operator's choice.
     pub fn save_to(&self, target: &Path, deadline: &Deadline) -> Result<SaveReport> {
         let _one_at_a_time = self.inner.snapshot.lock();
+        self.inner.environment.check_disk()?;
         let pinned = self.pin_everything()?;
         let vfs = self.vfs();
         let disk_error = |e: std::io::Error| {

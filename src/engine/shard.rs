@@ -35,6 +35,24 @@ impl Environment {
     pub fn query_bytes_max(&self) -> u64 {
         self.options.memory_limit_bytes / 4
     }
+
+    /// Why nothing may be added to the disk, while its free space is down to the
+    /// reserve.
+    pub fn check_disk(&self) -> Result<()> {
+        let reserve = self.options.disk_reserve_bytes;
+        match self.vfs.free_bytes(&self.options.data_dir) {
+            Ok(free) if free < reserve => Err(Error::new(
+                ErrorCode::ReadOnly,
+                format!(
+                    "the disk of {} has {free} bytes free, fewer than the {reserve} that are kept for flushes \
+                     (TSDB_DISK_RESERVE): free some space, or delete points; writes go on by themselves then",
+                    self.options.data_dir.display()
+                ),
+            )),
+            // A disk that can't say is found to be full when it is.
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Monotonic counters.

@@ -64,6 +64,9 @@ pub struct Settings {
     /// Memory for memtables, block cache and queries together, such as 512MiB or 2GiB.
     #[arg(long, env = "TSDB_MEMORY_LIMIT", default_value = "1GiB", value_parser = parse_bytes)]
     pub memory_limit: u64,
+    /// Free space of the disk that is kept for flushes: with less, inserts are refused.
+    #[arg(long, env = "TSDB_DISK_RESERVE", default_value = "64MiB", value_parser = parse_bytes)]
+    pub disk_reserve: u64,
     /// Longest request: a line, or an HTTP body.
     #[arg(long, env = "TSDB_MAX_LINE_BYTES", default_value = "16MiB", value_parser = parse_bytes)]
     pub max_line_bytes: u64,
@@ -101,6 +104,7 @@ impl Settings {
             durability: self.durability,
             buffer_points: self.buffer_size,
             memory_limit_bytes: self.memory_limit,
+            disk_reserve_bytes: self.disk_reserve,
             recover: match self.recover {
                 RecoverSetting::Strict => Recover::Strict,
                 RecoverSetting::Degraded => Recover::Degraded,

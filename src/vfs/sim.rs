@@ -45,6 +45,7 @@ struct State {
     fail_from: Option<u64>,
     fail_once: Option<u64>,
     fail_as: Option<io::ErrorKind>,
+    free_bytes: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -164,6 +165,11 @@ impl SimDisk {
     /// Operations fail with this kind of error.
     pub fn fail_as(&self, kind: io::ErrorKind) {
         self.0.lock().fail_as = Some(kind);
+    }
+
+    /// Says from now on that so much space is free.
+    pub fn set_free_bytes(&self, bytes: u64) {
+        self.0.lock().free_bytes = Some(bytes);
     }
 
     /// Another disk with what a crash at this moment would leave. No handle, lock
@@ -383,7 +389,7 @@ impl Vfs for SimDisk {
     }
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
-        Ok(1 << 40)
+        Ok(self.0.lock().free_bytes.unwrap_or(1 << 40))
     }
 }
 

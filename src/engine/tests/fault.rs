@@ -81,3 +81,34 @@ fn a_failed_sync_turns_the_shard_read_only_and_reads_go_on() {
     assert_eq!(content(&engine)["s"].len(), 5);
     batch(&engine, 10, 5).unwrap();
 }
+
+#[test]
+fn a_disk_that_fills_up_refuses_inserts_until_there_is_space() {
+    let disk = SimDisk::new();
+    let clock = Arc::new(ManualClock::new(5));
+    let engine = open(&disk, &clock).unwrap();
+    create(&engine, "s", 1).unwrap();
+    batch(&engine, 0, 50).unwrap();
+    disk.set_free_bytes(options().disk_reserve_bytes - 1);
+    let refused = [
+        batch(&engine, 100, 1),
+        create(&engine, "t", 1).map(drop),
+        engine.save("x", &Deadline::none()).map(drop),
+    ];
+    for error in refused.map(Result::unwrap_err) {
+        assert_eq!(error.code(), ErrorCode::ReadOnly);
+        assert!(error.message().contains("TSDB_DISK_RESERVE"), "{error}");
+    }
+    assert!(engine.write_trouble().unwrap().contains("TSDB_DISK_RESERVE"));
+    // Reads, what gives space back, and what is in flight go on.
+    let range = TimeRange { start_ns: 0, end_ns: 9 };
+    let delete = Write::DeleteRange { series: name("s"), range, labels: LabelFilter::any() };
+    assert_eq!(engine.write(delete).unwrap(), Written::Deleted { deleted: 10 });
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    assert_eq!(content(&engine)["s"].len(), 40);
+    disk.set_free_bytes(options().disk_reserve_bytes);
+    assert_eq!(engine.write_trouble(), None);
+    batch(&engine, 100, 1).unwrap();
+    engine.write(Write::Drop { name: name("s") }).unwrap();
+}
