@@ -61,6 +61,8 @@ struct Session<S> {
     searched: usize,
     /// The rest of a line that was refused is skipped.
     skipping: bool,
+    /// When the line began of which only a part is here.
+    line_began: Option<Instant>,
     /// Share of the common memory, where `input` is large.
     reserved: Option<(usize, Reserved)>,
     eof: bool,
@@ -88,6 +90,7 @@ where
         consumed: 0,
         searched: 0,
         skipping: false,
+        line_began: None,
         reserved: None,
         eof: false,
         read_bytes: READ_BYTES_MIN,
@@ -136,6 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     self.skipping = false;
                     self.consumed += taken;
                     self.searched = 0;
+                    self.line_began = None;
                     parsed
                 }
                 Line::NeedMore if self.eof => {
@@ -341,10 +345,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn read_more(&mut self) -> Result<(), Gone> {
         self.make_room().await;
         let idle = self.input.is_empty() && !self.skipping;
-        let wait = match (idle, self.state.settings.idle_timeout) {
-            (false, _) => self.state.request_timeout(),
-            (true, 0) => Duration::MAX,
-            (true, seconds) => Duration::from_secs(seconds),
+        let wait = if !idle {
+            // The whole line has one deadline, however often a byte of it comes.
+            let began = *self.line_began.get_or_insert_with(Instant::now);
+            self.state.request_timeout().saturating_sub(began.elapsed())
+        } else if self.state.settings.idle_timeout == 0 {
+            Duration::MAX
+        } else {
+            Duration::from_secs(self.state.settings.idle_timeout)
         };
         let read = timeout(wait, self.reader.read_buf(&mut self.input)).await.map_err(|_| Gone)??;
         self.took(read);

@@ -1,5 +1,6 @@
 //! What is too much is refused with the limit's name, and hurts nobody else.
 
+use std::io::Write;
 use std::net::TcpStream;
 
 use serde_json::json;
@@ -115,4 +116,19 @@ fn an_export_is_whole_however_long_and_shows_one_instant() {
         assert_eq!(lines.line().unwrap(), format!("{at},{at},"));
     }
     assert_eq!(lines.text("LIST").rows(), ["long 1 0"]);
+}
+
+#[test]
+fn a_line_that_trickles_in_has_one_deadline() {
+    let server = Server::start_with(|command| {
+        command.args(["--request-timeout", "1"]);
+    });
+    let mut trickle = std::net::TcpStream::connect(server.address).unwrap();
+    let began = std::time::Instant::now();
+    // A byte now and then would keep a deadline for each read away for ever.
+    while trickle.write_all(b"P").is_ok() {
+        assert!(began.elapsed().as_secs() < 60, "the connection is still open");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(server.connect().text("PING").summary(), "PONG");
 }
