@@ -393,8 +393,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.settle().await?;
         self.send().await?;
         self.writer.shutdown().await?;
+        let mut sink = vec![0; READ_BYTES_MAX];
+        if !self.closing {
+            // The server stops: who has sent nothing more has nothing to lose.
+            tokio::select! {
+                biased;
+                _ = self.reader.read(&mut sink) => {}
+                () = std::future::ready(()) => return Ok(()),
+            }
+        }
         let drain = async {
-            let mut sink = vec![0; READ_BYTES_MAX];
             while self.reader.read(&mut sink).await? > 0 {}
             Ok::<(), Gone>(())
         };
