@@ -45,6 +45,8 @@ struct State {
     fail_from: Option<u64>,
     fail_once: Option<u64>,
     fail_as: Option<io::ErrorKind>,
+    reads: u64,
+    fail_reads: Option<std::ops::Range<u64>>,
     free_bytes: Option<u64>,
 }
 
@@ -162,6 +164,16 @@ impl SimDisk {
         self.0.lock().fail_once = Some(operation);
     }
 
+    /// Files opened and reads made so far.
+    pub fn reads(&self) -> u64 {
+        self.0.lock().reads
+    }
+
+    /// These reads and openings fail, counted as [`reads`](Self::reads) counts.
+    pub fn fail_reads(&self, numbers: std::ops::Range<u64>) {
+        self.0.lock().fail_reads = Some(numbers);
+    }
+
     /// Operations fail with this kind of error.
     pub fn fail_as(&self, kind: io::ErrorKind) {
         self.0.lock().fail_as = Some(kind);
@@ -226,7 +238,9 @@ impl SimDisk {
     }
 
     fn handle(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        match self.0.lock().names.get(path) {
+        let mut state = self.0.lock();
+        state.count_read()?;
+        match state.names.get(path) {
             Some(Name::File(inode)) => Ok(Arc::new(SimFile { disk: self.clone(), inode: *inode })),
             Some(Name::Dir) => Err(io::ErrorKind::IsADirectory.into()),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -241,6 +255,16 @@ impl State {
         if self.fail_from.is_some_and(|from| number >= from) || self.fail_once == Some(number) {
             let kind = self.fail_as.unwrap_or(io::ErrorKind::Other);
             return Err(io::Error::new(kind, format!("simulated failure of operation {number}")));
+        }
+        Ok(())
+    }
+
+    fn count_read(&mut self) -> io::Result<()> {
+        let number = self.reads;
+        self.reads += 1;
+        if self.fail_reads.as_ref().is_some_and(|numbers| numbers.contains(&number)) {
+            let kind = self.fail_as.unwrap_or(io::ErrorKind::Other);
+            return Err(io::Error::new(kind, format!("simulated failure of read {number}")));
         }
         Ok(())
     }
@@ -438,7 +462,8 @@ impl File for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.0.lock();
+        let mut state = self.disk.0.lock();
+        state.count_read()?;
         let file = state.files.get(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         let rest = file.bytes.get(offset as usize..).unwrap_or_default();
         let n = rest.len().min(buf.len());

@@ -6,19 +6,29 @@ use std::io::ErrorKind;
 use super::steps::{SCENARIOS, Step, Worlds, random};
 use super::*;
 
+/// What fails, of the n-th operation, or of the n-th read or opening of a file.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Once,
+    From,
+    ReadOnce,
+    ReadsFrom,
+}
+
 /// Runs a scenario with the n-th operation failing, for each n. What the client is told
 /// must agree with what it finds: at once, after an orderly stop, and after a crash.
-fn fail_everywhere(scenario: &str, steps: &[Step], sticky: bool, kind: ErrorKind) -> u64 {
+fn fail_everywhere(scenario: &str, steps: &[Step], fault: Fault, kind: ErrorKind) -> u64 {
     let clock = Arc::new(ManualClock::new(5));
     for operation in 0.. {
-        let when = format!("{scenario}: operation {operation} fails, sticky {sticky}, {kind:?}");
+        let when = format!("{scenario}: {fault:?} {operation}, {kind:?}");
         let disk = SimDisk::new();
         drop(open(&disk, &clock).unwrap());
-        let at = disk.operations() + operation;
-        if sticky {
-            disk.fail_from(at);
-        } else {
-            disk.fail_once(at);
+        let (at, read) = (disk.operations() + operation, disk.reads() + operation);
+        match fault {
+            Fault::Once => disk.fail_once(at),
+            Fault::From => disk.fail_from(at),
+            Fault::ReadOnce => disk.fail_reads(read..read + 1),
+            Fault::ReadsFrom => disk.fail_reads(read..u64::MAX),
         }
         disk.fail_as(kind);
         let mut worlds = Worlds::new();
@@ -27,9 +37,13 @@ fn fail_everywhere(scenario: &str, steps: &[Step], sticky: bool, kind: ErrorKind
                 let outcome = step.run(&engine);
                 worlds.told(*step, &outcome);
             }
+            disk.fail_reads(0..0);
             worlds.clone().found(&content(&engine), &format!("{when}, read on"));
         }
-        let used = disk.operations() > at;
+        let used = match fault {
+            Fault::Once | Fault::From => disk.operations() > at,
+            Fault::ReadOnce | Fault::ReadsFrom => disk.reads() > read,
+        };
         for crash in [Crash::KeepNothing, Crash::KeepAll, Crash::TearLast] {
             let mut worlds = worlds.clone();
             let after = disk.crash(crash, operation);
@@ -50,18 +64,18 @@ fn fail_everywhere(scenario: &str, steps: &[Step], sticky: bool, kind: ErrorKind
 #[test]
 fn what_fails_is_said_and_what_is_said_is_so() {
     let mut points = 0;
-    for sticky in [false, true] {
+    for fault in [Fault::Once, Fault::From, Fault::ReadOnce, Fault::ReadsFrom] {
         for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
             for (scenario, steps) in SCENARIOS {
-                points += fail_everywhere(scenario, steps, sticky, kind);
+                points += fail_everywhere(scenario, steps, fault, kind);
             }
             for seed in 100..102 {
-                points += fail_everywhere(&format!("seed {seed}"), &random(seed, 12), sticky, kind);
+                points += fail_everywhere(&format!("seed {seed}"), &random(seed, 12), fault, kind);
             }
         }
     }
     println!("points of failure: {points}");
-    assert!(points > 2000, "{points} points are few");
+    assert!(points > 4000, "{points} points are few");
 }
 
 #[test]
