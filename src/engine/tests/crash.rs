@@ -132,3 +132,42 @@ fn nothing_acknowledged_is_lost_by_a_crash() {
     println!("crash states: {states}, and {recoveries} of crashed recoveries");
     assert!(states > 15_000, "{states} states are few");
 }
+
+/// Where writes are acknowledged before they are synced, a crash takes the last of them,
+/// and nothing from between, wherever it comes; also where a flush failed before, so
+/// that several logs wait.
+#[test]
+fn a_crash_with_relaxed_durability_leaves_what_came_first() {
+    let clock = Arc::new(ManualClock::new(5));
+    let open = |disk: &SimDisk| {
+        let options = Options { durability: Durability::None, buffer_points: 20, ..options() };
+        Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
+    };
+    for once in [false, true] {
+        for operation in 0.. {
+            let disk = SimDisk::new();
+            let engine = open(&disk).unwrap();
+            create(&engine, "s", 1).unwrap();
+            engine.flush().unwrap();
+            let at = disk.operations() + operation;
+            if once {
+                disk.fail_once(at);
+            } else {
+                disk.fail_from(at);
+            }
+            let _ = (0..50).all(|at| batch(&engine, at, 1).is_ok());
+            let used = disk.operations() > at;
+            for number in 0..STATES {
+                let when = format!("operation {operation}, once {once}, state {number}");
+                let engine = open(&state(&disk, number)).unwrap_or_else(|e| panic!("{when}: {e}"));
+                let found: Vec<i64> = content(&engine)["s"].keys().map(|(at, _)| *at).collect();
+                assert_eq!(found, (0..found.len() as i64).collect::<Vec<_>>(), "{when}");
+            }
+            drop(engine);
+            if !used {
+                assert!(operation > 20, "{operation}");
+                break;
+            }
+        }
+    }
+}
