@@ -276,7 +276,7 @@ impl Shard {
                 Ok((Outcome::Ready(Written::Created { created: true }), Some(record)))
             }
             Write::Insert { series: name, points } => {
-                let series = found.ok_or_else(|| Error::series_not_found(name.as_str()))?;
+                let series = found.ok_or_else(|| self.not_found(&name))?;
                 let insert = complete(&series, points, self.environment.clock.now_ns())?;
                 let fold = |fold: fn(i64, i64) -> i64| insert.timestamps.iter().copied().reduce(fold);
                 let written = Written::Inserted {
@@ -287,13 +287,13 @@ impl Shard {
                 Ok((Outcome::Ready(written), Some(Record::Insert(insert))))
             }
             Write::DeleteRange { series: name, range, labels } => {
-                let series = found.ok_or_else(|| Error::series_not_found(name.as_str()))?;
+                let series = found.ok_or_else(|| self.not_found(&name))?;
                 self.check_losses(range)?;
                 let record = DeleteRecord { series_id: series.id, range, labels: labels.clone() };
                 Ok((Outcome::Deleted { range, labels }, Some(Record::Delete(record))))
             }
             Write::Drop { name } => {
-                let series = found.ok_or_else(|| Error::series_not_found(name.as_str()))?;
+                let series = found.ok_or_else(|| self.not_found(&name))?;
                 overlay.insert(name, None);
                 Ok((Outcome::Ready(Written::Dropped), Some(Record::Drop { series_id: series.id })))
             }

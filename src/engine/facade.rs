@@ -148,8 +148,7 @@ impl Engine {
     pub fn describe(&self, series: &SeriesName) -> Result<(u32, ValueType)> {
         let shard = self.shard(series);
         let state = shard.state.read();
-        let found =
-            state.catalog.get(series.as_str()).ok_or_else(|| Error::series_not_found(series.as_str()))?;
+        let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
         Ok((found.dimension, found.value_type))
     }
 
@@ -435,7 +434,9 @@ impl Inner {
         }
         self.environment.obsolete.purge();
         *self.lock.lock() = None;
-        match generation.shards.iter().find_map(|shard| shard.trouble.read().clone()) {
+        // A shard that could not be read at the start lost nothing since.
+        let failed = |trouble: &Error| trouble.code() != ErrorCode::CorruptData;
+        match generation.shards.iter().find_map(|shard| shard.trouble.read().clone().filter(failed)) {
             Some(trouble) => Err(trouble),
             None => Ok(()),
         }

@@ -218,17 +218,20 @@ impl Shard {
     /// A series and its points at one instant.
     pub fn view(&self, name: &SeriesName) -> Result<(Arc<Series>, u64, SeriesView)> {
         let state = self.state.read();
-        let Some(series) = state.catalog.get(name.as_str()) else {
-            return Err(match self.losses.iter().find(|loss| loss.range() == TimeRange::ALL) {
-                None => Error::series_not_found(name.as_str()),
-                Some(loss) => Error::corrupt(format!(
-                    "series '{name}' is not known, but {} was damaged and may have held it: LOAD a snapshot, or restore \
-                     the file from a backup",
-                    loss.file
-                )),
-            });
-        };
+        let series = state.catalog.get(name.as_str()).ok_or_else(|| self.not_found(name))?;
         Ok((series.clone(), series.version(), state.view(series)))
+    }
+
+    /// Why a series is not known.
+    pub fn not_found(&self, name: &SeriesName) -> Error {
+        match self.losses.iter().find(|loss| loss.range() == TimeRange::ALL) {
+            None => Error::series_not_found(name.as_str()),
+            Some(loss) => Error::corrupt(format!(
+                "series '{name}' is not known, but {} was damaged and may have held it: LOAD a snapshot, or restore the \
+                 file from a backup",
+                loss.file
+            )),
+        }
     }
 
     /// `CORRUPT_DATA` where a file that was lost to damage may have had points in

@@ -99,6 +99,57 @@ fn the_data_file_is_written_at_a_stop_and_loaded_where_there_is_nothing() {
 }
 
 #[test]
+fn a_damaged_manifest_costs_its_shard_and_nothing_else() {
+    let temp = tempfile::tempdir().unwrap();
+    let server = Server::start_in(temp.path(), |_| {});
+    let mut lines = server.connect();
+    for at in 0..20 {
+        lines.text(&format!("CREATE s{at} 1"));
+        lines.text(&format!("INSERT_AT s{at} 1 {at}")).summary();
+    }
+    server.stop();
+    let mut shards = std::fs::read_dir(temp.path().join("gen-0000000001")).unwrap();
+    let has_data = |dir: &std::path::Path| std::fs::read_dir(dir).unwrap().count() > 1;
+    let hit = shards.find_map(|shard| Some(shard.unwrap().path()).filter(|dir| has_data(dir))).unwrap();
+    let manifest = hit.join("MANIFEST");
+    let mut bytes = std::fs::read(&manifest).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&manifest, bytes).unwrap();
+    assert_eq!(server_command(temp.path()).output().unwrap().status.code(), Some(1));
+
+    let server = Server::start_in(temp.path(), |command| {
+        command.args(["--recover", "degraded"]);
+    });
+    let mut lines = server.connect();
+    let (mut served, mut lost) = (0, 0);
+    for at in 0..20 {
+        let series = format!("s{at}");
+        let all = json!({"series": series, "start_ns": 0, "end_ns": 9});
+        let reply = lines.json("QueryRange", all);
+        if reply["ok"] == true {
+            assert_eq!(reply["data"]["points"][0]["values"][0], f64::from(at));
+            assert_eq!(
+                lines.json("InsertAt", json!({"series": series, "timestamp_ns": 2, "values": [1]}))["ok"],
+                true
+            );
+            served += 1;
+        } else {
+            assert_eq!(reply["error"]["code"], "CORRUPT_DATA", "{reply}");
+            assert_eq!(
+                lines.code("InsertAt", json!({"series": series, "timestamp_ns": 2, "values": [1]})),
+                "CORRUPT_DATA"
+            );
+            assert_eq!(lines.code("GetStats", json!({"series": series})), "CORRUPT_DATA");
+            lost += 1;
+        }
+    }
+    assert!(served > 0 && lost > 0, "{served} served, {lost} lost");
+    let (status, _, reason) = get(server.address, "/ready", "");
+    assert!(status == 503 && reason.contains("MANIFEST"), "{status} {reason}");
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
 fn a_damaged_directory_is_refused_or_served_around() {
     let temp = tempfile::tempdir().unwrap();
     let server = Server::start_in(temp.path(), |_| {});
