@@ -100,6 +100,11 @@ impl Engine {
     fn switch_to(&self, mut staged: Generation) -> Result<()> {
         let mut live = self.inner.generation.write();
         live.drain();
+        // Before the switch, for the first start after it removes what is not live.
+        if let Err(e) = live.shards.iter().try_for_each(|shard| shard.set_aside_unreadable()) {
+            staged.forget_memory();
+            return Err(e);
+        }
         if let Err(e) = self.inner.database.switch_to(staged.number) {
             // Which generation a restart would find is open: both stay, with no more
             // promises.
@@ -114,10 +119,7 @@ impl Engine {
         drop(live);
         old.stop();
         old.forget_memory();
-        let set_aside = old.shards.iter().try_for_each(|shard| shard.set_aside_unreadable());
-        let removed =
-            set_aside.and_then(|()| remove_generation(self.vfs().as_ref(), self.data_dir(), old.number));
-        if let Err(e) = removed {
+        if let Err(e) = remove_generation(self.vfs().as_ref(), self.data_dir(), old.number) {
             tracing::warn!(error = %e, "the replaced generation stays until the next start");
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! client then finds must agree with what it was told before. Now and then the opening
 //! itself is crashed at each of its operations.
 
-use super::steps::{SCENARIOS, Step, Worlds, random};
+use super::steps::{SCENARIOS, Step, Worlds, is_refusal, random};
 use super::*;
 
 /// States tried of each crash: three corner cases, and random ones.
@@ -42,12 +42,7 @@ fn crash_everywhere(scenario: &str, steps: &[Step], tally: &mut Tally) {
             for step in steps {
                 let outcome = step.run(&engine);
                 worlds.told(*step, &outcome);
-                crashed = outcome.is_err_and(|e| {
-                    !matches!(
-                        e.code(),
-                        ErrorCode::SeriesExists | ErrorCode::SeriesNotFound | ErrorCode::FileNotFound
-                    )
-                });
+                crashed = outcome.is_err_and(|e| !is_refusal(e.code()));
                 if crashed {
                     break;
                 }

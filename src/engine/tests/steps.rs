@@ -92,7 +92,7 @@ impl Step {
 }
 
 /// Whether an error says that the request itself was at fault, so that it did nothing.
-fn is_refusal(code: ErrorCode) -> bool {
+pub(super) fn is_refusal(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::SeriesExists | ErrorCode::SeriesNotFound | ErrorCode::FileNotFound)
 }
 
