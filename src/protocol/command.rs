@@ -149,6 +149,33 @@ pub enum Command {
     Quit,
 }
 
+impl Command {
+    /// Its name for metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Insert { .. } => "insert",
+            Self::BatchInsert { .. } => "batch_insert",
+            Self::Query { .. } => "query",
+            Self::FindSimilar { .. } => "similar",
+            Self::Anomaly { .. } => "anomaly",
+            Self::Motif { .. } => "motif",
+            Self::Stats { .. } => "stats",
+            Self::List => "list",
+            Self::DeleteRange { .. } => "delete_range",
+            Self::Drop { .. } => "drop",
+            Self::Save { .. } => "save",
+            Self::Load { .. } => "load",
+            Self::Flush => "flush",
+            Self::Export { .. } => "export",
+            Self::Auth { .. } => "auth",
+            Self::Ping => "ping",
+            Self::Help { .. } => "help",
+            Self::Quit => "quit",
+        }
+    }
+}
+
 /// How a query says which time it means.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum TimeSelection {

@@ -1,5 +1,6 @@
 //! From an accepted socket to the dialect that it speaks.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use crate::base::{Error, ErrorCode};
 use crate::protocol::{Envelope, Renderer, Sniff, sniff};
 
+use super::auth::Caller;
 use super::http::{self, Routes};
 use super::lines;
 use super::rewind::Rewind;
@@ -30,17 +31,29 @@ const TLS_REFUSAL: [u8; 7] = [0x15, TLS_MAJOR, 3, 0, 2, 2, 40];
 pub(super) async fn serve(
     state: Arc<State>,
     stream: TcpStream,
-    tls: Option<TlsAcceptor>,
+    peer: SocketAddr,
     stop: watch::Receiver<bool>,
 ) {
     let mut stream = stream;
+    let caller = Caller::new(peer);
     let Some((first, kind)) = look(&state, &mut stream, stop.clone()).await else { return };
-    match (kind, tls) {
+    match (kind, &state.tls) {
         (Sniff::Tls, Some(tls)) => {
-            let handshake = tls.accept(Rewind::new(first, stream));
-            let Ok(Ok(mut stream)) = timeout(HANDSHAKE_TIMEOUT, handshake).await else { return };
+            let handshake = tls.acceptor().accept(Rewind::new(first, stream));
+            let mut stream = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(e)) => return tracing::info!(%peer, error = %e, "a TLS handshake failed"),
+                Err(_) => return tracing::info!(%peer, "a TLS handshake took too long"),
+            };
             let Some((first, kind)) = look(&state, &mut stream, stop.clone()).await else { return };
-            dispatch(state, stream, first, kind, stop).await;
+            dispatch(state, stream, caller, first, kind, stop).await;
+        }
+        (_, Some(tls)) if tls.is_mutual() => {
+            let error = Error::new(
+                ErrorCode::Unauthorized,
+                "this server wants TLS and a certificate of its clients; connect with TLS",
+            );
+            tell(stream, &first, 401, error).await;
         }
         // As text, a greeting without a line's end would wait for ever.
         (Sniff::Tls, None) if first.get(1) == Some(&TLS_MAJOR) => {
@@ -54,17 +67,23 @@ pub(super) async fn serve(
                 "a client spoke TLS, which is not configured; set TSDB_TLS_CERT and TSDB_TLS_KEY"
             );
         }
-        _ => dispatch(state, stream, first, kind, stop).await,
+        _ => dispatch(state, stream, caller, first, kind, stop).await,
     }
 }
 
-async fn dispatch<S>(state: Arc<State>, stream: S, first: Vec<u8>, kind: Sniff, stop: watch::Receiver<bool>)
-where
+async fn dispatch<S>(
+    state: Arc<State>,
+    stream: S,
+    caller: Caller,
+    first: Vec<u8>,
+    kind: Sniff,
+    stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     match kind {
-        Sniff::Http => http::serve(state, Rewind::new(first, stream), Routes::All, stop).await,
-        _ => lines::serve(state, stream, first, stop).await,
+        Sniff::Http => http::serve(state, Rewind::new(first, stream), caller, Routes::All, stop).await,
+        _ => lines::serve(state, stream, caller, first, stop).await,
     }
 }
 
@@ -101,14 +120,19 @@ pub(super) async fn refuse(mut stream: TcpStream, connections_max: usize) {
     let mut first = Vec::with_capacity(1 << 10);
     // Who stays silent is answered in text.
     let _ = timeout(REFUSAL_TIMEOUT, stream.read_buf(&mut first)).await;
-    let kind = sniff(&first);
-    let json = kind == Sniff::Http || first.trim_ascii_start().first() == Some(&b'{');
     let error = Error::new(
         ErrorCode::LimitExceeded,
         format!(
             "the server has its {connections_max} connections; close some, retry later, or raise TSDB_MAX_CONNECTIONS"
         ),
     );
+    tell(stream, &first, 503, error).await;
+}
+
+/// Answers, in the dialect of its first bytes, a connection that is then closed.
+async fn tell(mut stream: TcpStream, first: &[u8], status: u16, error: Error) {
+    let kind = sniff(first);
+    let json = kind == Sniff::Http || first.trim_ascii_start().first() == Some(&b'{');
     let body =
         Renderer::new(Envelope { json, ..Envelope::default() }, Err(error)).render().unwrap_or_default();
     let mut answer = Vec::new();
@@ -116,7 +140,7 @@ pub(super) async fn refuse(mut stream: TcpStream, connections_max: usize) {
         let length = body.len();
         answer.extend_from_slice(
             format!(
-                "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+                "HTTP/1.1 {status} Refused\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
                  Connection: close\r\n\r\n"
             )
             .as_bytes(),

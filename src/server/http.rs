@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::base::{Error, ErrorCode, Result};
-use crate::protocol::{Envelope, Renderer, Reply, http_status, parse_json};
+use crate::protocol::{Command, Envelope, Renderer, Reply, http_status, parse_json};
 
+use super::auth::{Caller, Role};
 use super::state::{Reserved, State};
 use super::write::is_write;
 
@@ -42,13 +43,27 @@ pub(super) enum Routes {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve<S>(state: Arc<State>, stream: S, routes: Routes, mut stop: watch::Receiver<bool>)
-where
+pub(super) async fn serve<S>(
+    state: Arc<State>,
+    stream: S,
+    caller: Caller,
+    routes: Routes,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    // Requests of a connection come one after the other.
+    let caller = Arc::new(Mutex::new(caller));
     let service = service_fn(|request| {
-        let state = state.clone();
-        async move { Ok::<_, Infallible>(route(&state, request, routes).await) }
+        let (state, caller) = (state.clone(), caller.clone());
+        async move {
+            let mut caller = caller.lock().await;
+            let mut answer = route(&state, &mut caller, request, routes).await;
+            if caller.is_hopeless() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -139,14 +154,27 @@ fn has_header<B>(request: &Request<B>, name: hyper::header::HeaderName, part: &s
     value.is_some_and(|value| value.to_ascii_lowercase().contains(part))
 }
 
-async fn route(state: &Arc<State>, request: Request<Incoming>, routes: Routes) -> Answer {
+/// What a request with a token does before its own work.
+async fn log_in<B>(state: &State, caller: &mut Caller, request: &Request<B>) -> Result<()> {
+    // Each request shows its own token or none.
+    caller.log_out();
+    let Some(token) = bearer(request).filter(|_| state.auth.is_on()) else { return Ok(()) };
+    let command = Command::Auth { token: token.to_owned() };
+    state.log_in(caller, token, &command).await.map(drop)
+}
+
+async fn route(
+    state: &Arc<State>,
+    caller: &mut Caller,
+    request: Request<Incoming>,
+    routes: Routes,
+) -> Answer {
     let path = request.uri().path();
     let readable = matches!(*request.method(), Method::GET | Method::POST | Method::HEAD);
-    let authenticated = match bearer(&request) {
-        None => !state.auth.is_on(),
-        Some(_) if !state.auth.is_on() => true,
-        Some(token) => state.auth.check(token).is_ok(),
-    };
+    let open = matches!(path, "/health" | "/ready");
+    if !open && let Err(e) = log_in(state, caller, &request).await {
+        return refuse(e);
+    }
     match path {
         "/health" | "/ready" | "/metrics" if !readable => {
             let message = format!("{} {path}: use GET or POST", request.method());
@@ -159,17 +187,16 @@ async fn route(state: &Arc<State>, request: Request<Incoming>, routes: Routes) -
             None => text(StatusCode::OK, TEXT, "ready\n"),
             Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {reason}\n")),
         },
-        "/metrics" if !authenticated => refuse(Error::new(
-            ErrorCode::Unauthorized,
-            "this server wants a token; send an Authorization: Bearer header",
-        )),
         "/metrics" => {
+            if let Err(e) = caller.require(&state.auth, Role::Read, "/metrics") {
+                return refuse(e);
+            }
             let wants_open = has_header(&request, ACCEPT, "application/openmetrics-text");
             let content_type = if wants_open { OPENMETRICS } else { PROMETHEUS };
             text(StatusCode::OK, content_type, state.metrics.render())
         }
         "/" if routes == Routes::All && request.method() == Method::POST => {
-            post(state, request, authenticated).await
+            post(state, caller, request).await
         }
         "/" if routes == Routes::All => {
             let message = format!("{} /: send one JSON request as the body of POST /", request.method());
@@ -189,7 +216,7 @@ async fn route(state: &Arc<State>, request: Request<Incoming>, routes: Routes) -
     }
 }
 
-async fn post(state: &Arc<State>, request: Request<Incoming>, authenticated: bool) -> Answer {
+async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming>) -> Answer {
     let has_token = bearer(&request).is_some();
     // A page of another site can make a browser send any text, but it can't call it
     // JSON without asking first.
@@ -233,7 +260,7 @@ async fn post(state: &Arc<State>, request: Request<Incoming>, authenticated: boo
     let parsed = parse_json(&body);
     drop((body, reserved));
     let command = match parsed.command.and_then(|command| {
-        state.auth.admit(authenticated, &command)?;
+        state.admit(caller, &command)?;
         Ok(command)
     }) {
         Ok(command) => command,
@@ -243,9 +270,9 @@ async fn post(state: &Arc<State>, request: Request<Incoming>, authenticated: boo
         }
     };
     if is_write(&command) {
-        let result = state.write(command).await;
+        let result = state.write(caller, command).await;
         return reply(parsed.envelope, result, None);
     }
-    let (result, reserved) = state.answer(command).await;
+    let (result, reserved) = state.answer(caller, command).await;
     reply(parsed.envelope, result, reserved)
 }

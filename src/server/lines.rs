@@ -17,9 +17,10 @@ use tokio::time::timeout;
 use crate::base::{Error, ErrorCode, Result};
 use crate::protocol::{Command, Envelope, Line, Parsed, Renderer, Reply, next_line, parse_line};
 
-use super::auth::ATTEMPTS_MAX;
+use super::audit::Entry;
+use super::auth::Caller;
 use super::commit::Commit;
-use super::state::{Reserved, State, label};
+use super::state::{Reserved, State};
 use super::write::{Shape, is_write, plan};
 
 /// Bytes asked from the socket at once: few from a connection that sends little, so that
@@ -47,7 +48,14 @@ impl From<std::io::Error> for Gone {
 /// A reply whose turn comes when those before it are out.
 enum Slot {
     Ready(Envelope, Result<Reply>),
-    Write { envelope: Envelope, index: usize, shape: Shape, label: &'static str, started: Instant },
+    Write {
+        envelope: Envelope,
+        index: usize,
+        shape: Shape,
+        label: &'static str,
+        audit: Option<Box<Entry>>,
+        started: Instant,
+    },
 }
 
 struct Session<S> {
@@ -70,19 +78,23 @@ struct Session<S> {
     out: Vec<u8>,
     slots: VecDeque<Slot>,
     commit: Option<Commit>,
-    authenticated: bool,
-    failed_attempts: u32,
+    caller: Caller,
     closing: bool,
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve<S>(state: Arc<State>, stream: S, first: Vec<u8>, stop: watch::Receiver<bool>)
-where
+pub(super) async fn serve<S>(
+    state: Arc<State>,
+    stream: S,
+    caller: Caller,
+    first: Vec<u8>,
+    stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (reader, writer) = tokio::io::split(stream);
     let mut session = Session {
-        authenticated: !state.auth.is_on(),
+        caller,
         state,
         reader,
         writer,
@@ -97,7 +109,6 @@ where
         out: Vec::new(),
         slots: VecDeque::new(),
         commit: None,
-        failed_attempts: 0,
         closing: false,
     };
     // The other end has gone, or does not read: there is nobody to tell.
@@ -204,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 return Ok(());
             }
         };
-        if let Err(e) = self.state.auth.admit(self.authenticated, &command) {
+        if let Err(e) = self.state.admit(&mut self.caller, &command) {
             self.refuse(envelope, e);
             return Ok(());
         }
@@ -220,17 +231,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.settle().await?;
         }
         let state = self.state.clone();
-        let (reply, reserved) = self.while_reading(async move { state.answer(command).await }).await?;
-        if is_auth {
-            match &reply {
-                Ok(_) => self.authenticated = true,
-                Err(e) if e.code() == ErrorCode::Unauthorized => {
-                    self.failed_attempts += 1;
-                    self.closing = self.failed_attempts >= ATTEMPTS_MAX;
-                }
-                Err(_) => {}
-            }
-        }
+        let mut caller = self.caller.clone();
+        let answer = async move {
+            let answer = state.answer(&mut caller, command).await;
+            (answer, caller)
+        };
+        let ((reply, reserved), caller) = self.while_reading(answer).await?;
+        self.caller = caller;
+        self.closing |= is_auth && self.caller.is_hopeless();
         if self.slots.is_empty() {
             self.render(envelope, reply).await?;
         } else {
@@ -241,7 +249,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn submit(&mut self, envelope: Envelope, command: Command) -> Result<(), Gone> {
-        let (label, started) = (label(&command), Instant::now());
+        let (label, started) = (command.name(), Instant::now());
+        let audit = self.state.audit.begin(&self.caller, &command);
         let state = self.state.clone();
         let planned = match state.engine().await {
             Ok(engine) => plan(command).map(|(write, shape)| {
@@ -250,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Err(e) => Err(e),
         };
         self.slots.push_back(match planned {
-            Ok((index, shape)) => Slot::Write { envelope, index, shape, label, started },
+            Ok((index, shape)) => Slot::Write { envelope, index, shape, label, audit, started },
             Err(e) => Slot::Ready(envelope, Err(e)),
         });
         if self.slots.len() >= WRITES_MAX {
@@ -268,11 +277,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         while let Some(slot) = self.slots.pop_front() {
             match slot {
                 Slot::Ready(envelope, reply) => self.render(envelope, reply).await?,
-                Slot::Write { envelope, index, shape, label, started } => {
+                Slot::Write { envelope, index, shape, label, audit, started } => {
                     let result = results.get_mut(index).and_then(Option::take);
                     let reply = result
                         .unwrap_or_else(|| Err(super::write::lost()))
                         .map(|written| shape.reply(written));
+                    Entry::end(audit, &reply);
                     self.state.metrics.observe(label, &reply, started.elapsed());
                     self.render(envelope, reply).await?;
                 }

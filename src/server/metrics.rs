@@ -36,6 +36,8 @@ pub(super) struct Metrics {
     pub connections: Gauge,
     /// Connections that were refused because there were too many.
     pub refused_connections: Counter,
+    /// Wrong tokens.
+    pub auth_failures: Counter,
     /// Bytes from clients.
     pub received_bytes: Counter,
     /// Bytes to clients.
@@ -55,6 +57,7 @@ impl Metrics {
             seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            auth_failures: Counter::default(),
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
             registry: Registry::default(),
@@ -72,6 +75,7 @@ impl Metrics {
             "Connections refused because there were too many",
             metrics.refused_connections.clone(),
         );
+        registry.register("auth_failures", "Wrong tokens presented", metrics.auth_failures.clone());
         registry.register("received_bytes", "Bytes from clients", metrics.received_bytes.clone());
         registry.register("sent_bytes", "Bytes to clients", metrics.sent_bytes.clone());
         registry.register_collector(Box::new(EngineFigures { engine }));

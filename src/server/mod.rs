@@ -7,6 +7,7 @@
 //! maintenance each by a bounded pool of their own (`read`, `pool`), so that a long
 //! computation never holds up an insert.
 
+mod audit;
 mod auth;
 mod commit;
 mod connection;
@@ -28,16 +29,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use crate::base::{Deadline, Error, ErrorCode, Result};
 use crate::engine::Engine;
 
+use auth::Caller;
 pub use settings::{RecoverSetting, Settings};
 use state::State;
+use tls::Tls;
 
 /// The server's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -56,13 +58,10 @@ const REFUSALS_MAX: usize = 64;
 /// # Errors
 /// What kept it from starting, or a log that could not be synced at the end.
 pub fn run(settings: Settings) -> Result<()> {
-    if settings.auth_token.as_deref().is_some_and(str::is_empty) {
-        return Err(Error::invalid("TSDB_AUTH_TOKEN is empty; unset it, or give a token"));
-    }
     raise_file_limit();
-    let failed = |e: std::io::Error| Error::internal(format!("the server could not start: {e}"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
-    let state = Arc::new(State::new(settings).map_err(failed)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Error::internal(format!("the server could not start: {e}")))?;
+    let state = Arc::new(State::new(settings)?);
     let result = runtime.block_on(serve(state));
     // What is still at work was told to stop; it does not hold up the exit.
     runtime.shutdown_background();
@@ -95,7 +94,7 @@ async fn serve(state: Arc<State>) -> Result<()> {
     let cannot = |what: &str, e: &dyn std::fmt::Display| Error::internal(format!("{what}: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| cannot("SIGTERM", &e))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| cannot("SIGINT", &e))?;
-    let tls = tls::acceptor(settings)?;
+    let hang_up = signal(SignalKind::hangup()).map_err(|e| cannot("SIGHUP", &e))?;
 
     let mut opening = open(state.clone())?;
     let listener = match bind(&settings.host, settings.port).await {
@@ -114,7 +113,8 @@ async fn serve(state: Arc<State>) -> Result<()> {
     let address = listener.local_addr().map_err(|e| cannot("the socket", &e))?;
     let (stop, stopped) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(settings.max_connections));
-    tokio::spawn(accept(state.clone(), listener, tls.clone(), connections.clone(), stopped.clone()));
+    tokio::spawn(accept(state.clone(), listener, connections.clone(), stopped.clone()));
+    tokio::spawn(reload(state.clone(), hang_up));
 
     let engine = tokio::select! {
         opened = &mut opening => opened.unwrap_or_else(|_| Err(Error::internal("opening the database failed")))?,
@@ -124,7 +124,8 @@ async fn serve(state: Arc<State>) -> Result<()> {
     state.set_engine(engine.clone());
     let metrics = monitor(&state, stopped).await?;
     let auto_save = tokio::spawn(data_file::keep(state.clone()));
-    announce(&state, &engine, address, metrics, tls.is_some());
+    announce(&state, &engine, address, metrics);
+    state.audit.server("start", &Ok(()));
 
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
@@ -151,6 +152,7 @@ async fn serve(state: Arc<State>) -> Result<()> {
         _ = terminate.recv() => return Err(Error::internal("stopped twice; not waiting for the end")),
         _ = interrupt.recv() => return Err(Error::internal("stopped twice; not waiting for the end")),
     }
+    state.audit.server("stop", &Ok(()));
     tracing::info!(connections_finished = finished, "stopped");
     Ok(())
 }
@@ -176,18 +178,26 @@ fn open(state: Arc<State>) -> Result<oneshot::Receiver<Result<Engine>>> {
     Ok(receiver)
 }
 
+/// Reads tokens and certificates again at every SIGHUP.
+async fn reload(state: Arc<State>, mut hang_up: Signal) {
+    while hang_up.recv().await.is_some() {
+        let state = state.clone();
+        // Files are read on a thread that may wait; a panic there is logged.
+        let _ = tokio::task::spawn_blocking(move || state.reload()).await;
+    }
+}
+
 async fn accept(
     state: Arc<State>,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(e) => {
                     // Out of descriptors, as a rule: closing connections will free some.
                     tracing::warn!(error = %e, "a connection could not be accepted");
@@ -209,11 +219,11 @@ async fn accept(
             }
             continue;
         };
-        let (state, tls, stop) = (state.clone(), tls.clone(), stop.clone());
+        let (state, stop) = (state.clone(), stop.clone());
         tokio::spawn(async move {
             state.metrics.connections.inc();
             let metrics = Gauged(&state);
-            connection::serve(state.clone(), stream, tls, stop).await;
+            connection::serve(state.clone(), stream, peer, stop).await;
             drop((metrics, permit));
         });
     }
@@ -267,14 +277,14 @@ async fn monitor(state: &Arc<State>, stop: watch::Receiver<bool>) -> Result<Opti
                 accepted = listener.accept() => accepted,
                 _ = stopping.changed() => return,
             };
-            let (Ok((stream, _)), Ok(permit)) = (accepted, scrapes.clone().try_acquire_owned()) else {
+            let (Ok((stream, peer)), Ok(permit)) = (accepted, scrapes.clone().try_acquire_owned()) else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
             prepare(&stream);
             let (state, stop) = (state.clone(), stop.clone());
             tokio::spawn(async move {
-                http::serve(state, stream, http::Routes::Monitoring, stop).await;
+                http::serve(state, stream, Caller::new(peer), http::Routes::Monitoring, stop).await;
                 drop(permit);
             });
         }
@@ -283,14 +293,21 @@ async fn monitor(state: &Arc<State>, stop: watch::Receiver<bool>) -> Result<Opti
 }
 
 /// Tells people where everything is, and programs where the port is.
-fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option<SocketAddr>, tls: bool) {
+fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option<SocketAddr>) {
     let settings = &state.settings;
-    if !address.ip().is_loopback() && !state.auth.is_on() {
-        tracing::warn!("anyone who reaches {address} can read and change everything; set TSDB_AUTH_TOKEN");
+    let guarded = state.auth.is_on() || state.tls.as_ref().is_some_and(Tls::is_mutual);
+    if !address.ip().is_loopback() && !guarded {
+        tracing::warn!(
+            "anyone who reaches {address} can read and change everything; set TSDB_AUTH_TOKEN or TSDB_AUTH_FILE"
+        );
     }
     let data_dir = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
     let metrics = metrics.map_or_else(|| "off".to_owned(), |at| format!("http://{at}/metrics"));
-    let tls = if tls { ", with or without TLS" } else { "" };
+    let tls = match &state.tls {
+        None => "",
+        Some(tls) if tls.is_mutual() => ", with TLS and a client's certificate only",
+        Some(_) => ", with or without TLS",
+    };
     let (shards, durability) = (engine.shard_count(), settings.durability);
     // Standard error is the log's; whoever wants only its warnings wants no banner.
     if tracing::enabled!(tracing::Level::INFO) {

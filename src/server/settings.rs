@@ -39,15 +39,26 @@ pub struct Settings {
     /// When a write is acknowledged: `always` (on disk), `interval:<ms>` or `none`.
     #[arg(long, env = "TSDB_DURABILITY", default_value = "always", value_parser = Durability::parse)]
     pub durability: Durability,
-    /// The token that clients must present.
+    /// The token that clients must present; it allows everything.
     #[arg(long, env = "TSDB_AUTH_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub auth_token: Option<String>,
-    /// Certificate chain (PEM); with --tls-key it turns TLS on.
+    /// Further tokens: a line `<name> <role> <token>` each, the role being read, write or
+    /// admin; read again on SIGHUP.
+    #[arg(long, env = "TSDB_AUTH_FILE", value_name = "FILE")]
+    pub auth_file: Option<PathBuf>,
+    /// Where administrative and refused actions are written down, one JSON line each.
+    #[arg(long, env = "TSDB_AUDIT_LOG", value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
+    /// Certificate chain (PEM); with --tls-key it turns TLS on; read again on SIGHUP.
     #[arg(long, env = "TSDB_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// Private key of the certificate (PEM).
     #[arg(long, env = "TSDB_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Certificates (PEM) of which one must have signed each client's; connections
+    /// without TLS are then refused.
+    #[arg(long, env = "TSDB_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
     /// Second port for /metrics, /health and /ready [default: 9091, where it is free];
     /// 0 turns it off.
     #[arg(long, env = "TSDB_METRICS_PORT", value_name = "PORT")]

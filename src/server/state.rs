@@ -9,9 +9,11 @@ use crate::base::{Deadline, Error, ErrorCode, Result};
 use crate::engine::Engine;
 use crate::protocol::{Command, Reply, find_help};
 
-use super::auth::Auth;
+use super::audit::{AuditLog, Entry};
+use super::auth::{Auth, Caller, Role};
 use super::metrics::Metrics;
 use super::pool::Pool;
+use super::tls::Tls;
 use super::{Settings, read, write};
 
 /// Queries of at most so many rows are answered by the thread that serves the socket.
@@ -24,6 +26,8 @@ const BUDGET_UNIT_BYTES: u64 = 1 << 10;
 pub(super) struct State {
     pub settings: Settings,
     pub auth: Auth,
+    pub tls: Option<Tls>,
+    pub audit: Arc<AuditLog>,
     pub metrics: Metrics,
     engine: Arc<OnceLock<Engine>>,
     opened: Notify,
@@ -79,25 +83,33 @@ impl Budget {
 }
 
 impl State {
-    pub fn new(settings: Settings) -> std::io::Result<Self> {
+    /// Reads the files that the settings name, and starts the threads.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a setting or its file; `INTERNAL` for a missing thread.
+    pub fn new(settings: Settings) -> Result<Self> {
+        let no_thread =
+            |e: &dyn std::fmt::Display| Error::internal(format!("the server could not start: {e}"));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let engine = Arc::new(OnceLock::new());
         let workers = rayon::ThreadPoolBuilder::new()
             .num_threads(settings.analytics_threads.unwrap_or(cores))
             .thread_name(|at| format!("analytics-{at}"))
             .build()
-            .map_err(std::io::Error::other)?;
+            .map_err(|e| no_thread(&e))?;
         Ok(Self {
-            auth: Auth::new(settings.auth_token.clone()),
+            auth: Auth::open(settings.auth_token.as_deref(), settings.auth_file.as_deref())?,
+            tls: Tls::open(&settings)?,
+            audit: Arc::new(AuditLog::open(settings.audit_log.as_deref())?),
             metrics: Metrics::new(engine.clone()),
             engine,
             opened: Notify::new(),
             started: Instant::now(),
-            queries: Pool::start("queries", cores, 1024)?,
+            queries: Pool::start("queries", cores, 1024).map_err(|e| no_thread(&e))?,
             // Two, so that a short computation is not stuck behind a long one.
-            analytics: Pool::start("analytics", 2, 256)?,
+            analytics: Pool::start("analytics", 2, 256).map_err(|e| no_thread(&e))?,
             workers: Arc::new(workers),
-            maintenance: Pool::start("maintenance", 1, 16)?,
+            maintenance: Pool::start("maintenance", 1, 16).map_err(|e| no_thread(&e))?,
             requests: Budget::new((settings.memory_limit / 8).max(settings.max_line_bytes * 2)),
             rows: Budget::new(settings.memory_limit / 4),
             settings,
@@ -157,11 +169,23 @@ impl State {
 
     /// Answers any command that is not a write; also says what memory the reply takes,
     /// to be kept until it is sent.
-    pub async fn answer(self: &Arc<Self>, command: Command) -> (Result<Reply>, Option<Reserved>) {
+    pub async fn answer(
+        self: &Arc<Self>,
+        caller: &mut Caller,
+        command: Command,
+    ) -> (Result<Reply>, Option<Reserved>) {
         let started = Instant::now();
-        let label = label(&command);
+        let label = command.name();
         let mut reserved = None;
-        let result = self.run(command, &mut reserved).await;
+        let entry = self.audit.begin(caller, &command);
+        let result = match &command {
+            Command::Auth { token } => {
+                let role = self.log_in(caller, token, &command).await;
+                role.map(|role| Reply::Authenticated { role: role.as_str().into() })
+            }
+            _ => self.run(command, &mut reserved).await,
+        };
+        Entry::end(entry, &result);
         self.metrics.observe(label, &result, started.elapsed());
         if let Err(e) = &result
             && e.code() == ErrorCode::Internal
@@ -171,10 +195,51 @@ impl State {
         (result, reserved)
     }
 
+    /// Takes a caller's token.
+    ///
+    /// # Errors
+    /// As [`Caller::log_in`].
+    pub async fn log_in(&self, caller: &mut Caller, token: &str, command: &Command) -> Result<Role> {
+        let role = caller.log_in(&self.auth, token);
+        if let Err(e) = &role
+            && e.code() == ErrorCode::Unauthorized
+        {
+            self.metrics.auth_failures.inc();
+            self.audit.refused(caller, command, e);
+            caller.slow_down().await;
+        }
+        role
+    }
+
+    /// Whether a caller may run a command.
+    ///
+    /// # Errors
+    /// `UNAUTHORIZED`.
+    pub fn admit(&self, caller: &mut Caller, command: &Command) -> Result<()> {
+        caller.admit(&self.auth, command).inspect_err(|e| self.audit.refused(caller, command, e))
+    }
+
+    /// Reads tokens and certificates again, and opens the audit log again.
+    pub fn reload(&self) {
+        let tls = self.tls.as_ref().map_or(Ok(()), Tls::reload);
+        for (what, reloaded) in [
+            ("the tokens", self.auth.reload()),
+            ("the certificate", tls),
+            ("the audit log", self.audit.reopen()),
+        ] {
+            self.audit.server(&format!("reload {what}"), &reloaded);
+            match reloaded {
+                Ok(()) => tracing::info!("SIGHUP: {what} were read again"),
+                Err(e) => tracing::error!(error = e.message(), "SIGHUP: {what} stay as they were"),
+            }
+        }
+    }
+
     /// Runs a write and waits until it is durable.
-    pub async fn write(&self, command: Command) -> Result<Reply> {
+    pub async fn write(&self, caller: &Caller, command: Command) -> Result<Reply> {
         let started = Instant::now();
-        let label = label(&command);
+        let label = command.name();
+        let entry = self.audit.begin(caller, &command);
         let result = async {
             let engine = self.engine().await?;
             let (change, shape) = write::plan(command)?;
@@ -187,6 +252,7 @@ impl State {
             done.map(|written| shape.reply(written))
         }
         .await;
+        Entry::end(entry, &result);
         self.metrics.observe(label, &result, started.elapsed());
         result
     }
@@ -196,9 +262,6 @@ impl State {
             Command::Ping => Ok(Reply::Pong { version: super::VERSION.into() }),
             Command::Help { command } => find_help(command.as_deref()).map(Reply::Help),
             Command::Quit => Ok(Reply::Bye),
-            Command::Auth { token } => {
-                self.auth.check(&token).map(|()| Reply::Authenticated { role: "admin".into() })
-            }
             Command::Save { path } => {
                 self.maintain(move |engine, deadline| {
                     let saved = engine.save(&path, deadline)?;
@@ -282,30 +345,5 @@ impl State {
         for pool in [&self.queries, &self.analytics, &self.maintenance] {
             pool.stop();
         }
-    }
-}
-
-/// The name of a command for metrics and the log.
-pub(super) fn label(command: &Command) -> &'static str {
-    match command {
-        Command::Create { .. } => "create",
-        Command::Insert { .. } => "insert",
-        Command::BatchInsert { .. } => "batch_insert",
-        Command::Query { .. } => "query",
-        Command::FindSimilar { .. } => "similar",
-        Command::Anomaly { .. } => "anomaly",
-        Command::Motif { .. } => "motif",
-        Command::Stats { .. } => "stats",
-        Command::List => "list",
-        Command::DeleteRange { .. } => "delete_range",
-        Command::Drop { .. } => "drop",
-        Command::Save { .. } => "save",
-        Command::Load { .. } => "load",
-        Command::Flush => "flush",
-        Command::Export { .. } => "export",
-        Command::Auth { .. } => "auth",
-        Command::Ping => "ping",
-        Command::Help { .. } => "help",
-        Command::Quit => "quit",
     }
 }

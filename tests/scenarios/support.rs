@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -53,12 +53,21 @@ impl Server {
     pub fn start_in(data_dir: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = server_command(data_dir);
         change(&mut command);
+        Self::start_by(command, data_dir)
+    }
+
+    pub fn start_by(mut command: Command, data_dir: &Path) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").and_then(|at| at.parse().ok());
         let address = address.unwrap_or_else(|| panic!("the server said '{line}'"));
         Self { child, address, data_dir: data_dir.to_owned(), temp: None }
+    }
+
+    /// What it logs, where that was made a pipe.
+    pub fn take_stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
     }
 
     pub fn connect(&self) -> Lines {

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
 
-use crate::support::Server;
+use crate::support::{Server, get};
 
 #[test]
 fn every_dialect_works_inside_tls_and_outside() {
@@ -58,4 +60,57 @@ fn a_tls_greeting_to_a_server_without_tls_is_refused_at_once() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert_eq!(answer[..1], [0x15], "an alert");
+}
+
+/// A certificate authority, and a certificate that it signed.
+fn signed(dir: &Path, name: &str) -> [PathBuf; 3] {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, format!("{name} authority"));
+    let ca = params.self_signed(&ca_key).unwrap();
+    let issuer = Issuer::new(params, ca_key);
+    let key = KeyPair::generate().unwrap();
+    let cert =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let files = ["ca", "cert", "key"].map(|what| dir.join(format!("{name}-{what}.pem")));
+    for (path, text) in files.iter().zip([ca.pem(), cert.pem(), key.serialize_pem()]) {
+        std::fs::write(path, text).unwrap();
+    }
+    files
+}
+
+#[test]
+fn a_client_shows_its_certificate_where_one_is_wanted() {
+    let temp = tempfile::tempdir().unwrap();
+    let [ca, cert, key] = signed(temp.path(), "server");
+    let [client_ca, client_cert, client_key] = signed(temp.path(), "client");
+    let [_, other_cert, other_key] = signed(temp.path(), "other");
+    let server = Server::start_with(|command| {
+        command.arg("--tls-cert").arg(&cert).arg("--tls-key").arg(&key);
+        command.arg("--tls-client-ca").arg(&client_ca);
+    });
+    let list = |shown: Option<(&Path, &Path)>, ca: &Path| {
+        let mut client = server.client();
+        client.args(["--host", "localhost", "--tls-ca"]).arg(ca);
+        if let Some((cert, key)) = shown {
+            client.arg("--tls-cert").arg(cert).arg("--tls-key").arg(key);
+        }
+        client.arg("LIST").output().unwrap().status.success()
+    };
+    assert!(list(Some((&client_cert, &client_key)), &ca));
+    assert!(!list(None, &ca));
+    assert!(!list(Some((&other_cert, &other_key)), &ca));
+    assert_eq!(server.connect().text("LIST").code(), "UNAUTHORIZED");
+    let (status, _, body) = get(server.address, "/health", "");
+    assert!(status == 401 && body.contains("UNAUTHORIZED"), "{status} {body}");
+
+    // Another certificate, without a restart.
+    let [new_ca, new_cert, new_key] = signed(temp.path(), "renewed");
+    std::fs::copy(new_cert, &cert).unwrap();
+    std::fs::copy(new_key, &key).unwrap();
+    assert!(list(Some((&client_cert, &client_key)), &ca));
+    server.signal("HUP");
+    while !list(Some((&client_cert, &client_key)), &new_ca) {}
+    assert!(!list(Some((&client_cert, &client_key)), &ca));
 }
