@@ -1,5 +1,5 @@
 //! What every other module may use: errors by blame, limits with units, names
-//! and labels, rows, clocks and deadlines.
+//! and labels, rows, memory, clocks and deadlines.
 //!
 //! `base` imports nothing of this crate and touches no file, socket or thread.
 
@@ -8,6 +8,7 @@ mod deadline;
 mod error;
 mod labels;
 mod limits;
+mod memory;
 mod name;
 mod points;
 mod rng;
@@ -22,6 +23,7 @@ pub use limits::{
     BATCH_POINTS_MAX, DIMENSION_MAX, LABEL_BYTES_MAX, LABEL_PAIRS_MAX, NAME_BYTES_MAX,
     RESULT_POINTS_MAX_DEFAULT,
 };
+pub use memory::{MemoryBudget, MemoryShares};
 pub use name::SeriesName;
 pub use points::Points;
 pub use rng::Rng;

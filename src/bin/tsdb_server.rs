@@ -4,8 +4,13 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
 use tracing_subscriber::EnvFilter;
 use tsdb_vector::server::{Settings, run};
+
+/// Gives back what many threads have freed, which the system's allocator keeps.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let settings = Settings::parse();

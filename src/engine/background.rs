@@ -77,7 +77,7 @@ fn guarded(shard: &Shard, what: &str, step: impl FnOnce()) {
 fn commit_loop(shard: &Shard, flush_now: &Sender<()>) {
     while shard.wait_for_writes() {
         guarded(shard, "a committer", || shard.commit_pending());
-        if !shard.state.read().frozen.is_empty() {
+        if !shard.state.read().frozen.is_empty() || shard.environment.budget.is_tight() {
             // A full channel means that the flusher is about to look anyway.
             let _ = flush_now.try_send(());
         }
@@ -100,6 +100,25 @@ fn flush_loop(shards: &[Arc<Shard>], wanted: &Receiver<()>, compact_now: &Sender
             });
             let _ = compact_now.try_send(());
         }
+        flush_largest(shards, stopping);
+    }
+}
+
+/// Gives memory back where much of it is in memtables that are not full.
+fn flush_largest(shards: &[Arc<Shard>], stopping: &AtomicBool) {
+    while shards.first().is_some_and(|shard| shard.environment.budget.is_tight())
+        && !stopping.load(Ordering::SeqCst)
+    {
+        let largest = shards
+            .iter()
+            .filter(|shard| shard.trouble().is_none())
+            .map(|shard| (shard.state.read().active.memory_bytes(), shard))
+            .max_by_key(|(bytes, _)| *bytes);
+        let Some((1.., shard)) = largest else { return };
+        guarded(shard, "a flush", || {
+            // The reason stays in the shard, which is passed by from now on.
+            let _ = shard.flush_all();
+        });
     }
 }
 

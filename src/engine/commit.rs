@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::base::{
     BATCH_POINTS_MAX, Deadline, Error, ErrorCode, LabelFilter, Points, Result, SeriesName, TimeRange,
@@ -23,6 +24,10 @@ use super::types::{Write, Written};
 const FRAME_BYTES_TARGET: usize = 4 << 20;
 /// With so many memtables waiting for their flush, writers wait too.
 const FROZEN_MAX: usize = 3;
+/// Who waits for memory looks again after this time.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// Writes that wait for memory longer are refused.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Called once, with what became of a write.
 pub(super) type Done = Box<dyn FnOnce(Result<Written>) + Send>;
@@ -83,40 +88,54 @@ impl Shard {
 
     /// Commits everything that waits.
     pub fn commit_pending(&self) {
-        let mut log = self.log.lock();
-        let mut pending = std::mem::take(&mut self.queue.lock().pending).into_iter().peekable();
-        while pending.peek().is_some() {
-            if let Err(refusal) = self.admit() {
+        loop {
+            let admitted = self.admit();
+            let mut log = self.log.lock();
+            let mut pending = std::mem::take(&mut self.queue.lock().pending).into_iter();
+            if let Err(refusal) = admitted {
                 pending.for_each(|(_, done)| done(Err(refusal.clone())));
                 return;
             }
             self.commit_frame(&mut log, &mut pending);
+            if pending.as_slice().is_empty() {
+                return;
+            }
+            // What did not fit stays before what came since.
+            let mut queue = self.queue.lock();
+            queue.pending.splice(0..0, pending);
         }
     }
 
     /// Waits until there is room in memory, or says why writes are refused.
     fn admit(&self) -> Result<()> {
+        let environment = &self.environment;
+        let began = Instant::now();
         loop {
             if let Some(trouble) = self.trouble.read().clone() {
                 return Err(trouble);
             }
-            if self.state.read().frozen.len() < FROZEN_MAX {
+            // Without threads the memory is given back by the one who took it.
+            let is_over = environment.options.background && environment.budget.is_over();
+            if !is_over && self.state.read().frozen.len() < FROZEN_MAX {
                 return Ok(());
             }
             let mut failure = self.flush_failure.lock();
             if let Some(failure) = failure.clone() {
                 return Err(failure);
             }
-            // Looks again now and then: the wake-up may have come before the wait.
-            self.flushed.wait_for(&mut failure, std::time::Duration::from_millis(20));
+            if began.elapsed() > ADMISSION_TIMEOUT {
+                return Err(Error::new(
+                    ErrorCode::LimitExceeded,
+                    "the memory for buffered points is taken, and flushes do not keep up; write less at a time, or raise \
+                     TSDB_MEMORY_LIMIT",
+                ));
+            }
+            // Looks again now and then: other shards give memory back too.
+            self.flushed.wait_for(&mut failure, LOOK_AGAIN_AFTER);
         }
     }
 
-    fn commit_frame(
-        &self,
-        log: &mut LogState,
-        pending: &mut std::iter::Peekable<std::vec::IntoIter<(Write, Done)>>,
-    ) {
+    fn commit_frame(&self, log: &mut LogState, pending: &mut std::vec::IntoIter<(Write, Done)>) {
         let mut overlay = Overlay::new();
         let room = self.environment.check_disk();
         let mut answers: Vec<(Done, Result<Outcome>)> = Vec::new();
@@ -307,7 +326,7 @@ impl Shard {
             let state = self.state.read();
             state.active.points() >= environment.options.buffer_points
                 || state.active.memory_bytes() as u64 > environment.budget.limit_bytes() / 8
-                || (environment.budget.is_over() && !state.active.is_empty())
+                || (!environment.options.background && environment.budget.is_over())
         };
         if full {
             self.freeze(log);

@@ -8,11 +8,11 @@ use parking_lot::{Mutex, RwLock};
 use rayon::prelude::*;
 
 use crate::base::{
-    Clock, Deadline, Error, ErrorCode, Result, Rows, SeriesName, SystemClock, TimeRange, ValueType,
+    Clock, Deadline, Error, ErrorCode, MemoryBudget, MemoryShares, Result, Rows, SeriesName, SystemClock,
+    TimeRange, ValueType,
 };
 use crate::format::LOCK;
 use crate::manifest::{Database, ObsoleteFiles, remove_generation, stale_generations};
-use crate::memtable::MemoryBudget;
 use crate::merge::SeriesView;
 use crate::query::{Page, SeriesFigures, count_points, count_range, scan, series_figures};
 use crate::segments::BlockCache;
@@ -81,13 +81,13 @@ impl Engine {
             tracing::info!(generation = stale, "removing what an interrupted load left");
             remove_generation(vfs.as_ref(), &dir, stale)?;
         }
-        let memory = options.memory_limit_bytes;
+        let memory = MemoryShares::of(options.memory_limit_bytes);
         let environment = Arc::new(Environment {
             obsolete: ObsoleteFiles::new(vfs.clone()),
             vfs,
             clock,
-            budget: MemoryBudget::new(memory / 2),
-            cache: Arc::new(BlockCache::new((memory / 4) as usize)),
+            budget: MemoryBudget::new(memory.memtables),
+            cache: Arc::new(BlockCache::new(memory.blocks as usize)),
             counts: Counts::default(),
             options,
         });

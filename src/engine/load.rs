@@ -22,7 +22,7 @@ use super::types::LoadReport;
 
 /// Points that a staged shard gathers before it writes a segment; more than a running
 /// one, for there is no log to keep short.
-const STAGED_POINTS: usize = 1 << 20;
+const STAGED_POINTS: usize = 1 << 17;
 /// Points of a series that are applied as one record.
 const RECORD_POINTS: usize = 4096;
 
@@ -197,7 +197,16 @@ impl Stage<'_> {
             return Ok(());
         };
         let insert = complete(series, points, 0).map_err(|e| Error::corrupt(e.message()))?;
-        shard.load_record(&Record::Insert(insert))
+        shard.load_record(&Record::Insert(insert))?;
+        // The live generation has the other part of the memory.
+        let staged = |shard: &Arc<Shard>| shard.state.read().active.memory_bytes() as u64;
+        let shards = &self.generation.shards;
+        if shards.iter().map(staged).sum::<u64>() > shard.environment.budget.limit_bytes() / 4
+            && let Some(largest) = shards.iter().max_by_key(|shard| staged(shard))
+        {
+            largest.flush_all()?;
+        }
+        Ok(())
     }
 }
 
@@ -209,13 +218,10 @@ impl Shard {
         let bytes = state.apply(record, log.next_seq);
         log.next_seq += 1;
         self.environment.budget.take(bytes as u64);
-        let full = state.active.points() >= STAGED_POINTS
-            || (self.environment.budget.is_over() && state.active.points() > 0);
-        drop(state);
+        let full = state.active.points() >= STAGED_POINTS;
+        drop((state, log));
         if full {
-            self.freeze(&mut log);
-            drop(log);
-            self.flush_frozen()?;
+            self.flush_all()?;
         }
         Ok(())
     }

@@ -73,8 +73,8 @@ pub struct Options {
     pub durability: Durability,
     /// Points that a shard buffers before it flushes.
     pub buffer_points: usize,
-    /// Budget of memtables (half of it), block cache (a quarter) and queries (the
-    /// rest) together.
+    /// Bytes of memory for everything together, divided by
+    /// [`MemoryShares`](crate::base::MemoryShares).
     pub memory_limit_bytes: u64,
     /// Bytes of the disk that are left to flushes and compactions: with fewer free,
     /// inserts are refused until there is space again.

@@ -166,7 +166,10 @@ impl Shard {
     fn replay_log(&self, path: &Path) -> Result<Replay> {
         let vfs = self.environment.vfs.clone();
         let flushed = self.manifest.lock().manifest.flushed_seq;
-        let buffer_points = self.environment.options.buffer_points;
+        let options = &self.environment.options;
+        let points_max = options.buffer_points.saturating_mul(2);
+        // All shards together stay within half of what running may take.
+        let bytes_max = self.environment.budget.limit_bytes() / 2 / u64::from(options.shards);
         read_log(vfs.as_ref(), path, |seq, record| {
             if let crate::wal::Record::Create { series_id, .. } = &record {
                 self.next_series_id.fetch_max(series_id + 1, std::sync::atomic::Ordering::SeqCst);
@@ -177,8 +180,8 @@ impl Shard {
             let mut state = self.state.write();
             let bytes = state.apply(&record, seq);
             self.environment.budget.take(bytes as u64);
-            // Keeps recovery within the memory that running would take.
-            if state.active.points() >= buffer_points.saturating_mul(2) || self.environment.budget.is_over() {
+            let active = &state.active;
+            if active.points() >= points_max || active.memory_bytes() as u64 > bytes_max {
                 let full = std::mem::take(&mut state.active);
                 state.frozen.push(Arc::new(full));
                 drop(state);

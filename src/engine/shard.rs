@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::base::{Clock, Error, ErrorCode, Result, SeriesName, TimeRange};
+use crate::base::{Clock, Error, ErrorCode, MemoryBudget, MemoryShares, Result, SeriesName, TimeRange};
 use crate::manifest::{Loss, Manifest, ManifestStore, ObsoleteFiles};
-use crate::memtable::{MemoryBudget, Memtable};
+use crate::memtable::Memtable;
 use crate::merge::SeriesView;
 use crate::segments::{BlockCache, Segment};
 use crate::vfs::Vfs;
@@ -33,7 +33,7 @@ pub(super) struct Environment {
 impl Environment {
     /// Most bytes that one query may take.
     pub fn query_bytes_max(&self) -> u64 {
-        self.options.memory_limit_bytes / 4
+        MemoryShares::of(self.options.memory_limit_bytes).queries
     }
 
     /// Why nothing may be added to the disk, while its free space is down to the
@@ -161,9 +161,9 @@ pub(super) struct ManifestState {
 
 /// One shard.
 ///
-/// Locks are taken in the order `log`, `manifest`, `state`, and a flush never takes
-/// `log`, for the committer may hold it while it waits for a flush. Readers take
-/// `state` alone, which nobody holds across an operation on files.
+/// Locks are taken in the order `log`, `manifest`, `state`. Nobody waits for a
+/// flush while holding one of them. Readers take `state` alone, which nobody holds
+/// across an operation on files.
 pub(super) struct Shard {
     pub number: u32,
     pub dir: PathBuf,

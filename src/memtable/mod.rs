@@ -6,10 +6,8 @@
 //! pins a series by copying a few pointers and one short tail. Sorting happens where
 //! it is needed: at flush, or in a reader that meets points out of order.
 
-mod budget;
 mod series;
 mod table;
 
-pub use budget::MemoryBudget;
 pub use series::{SeriesSnapshot, SortedRun};
 pub use table::{Memtable, Tombstone};

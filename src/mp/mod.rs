@@ -25,4 +25,4 @@ mod tests;
 
 pub use discord::{Discord, discords};
 pub use motif::{Motif, motifs};
-pub use profile::{Profile, Selection, profile};
+pub use profile::{Profile, Selection, memory_bytes, profile};

@@ -58,6 +58,12 @@ impl Selection<'_> {
     }
 }
 
+/// Bytes that the profile of so many points takes at its worst: the points and, for each
+/// dimension, their seven columns; a best neighbour for each thread, and the profile.
+pub fn memory_bytes(points: u64, dimension: u64, threads: u64) -> u64 {
+    points.saturating_mul(dimension * (8 + 8 * 8 + 1) + (threads + 2) * 16)
+}
+
 /// The nearest neighbour of every window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -17,7 +17,9 @@ type Key = (u64, u64);
 /// read since the hand last passed gets another round.
 pub struct BlockCache {
     parts: [Mutex<Part>; PARTS],
-    part_bytes_max: usize,
+    bytes_max: usize,
+    /// Bytes of the indexes of open segments, which leave less for blocks.
+    index_bytes: AtomicUsize,
     next_segment: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -40,15 +42,17 @@ impl BlockCache {
     pub fn new(bytes_max: usize) -> Self {
         Self {
             parts: Default::default(),
-            part_bytes_max: bytes_max / PARTS,
+            bytes_max,
+            index_bytes: AtomicUsize::new(0),
             next_segment: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
-    /// A number for a segment that was just opened.
-    pub(super) fn register(&self) -> u64 {
+    /// A number for a segment that was just opened, whose index takes some memory.
+    pub(super) fn register(&self, index_bytes: usize) -> u64 {
+        self.index_bytes.fetch_add(index_bytes, Ordering::Relaxed);
         self.next_segment.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -70,7 +74,8 @@ impl BlockCache {
 
     pub(super) fn put(&self, key: Key, block: &Arc<Block>) {
         let bytes = block.memory_bytes();
-        if bytes > self.part_bytes_max {
+        let part_bytes_max = self.bytes_max.saturating_sub(self.index_bytes.load(Ordering::Relaxed)) / PARTS;
+        if bytes > part_bytes_max {
             return;
         }
         let mut part = self.part(key).lock();
@@ -80,7 +85,7 @@ impl BlockCache {
         }
         part.hand.push_back(key);
         part.bytes += bytes;
-        while part.bytes > self.part_bytes_max {
+        while part.bytes > part_bytes_max {
             let Some(oldest) = part.hand.pop_front() else { break };
             let again =
                 part.blocks.get(&oldest).is_some_and(|entry| entry.read.swap(false, Ordering::Relaxed));
@@ -92,8 +97,9 @@ impl BlockCache {
         }
     }
 
-    /// Drops the blocks of a segment.
-    pub(super) fn forget(&self, segment: u64) {
+    /// Drops the blocks of a segment, which was registered with these bytes.
+    pub(super) fn forget(&self, segment: u64, index_bytes: usize) {
+        self.index_bytes.fetch_sub(index_bytes, Ordering::Relaxed);
         for part in &self.parts {
             let mut part = part.lock();
             let Part { blocks, hand, bytes } = &mut *part;
@@ -108,9 +114,10 @@ impl BlockCache {
         }
     }
 
-    /// Bytes of the blocks that it holds.
+    /// Bytes of the blocks that it holds, and of the indexes of open segments.
     pub fn memory_bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.lock().bytes as u64).sum()
+        let blocks: u64 = self.parts.iter().map(|part| part.lock().bytes as u64).sum();
+        blocks + self.index_bytes.load(Ordering::Relaxed) as u64
     }
 
     /// Reads that found their block, and that did not.
@@ -144,7 +151,7 @@ mod tests {
         assert!(cache.memory_bytes() <= PARTS as u64 * 160_000);
         assert!(cache.get((1, 0)).is_some(), "the block that is always read stays");
         assert!(cache.get((1, 1)).is_none(), "an old one that nobody reads goes");
-        cache.forget(1);
+        cache.forget(1, 0);
         assert_eq!(cache.memory_bytes(), 0);
     }
 

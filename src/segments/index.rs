@@ -97,6 +97,20 @@ pub struct Index {
 }
 
 impl Index {
+    /// Heap bytes, roughly.
+    pub fn memory_bytes(&self) -> usize {
+        let series: usize = self
+            .series
+            .iter()
+            .map(|series| {
+                let labels: usize =
+                    series.labels.iter().map(|labels| size_of::<Labels>() + labels.memory_bytes()).sum();
+                size_of::<SeriesEntry>() + labels + size_of_val(series.blocks.as_slice())
+            })
+            .sum();
+        series + size_of_val(self.tombstones.as_slice())
+    }
+
     /// The entry of a series.
     pub fn series(&self, series_id: u64) -> Option<&SeriesEntry> {
         let at = self.series.binary_search_by_key(&series_id, |entry| entry.series_id).ok()?;

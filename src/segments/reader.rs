@@ -21,6 +21,7 @@ pub struct Segment {
     index: Index,
     cache: Arc<BlockCache>,
     cache_key: u64,
+    index_bytes: usize,
 }
 
 impl Segment {
@@ -99,7 +100,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        self.cache.forget(self.cache_key);
+        self.cache.forget(self.cache_key, self.index_bytes);
     }
 }
 
@@ -174,8 +175,10 @@ fn open_at(
         {
             return Err(Error::corrupt("is not the segment that the manifest describes"));
         }
-        let cache_key = cache.register();
-        Ok(Segment { file, path: path.clone(), info: found, header, footer, index, cache, cache_key })
+        let index_bytes = index.memory_bytes();
+        let cache_key = cache.register(index_bytes);
+        let path = path.clone();
+        Ok(Segment { file, path, info: found, header, footer, index, cache, cache_key, index_bytes })
     };
     open().map_err(|e| e.context(path.display()))
 }

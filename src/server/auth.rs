@@ -288,6 +288,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vfs::write_atomic;
 
     fn caller() -> Caller {
         Caller::new(([127, 0, 0, 1], 1).into())
@@ -314,7 +315,7 @@ mod tests {
     fn a_file_gives_roles_and_can_change() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("tokens");
-        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        let write = |text: &str| write_atomic(&RealDisk, temp.path(), "tokens", text.as_bytes()).unwrap();
         write("# who  may  token\n\ngrafana read r-1\nplant write w-1\nroot admin a-1\n");
         let auth = Auth::open(None, Some(&path)).unwrap();
         let allowed = |caller: &mut Caller| {

@@ -21,7 +21,7 @@ use crate::protocol::{Command, Envelope, Renderer, Reply, http_status, parse_jso
 
 use super::auth::{Caller, Role};
 use super::state::{Reserved, State};
-use super::write::is_write;
+use super::write::{is_write, memory_bytes};
 
 /// Bytes of a reply rendered at a time.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -270,6 +270,11 @@ async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming
         }
     };
     if is_write(&command) {
+        // For as long as it waits for its commit.
+        let _reserved = match state.reserve_request(memory_bytes(&command) as u64).await {
+            Ok(reserved) => reserved,
+            Err(e) => return reply(parsed.envelope, Err(e), None),
+        };
         let result = state.write(caller, command).await;
         return reply(parsed.envelope, result, None);
     }

@@ -21,7 +21,7 @@ use super::audit::Entry;
 use super::auth::Caller;
 use super::commit::Commit;
 use super::state::{Reserved, State};
-use super::write::{Shape, is_write, plan};
+use super::write::{Shape, is_write, memory_bytes, plan};
 
 /// Bytes asked from the socket at once: few from a connection that sends little, so that
 /// thousands of them cost little; more from one that fills what it was given.
@@ -33,6 +33,10 @@ const FREE_BYTES: usize = 256 << 10;
 const SEND_BYTES: usize = 256 << 10;
 /// Most writes that wait for their commit together.
 const WRITES_MAX: usize = 8192;
+/// Most bytes of them, unless one alone has more.
+const WRITES_BYTES_MAX: usize = 4 << 20;
+/// Bytes of writes that wait without a share of the common memory.
+const FREE_WRITES_BYTES: usize = 64 << 10;
 /// How long a connection that is to close may take to read its last reply.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -78,6 +82,9 @@ struct Session<S> {
     out: Vec<u8>,
     slots: VecDeque<Slot>,
     commit: Option<Commit>,
+    /// Bytes of the writes in `commit`, and their share of the common memory.
+    in_flight: usize,
+    in_flight_reserved: Option<Reserved>,
     caller: Caller,
     closing: bool,
 }
@@ -109,6 +116,8 @@ pub(super) async fn serve<S>(
         out: Vec::new(),
         slots: VecDeque::new(),
         commit: None,
+        in_flight: 0,
+        in_flight_reserved: None,
         closing: false,
     };
     // The other end has gone, or does not read: there is nobody to tell.
@@ -251,6 +260,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn submit(&mut self, envelope: Envelope, command: Command) -> Result<(), Gone> {
         let (label, started) = (command.name(), Instant::now());
         let audit = self.state.audit.begin(&self.caller, &command);
+        if let Err(e) = self.take_off(memory_bytes(&command)).await? {
+            self.refuse(envelope, e);
+            return Ok(());
+        }
         let state = self.state.clone();
         let planned = match state.engine().await {
             Ok(engine) => plan(command).map(|(write, shape)| {
@@ -268,12 +281,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(())
     }
 
+    /// Makes room for a write of so many bytes among those that wait.
+    async fn take_off(&mut self, bytes: usize) -> Result<Result<()>, Gone> {
+        if self.in_flight > 0 && self.in_flight + bytes > WRITES_BYTES_MAX {
+            self.settle().await?;
+        }
+        let needed = self.in_flight + bytes;
+        if needed > FREE_WRITES_BYTES {
+            // The share of a long line goes over to what was read from it.
+            let from_input = self.reserved.take().map(|(_, reserved)| reserved);
+            let held = Reserved::join(self.in_flight_reserved.take(), from_input);
+            let missing = needed.saturating_sub(held.as_ref().map_or(0, Reserved::bytes));
+            let more = match missing {
+                0 => None,
+                _ => match self.state.reserve_request(missing as u64).await {
+                    Ok(more) => Some(more),
+                    Err(e) => return Ok(Err(e)),
+                },
+            };
+            self.in_flight_reserved = Reserved::join(held, more);
+        }
+        self.in_flight = needed;
+        Ok(Ok(()))
+    }
+
     /// Waits for the writes, and renders all replies that wait.
     async fn settle(&mut self) -> Result<(), Gone> {
         let mut results = match self.commit.take() {
             Some(commit) => self.while_reading(commit.finish()).await?,
             None => Vec::new(),
         };
+        self.in_flight = 0;
+        self.in_flight_reserved = None;
         while let Some(slot) = self.slots.pop_front() {
             match slot {
                 Slot::Ready(envelope, reply) => self.render(envelope, reply).await?,
@@ -380,11 +419,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         match self.state.reserve_request((needed - held) as u64).await {
             // Shares add up in one permit each; the first is kept inside the second.
             Ok(more) => {
-                let merged = match self.reserved.take() {
-                    Some((_, before)) => before.merge(more),
-                    None => more,
-                };
-                self.reserved = Some((needed, merged));
+                let before = self.reserved.take().map(|(_, before)| before);
+                self.reserved = Reserved::join(before, Some(more)).map(|all| (needed, all));
             }
             Err(e) => {
                 let envelope = envelope_of(&self.input);

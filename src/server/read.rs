@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Result, Rows, SeriesName, TimeRange};
 use crate::engine::{Engine, Query};
-use crate::mp::{Selection, discords, motifs};
+use crate::mp::{self, Selection, discords, motifs};
 use crate::protocol::{
     AnomalyRow, Command, DatabaseStats, DimensionStats, Export, MatchRow, MotifRow, Pages, Reply, SeriesInfo,
     SeriesStats, TimeSelection, WindowRef,
@@ -17,6 +17,8 @@ use super::Settings;
 const SEARCH_PAGE_ROWS: usize = 64 << 10;
 /// What a match takes beside its values.
 const MATCH_BYTES: u64 = 128;
+/// What a row takes beside its values.
+const ROW_BYTES: u64 = 12;
 /// Rows of an export that are read at a time, by the thread that sends them.
 const PAGE_ROWS: usize = 8 << 10;
 
@@ -43,15 +45,20 @@ fn time_range(engine: &Engine, time: TimeSelection) -> TimeRange {
     }
 }
 
-/// What `command` will take.
+/// What `command` will take where so many threads compute.
 ///
 /// # Errors
 /// `SERIES_NOT_FOUND`.
-pub(super) fn cost(engine: &Engine, command: &Command, result_points_max: usize) -> Result<Cost> {
+pub(super) fn cost(
+    engine: &Engine,
+    command: &Command,
+    result_points_max: usize,
+    threads: u64,
+) -> Result<Cost> {
     let of = |series: &SeriesName, range: TimeRange, limit: Option<usize>, computes: bool| -> Result<Cost> {
         let (dimension, _) = engine.describe(series)?;
         let rows = engine.estimate_rows(series, range)?.min(limit.map_or(u64::MAX, |limit| limit as u64));
-        let row_bytes = 8 * u64::from(dimension) + 12;
+        let row_bytes = 8 * u64::from(dimension) + ROW_BYTES;
         Ok(Cost { rows, bytes: rows.saturating_mul(row_bytes).min(engine.query_bytes_max()), computes })
     };
     match command {
@@ -72,7 +79,7 @@ pub(super) fn cost(engine: &Engine, command: &Command, result_points_max: usize)
             // Points are looked at page by page; the matches are kept.
             let matches = whole.rows.min((*limit).min(result_points_max) as u64);
             let kept = matches * (8 * u64::from(dimension) + MATCH_BYTES);
-            let page = whole.rows.min(SEARCH_PAGE_ROWS as u64) * (8 * u64::from(dimension) + 12);
+            let page = whole.rows.min(SEARCH_PAGE_ROWS as u64) * (8 * u64::from(dimension) + ROW_BYTES);
             if kept > engine.query_bytes_max() {
                 return Err(Error::new(
                     ErrorCode::LimitExceeded,
@@ -86,7 +93,11 @@ pub(super) fn cost(engine: &Engine, command: &Command, result_points_max: usize)
             Ok(Cost { bytes: (kept + page).min(engine.query_bytes_max()), ..whole })
         }
         Command::Anomaly { series, range, .. } | Command::Motif { series, range, .. } => {
-            of(series, *range, None, true)
+            let whole = of(series, *range, None, true)?;
+            let (dimension, _) = engine.describe(series)?;
+            let work = mp::memory_bytes(whole.rows, u64::from(dimension), threads);
+            let bytes = whole.bytes.saturating_add(work).min(engine.query_bytes_max());
+            Ok(Cost { bytes, ..whole })
         }
         // Figures are gathered block by block.
         _ => Ok(Cost { rows: u64::MAX, bytes: 1 << 20, computes: false }),
@@ -186,7 +197,7 @@ pub(super) fn execute(
     }
 }
 
-/// All points of a selection.
+/// All points of a selection that is to be analysed.
 fn select(
     engine: &Engine,
     series: SeriesName,
@@ -195,7 +206,21 @@ fn select(
     deadline: &Deadline,
 ) -> Result<Rows> {
     let query = Query { series, range, labels, limit: usize::MAX };
-    Ok(engine.query(&query, deadline)?.rows)
+    let rows = engine.query(&query, deadline)?.rows;
+    let threads = rayon::current_num_threads() as u64;
+    let work = mp::memory_bytes(rows.len() as u64, rows.dimension as u64, threads);
+    let (bytes, bytes_max) = (work + rows.memory_bytes() as u64, engine.query_bytes_max());
+    if bytes > bytes_max {
+        return Err(Error::new(
+            ErrorCode::LimitExceeded,
+            format!(
+                "the analysis of {} points needs about {bytes} bytes, more than the {bytes_max} that one query may take; \
+                 narrow start_ns and end_ns or the labels, or raise TSDB_MEMORY_LIMIT",
+                rows.len()
+            ),
+        ));
+    }
+    Ok(rows)
 }
 
 fn selection(rows: &Rows, window: usize, normalize: bool) -> Selection<'_> {

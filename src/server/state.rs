@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::base::{Deadline, Error, ErrorCode, Result};
+use crate::base::{Deadline, Error, ErrorCode, MemoryShares, Result};
 use crate::engine::Engine;
 use crate::protocol::{Command, Reply, find_help};
 
@@ -18,6 +18,8 @@ use super::{Settings, read, write};
 
 /// Queries of at most so many rows are answered by the thread that serves the socket.
 const INLINE_ROWS_MAX: u64 = 2_000;
+/// The same for the bytes of these rows.
+const INLINE_BYTES_MAX: u64 = 1 << 20;
 
 /// Unit in which memory for requests and replies is counted.
 const BUDGET_UNIT_BYTES: u64 = 1 << 10;
@@ -56,10 +58,20 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
+    /// How much it is.
+    pub fn bytes(&self) -> usize {
+        self.permit.num_permits() * BUDGET_UNIT_BYTES as usize
+    }
+
     /// Both shares as one.
-    pub fn merge(mut self, other: Self) -> Self {
-        self.permit.merge(other.permit);
-        self
+    pub fn join(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(mut one), Some(other)) => {
+                one.permit.merge(other.permit);
+                Some(one)
+            }
+            (one, other) => one.or(other),
+        }
     }
 }
 
@@ -97,6 +109,7 @@ impl State {
             .thread_name(|at| format!("analytics-{at}"))
             .build()
             .map_err(|e| no_thread(&e))?;
+        let memory = MemoryShares::of(settings.memory_limit);
         Ok(Self {
             auth: Auth::open(settings.auth_token.as_deref(), settings.auth_file.as_deref())?,
             tls: Tls::open(&settings)?,
@@ -110,8 +123,8 @@ impl State {
             analytics: Pool::start("analytics", 2, 256).map_err(|e| no_thread(&e))?,
             workers: Arc::new(workers),
             maintenance: Pool::start("maintenance", 1, 16).map_err(|e| no_thread(&e))?,
-            requests: Budget::new((settings.memory_limit / 8).max(settings.max_line_bytes * 2)),
-            rows: Budget::new(settings.memory_limit / 4),
+            requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2)),
+            rows: Budget::new(memory.queries),
             settings,
         })
     }
@@ -301,9 +314,10 @@ impl State {
 
     async fn read(self: &Arc<Self>, command: Command, reserved: &mut Option<Reserved>) -> Result<Reply> {
         let engine = self.engine().await?;
-        let cost = read::cost(engine, &command, self.settings.max_result_points)?;
+        let threads = self.workers.current_num_threads() as u64;
+        let cost = read::cost(engine, &command, self.settings.max_result_points, threads)?;
         let deadline = Deadline::after(self.request_timeout());
-        if cost.rows <= INLINE_ROWS_MAX && !cost.computes {
+        if cost.rows <= INLINE_ROWS_MAX && cost.bytes <= INLINE_BYTES_MAX && !cost.computes {
             return read::execute(engine, command, &self.settings, self.started, &deadline);
         }
         let wait = self.request_timeout();

@@ -24,6 +24,14 @@ pub(super) fn is_write(command: &Command) -> bool {
     )
 }
 
+/// Bytes of memory that a command holds until it is done.
+pub(super) fn memory_bytes(command: &Command) -> usize {
+    match command {
+        Command::Insert { points, .. } | Command::BatchInsert { points, .. } => points.memory_bytes(),
+        _ => 0,
+    }
+}
+
 /// The engine's change.
 ///
 /// # Errors

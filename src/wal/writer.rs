@@ -17,6 +17,10 @@ use super::{Record, frame_salt};
 const ZEROS_AHEAD_BYTES: usize = 1 << 20;
 /// The first stretch is short: most shards of a small database write little.
 const ZEROS_FIRST_BYTES: usize = 64 << 10;
+/// What a stretch is written from; memory that is never touched.
+static ZEROS: [u8; ZEROS_AHEAD_BYTES] = [0; ZEROS_AHEAD_BYTES];
+/// Bytes of frame that a writer keeps room for.
+const FRAME_BYTES_KEPT: usize = 256 << 10;
 
 /// One log file, written by one owner. After any error the writer must be thrown
 /// away: nothing is known about what the disk holds.
@@ -114,22 +118,17 @@ impl LogWriter {
         }
         finish_frame(&mut self.frame, 0, self.salt, self.next_seq, self.durable_seq);
         let end = self.offset + self.frame.len() as u64;
+        self.file.write_all_at(&self.frame, self.offset)?;
         if end > self.zeroed {
-            // The frame and the next stretch of zeros go out in one write.
-            let frame_bytes = self.frame.len();
-            self.frame.resize(frame_bytes + ZEROS_AHEAD_BYTES, 0);
-            self.file.write_all_at(&self.frame, self.offset)?;
-            self.frame.truncate(frame_bytes);
-            self.zeroed = end + ZEROS_AHEAD_BYTES as u64;
-        } else {
-            self.file.write_all_at(&self.frame, self.offset)?;
+            self.file.write_all_at(&ZEROS, end)?;
+            self.zeroed = end + ZEROS.len() as u64;
         }
         let written = self.frame.len() as u64;
         self.offset = end;
         self.next_seq += self.frame_records;
         self.discard();
-        // One large batch should not pin its memory for ever.
-        self.frame.shrink_to(4 << 20);
+        // There is a writer for each shard, and one large batch should not pin memory.
+        self.frame.shrink_to(FRAME_BYTES_KEPT);
         Ok(written)
     }
 

@@ -65,6 +65,10 @@ impl Server {
         Self { child, address, data_dir: data_dir.to_owned(), temp: None }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it logs, where that was made a pipe.
     pub fn take_stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().unwrap()
