@@ -12,6 +12,7 @@ mod dump;
 mod http;
 mod kill;
 mod limits;
+mod memory;
 mod pipelining;
 mod python;
 mod real_data;
