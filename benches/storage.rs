@@ -48,8 +48,7 @@ fn log(c: &mut Criterion) {
             for _ in 0..records {
                 log.push(&record);
             }
-            log.write().unwrap();
-            log.sync().unwrap();
+            log.write(true).unwrap();
         });
     }
 }

@@ -90,7 +90,7 @@ fn the_logs_page() {
             label_ids: Vec::new(),
             label_sets: vec![labels()],
         }));
-        log.write().unwrap();
+        log.write(false).unwrap();
         log.sync().unwrap();
         let mut bytes = read_all(&disk, log.path(), 1 << 20).unwrap();
         bytes.truncate(log.len_bytes() as usize);

@@ -232,14 +232,10 @@ impl Shard {
         for (_, record) in records {
             writer.push(record);
         }
-        let written = writer.write().and_then(|bytes| {
-            add(&environment.counts.wal_bytes_written, bytes);
-            if environment.options.durability == Durability::Always {
-                add(&environment.counts.wal_syncs, 1);
-                writer.sync()?;
-            }
-            Ok(())
-        });
+        let durable = environment.options.durability == Durability::Always;
+        add(&environment.counts.wal_syncs, u64::from(durable));
+        let written = writer.write(durable);
+        add(&environment.counts.wal_bytes_written, *written.as_ref().unwrap_or(&0));
         if let Err(e) = written {
             // Nothing is known about these bytes any more: never try again.
             let failure = Error::new(
@@ -296,12 +292,13 @@ impl Shard {
             }
             Write::Insert { series: name, points } => {
                 let series = found.ok_or_else(|| self.not_found(&name))?;
-                let insert = complete(&series, points, self.environment.clock.now_ns())?;
+                let (insert, assigned_ns) = complete(&series, points, self.environment.clock.now_ns())?;
                 let fold = |fold: fn(i64, i64) -> i64| insert.timestamps.iter().copied().reduce(fold);
                 let written = Written::Inserted {
                     inserted: insert.len(),
                     first_ns: fold(i64::min).unwrap_or_default(),
                     last_ns: fold(i64::max).unwrap_or_default(),
+                    assigned_ns,
                 };
                 Ok((Outcome::Ready(written), Some(Record::Insert(insert))))
             }
@@ -403,8 +400,8 @@ fn existing(series: &Series, dimension: u32, value_type: ValueType, if_not_exist
 }
 
 /// Checks points against their series, gives timestamps to those without, and rounds
-/// values to the series' type.
-pub(super) fn complete(series: &Series, points: Points, now_ns: i64) -> Result<InsertRecord> {
+/// values to the series' type. Says which timestamps it gave.
+pub(super) fn complete(series: &Series, points: Points, now_ns: i64) -> Result<(InsertRecord, Vec<i64>)> {
     let Points { dimension, mut timestamps_ns, unassigned, values, label_ids, label_sets } = points;
     if timestamps_ns.is_empty() {
         return Err(Error::invalid("a batch without points; send at least one"));
@@ -464,12 +461,14 @@ pub(super) fn complete(series: &Series, points: Points, now_ns: i64) -> Result<I
         ));
     }
     // Last, for it moves the series' clock.
+    let mut assigned_ns = Vec::with_capacity(unassigned.len());
     for row in unassigned {
         if let Some(timestamp) = timestamps_ns.get_mut(row as usize) {
             *timestamp = series.assign(now_ns)?;
-            insert.assigned_max_ns = Some(*timestamp);
+            assigned_ns.push(*timestamp);
         }
     }
+    insert.assigned_max_ns = assigned_ns.last().copied();
     insert.timestamps = timestamps_ns;
-    Ok(insert)
+    Ok((insert, assigned_ns))
 }

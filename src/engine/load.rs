@@ -196,7 +196,7 @@ impl Stage<'_> {
         let (Some(points), Some((shard, series))) = (self.waiting.take(), &self.current) else {
             return Ok(());
         };
-        let insert = complete(series, points, 0).map_err(|e| Error::corrupt(e.message()))?;
+        let (insert, _) = complete(series, points, 0).map_err(|e| Error::corrupt(e.message()))?;
         shard.load_record(&Record::Insert(insert))?;
         // The live generation has the other part of the memory.
         let staged = |shard: &Arc<Shard>| shard.state.read().active.memory_bytes() as u64;

@@ -52,7 +52,7 @@ impl Write {
 }
 
 /// What a write did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
     /// To `Create`.
     Created {
@@ -67,6 +67,8 @@ pub enum Written {
         first_ns: i64,
         /// Greatest timestamp.
         last_ns: i64,
+        /// The timestamps that were assigned, in the order of the points without one.
+        assigned_ns: Vec<i64>,
     },
     /// To `DeleteRange`.
     Deleted {

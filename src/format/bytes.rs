@@ -28,6 +28,14 @@ pub fn put_str(out: &mut Vec<u8>, text: &str) {
     put_bytes(out, text.as_bytes());
 }
 
+/// Appends numbers of one width, each as its little-endian bytes.
+pub fn put_each<const N: usize>(out: &mut Vec<u8>, numbers: impl ExactSizeIterator<Item = [u8; N]>) {
+    let start = out.len();
+    out.resize(start + numbers.len() * N, 0);
+    let (slots, _) = out[start..].as_chunks_mut::<N>();
+    slots.iter_mut().zip(numbers).for_each(|(slot, bytes)| *slot = bytes);
+}
+
 /// Reads a byte string from front to back; every step checks that the bytes are
 /// there. Errors are `CORRUPT_DATA` and name the offset within the byte string.
 #[derive(Debug, Clone)]

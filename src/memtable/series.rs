@@ -41,13 +41,19 @@ impl Chunk {
         }
     }
 
-    fn note_row(&mut self, timestamp: i64, label: u32, seq: u64) {
+    /// Notes rows of one label set and one sequence number; at least one.
+    fn note_rows(&mut self, timestamps: &[i64], label: u32, seq: u64) {
         let row = self.timestamps.len() as u32;
-        if row > 0 && timestamp <= self.range.end_ns {
-            self.sorted = false;
-        }
-        self.range.start_ns = self.range.start_ns.min(timestamp);
-        self.range.end_ns = self.range.end_ns.max(timestamp);
+        let (&[start, ..], &[.., end]) = (timestamps, timestamps) else { return };
+        let ascending = timestamps.is_sorted_by(|a, b| a < b);
+        let (start, end) = if ascending {
+            (start, end)
+        } else {
+            timestamps.iter().fold((start, end), |(start, end), &at| (start.min(at), end.max(at)))
+        };
+        self.sorted &= ascending && (row == 0 || start > self.range.end_ns);
+        self.range.start_ns = self.range.start_ns.min(start);
+        self.range.end_ns = self.range.end_ns.max(end);
         if self.label_runs.last().is_none_or(|run| run.1 != label) {
             self.sorted &= self.label_runs.is_empty();
             self.label_runs.push((row, label));
@@ -55,7 +61,7 @@ impl Chunk {
         if self.seq_runs.last().is_none_or(|run| run.1 != seq) {
             self.seq_runs.push((row, seq));
         }
-        self.timestamps.push(timestamp);
+        self.timestamps.extend_from_slice(timestamps);
     }
 
     fn memory_bytes(&self) -> usize {
@@ -114,9 +120,13 @@ impl SeriesBuffer {
         let mut counted = before;
         while row < record.len() {
             let n = (rows_max - self.tail.timestamps.len()).min(record.len() - row);
-            for at in row..row + n {
-                let set = record.label_ids.get(at).map_or(0, |&id| id as usize);
-                self.tail.note_row(record.timestamps[at], sets[set], seq);
+            let timestamps = &record.timestamps[row..row + n];
+            if record.label_ids.is_empty() {
+                self.tail.note_rows(timestamps, sets[0], seq);
+            } else {
+                for (timestamp, &id) in timestamps.iter().zip(&record.label_ids[row..]) {
+                    self.tail.note_rows(std::slice::from_ref(timestamp), sets[id as usize], seq);
+                }
             }
             self.tail.values.extend_from(&record.values, row * self.dimension..(row + n) * self.dimension);
             row += n;

@@ -10,11 +10,17 @@ use crate::base::{Error, ErrorCode, LabelFilter, Labels, Points, Result, SeriesN
 
 use super::help::unknown_command;
 use super::points::{Pairs, Timestamp, parse_batch};
+use super::scan::scan_json;
 use super::text::{checked_dimension, checked_hours};
 use super::{Command, Envelope, ExportFormat, Parsed, TimeSelection};
 
 /// Understands one JSON request.
 pub fn parse_json(bytes: &[u8]) -> Parsed {
+    scan_json(bytes).unwrap_or_else(|| parse_tree(bytes))
+}
+
+/// The same for every request, and slower for those that bring most points.
+pub(super) fn parse_tree(bytes: &[u8]) -> Parsed {
     let mut envelope = Envelope { json: true, ..Envelope::default() };
     let command = parse_request(bytes, &mut envelope);
     Parsed { envelope, command }

@@ -14,6 +14,7 @@ mod points;
 mod render;
 mod reply;
 mod request;
+mod scan;
 mod text;
 
 pub use command::{Command, ExportFormat, TimeSelection};
@@ -27,6 +28,7 @@ pub use reply::{
     SeriesInfo, SeriesStats, WindowRef,
 };
 pub use request::json_request;
+pub use scan::{PointLine, scan_point};
 pub use text::{parse_labels, parse_text, split_words};
 
 use crate::base::Error;

@@ -146,6 +146,9 @@ impl Renderer {
 
     fn start(&mut self, out: &mut Vec<u8>) {
         let State::Start(reply) = std::mem::replace(&mut self.state, State::Done) else { return };
+        if let Ok(Reply::Inserted { timestamp_ns }) = reply {
+            return self.point_written(timestamp_ns, out);
+        }
         if self.envelope.json {
             self.start_json(reply, out);
         } else {
@@ -153,12 +156,34 @@ impl Renderer {
         }
     }
 
-    fn start_json(&mut self, reply: Result<Reply>, out: &mut Vec<u8>) {
-        out.extend_from_slice(if reply.is_ok() { b"{\"ok\":true" } else { b"{\"ok\":false" });
+    /// The reply that is sent most often.
+    fn point_written(&self, timestamp_ns: i64, out: &mut Vec<u8>) {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(timestamp_ns).as_bytes();
+        if !self.envelope.json {
+            out.extend_from_slice(b"OK 0 ");
+            out.extend_from_slice(digits);
+            out.push(b'\n');
+            return;
+        }
+        self.json_start(true, out);
+        let quote: &[u8] = if self.envelope.timestamps_as_strings { b"\"" } else { b"" };
+        let name: &[u8] = b",\"data\":{\"timestamp_ns\":";
+        for piece in [name, quote, digits, quote, b"}}\n"] {
+            out.extend_from_slice(piece);
+        }
+    }
+
+    fn json_start(&self, ok: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(if ok { b"{\"ok\":true" } else { b"{\"ok\":false" });
         if let Some(id) = &self.envelope.id {
             out.extend_from_slice(b",\"id\":");
             out.extend_from_slice(id.as_bytes());
         }
+    }
+
+    fn start_json(&mut self, reply: Result<Reply>, out: &mut Vec<u8>) {
+        self.json_start(reply.is_ok(), out);
         match reply {
             Ok(Reply::Points { series, rows, next_start_ns }) => {
                 self.points_head(&series, rows.dimension, rows.len() as u64, next_start_ns, out);
@@ -230,7 +255,6 @@ impl Renderer {
                 "value_type": info.value_type.as_str(),
                 "created": created,
             }),
-            Reply::Inserted { timestamp_ns } => json!({ "timestamp_ns": time(timestamp_ns) }),
             Reply::BatchInserted { inserted, first_timestamp_ns, last_timestamp_ns } => json!({
                 "inserted": inserted,
                 "first_timestamp_ns": time(first_timestamp_ns),
@@ -354,8 +378,8 @@ impl Renderer {
                 json!({ "commands": commands })
             }
             Reply::Bye => json!({ "message": "BYE" }),
-            // Rows are written without a tree; see `start_json`.
-            Reply::Points { .. } | Reply::Export(_) => serde_json::Value::Null,
+            // Written without a tree; see `start_json` and `point_written`.
+            Reply::Inserted { .. } | Reply::Points { .. } | Reply::Export(_) => serde_json::Value::Null,
         }
     }
 
@@ -420,7 +444,6 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 none(),
             )
         }
-        Reply::Inserted { timestamp_ns } => (timestamp_ns.to_string(), none()),
         Reply::BatchInserted { inserted, first_timestamp_ns, last_timestamp_ns } => {
             (format!("{inserted} points from {first_timestamp_ns} to {last_timestamp_ns}"), none())
         }
@@ -532,7 +555,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
             ("commands".to_owned(), commands.iter().map(line).collect())
         }
         Reply::Bye => ("BYE".to_owned(), none()),
-        Reply::Points { .. } | Reply::Export(_) => (String::new(), none()),
+        Reply::Inserted { .. } | Reply::Points { .. } | Reply::Export(_) => (String::new(), none()),
     }
 }
 

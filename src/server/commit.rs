@@ -76,6 +76,11 @@ impl Commit {
         index
     }
 
+    /// How many there are: the index of the next.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
     /// Waits until every write has its answer.
     pub async fn finish(self) -> Vec<Option<Result<Written>>> {
         self.shared.close_one();

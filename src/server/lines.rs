@@ -14,11 +14,16 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::base::{Error, ErrorCode, Result};
-use crate::protocol::{Command, Envelope, Line, Parsed, Renderer, Reply, next_line, parse_line};
+use crate::base::{Error, ErrorCode, Labels, Result};
+use crate::engine::Write;
+
+use crate::protocol::{
+    Command, Envelope, Line, Parsed, PointLine, Renderer, Reply, next_line, parse_line, scan_point,
+};
 
 use super::audit::Entry;
-use super::auth::Caller;
+use super::auth::{Caller, Role};
+use super::burst::{Burst, Place};
 use super::commit::Commit;
 use super::state::{Reserved, State};
 use super::write::{Shape, is_write, memory_bytes, plan};
@@ -35,6 +40,10 @@ const SEND_BYTES: usize = 256 << 10;
 const WRITES_MAX: usize = 8192;
 /// Most bytes of them, unless one alone has more.
 const WRITES_BYTES_MAX: usize = 4 << 20;
+/// What a single point that waits takes beside its values.
+const POINT_BYTES: usize = 64;
+/// Room that is made for single points at a time.
+const POINTS_ROOM_BYTES: usize = 16 << 10;
 /// Bytes of writes that wait without a share of the common memory.
 const FREE_WRITES_BYTES: usize = 64 << 10;
 /// How long a connection that is to close may take to read its last reply.
@@ -82,6 +91,14 @@ struct Session<S> {
     out: Vec<u8>,
     slots: VecDeque<Slot>,
     commit: Option<Commit>,
+    /// Single points that are not submitted yet; they come after what is in `commit`.
+    burst: Burst,
+    /// The values of the point that was read last.
+    values: Vec<f64>,
+    /// When the lines began to be run that are run now.
+    began: Instant,
+    /// What is left of the room that was made for points ahead of them.
+    points_room: usize,
     /// Bytes of the writes in `commit`, and their share of the common memory.
     in_flight: usize,
     in_flight_reserved: Option<Reserved>,
@@ -116,6 +133,10 @@ pub(super) async fn serve<S>(
         out: Vec::new(),
         slots: VecDeque::new(),
         commit: None,
+        burst: Burst::default(),
+        values: Vec::new(),
+        began: Instant::now(),
+        points_room: 0,
         in_flight: 0,
         in_flight_reserved: None,
         closing: false,
@@ -151,7 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Runs every whole line of the input.
     async fn run_lines(&mut self) -> Result<(), Gone> {
         let line_max = self.state.settings.max_line_bytes as usize;
+        self.began = Instant::now();
         while !self.closing {
+            self.take_points(line_max).await?;
             let rest = &self.input[self.consumed..];
             let parsed = match next_line(rest, self.searched, line_max) {
                 Line::Complete(line, taken) => {
@@ -211,6 +234,76 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(())
     }
 
+    /// Runs the lines that are points like most, up to the first that is not.
+    async fn take_points(&mut self, line_max: usize) -> Result<(), Gone> {
+        while self.input.get(self.consumed).is_some_and(|byte| byte.eq_ignore_ascii_case(&b'I')) {
+            // Without room each point asks for its own, and says so where it gets none.
+            if self.points_room < POINTS_ROOM_BYTES / 2 && self.take_off(POINTS_ROOM_BYTES).await?.is_ok() {
+                self.points_room += POINTS_ROOM_BYTES;
+            }
+            if !self.take_point(line_max) {
+                break;
+            }
+            if self.slots.len() >= WRITES_MAX {
+                self.settle().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the next line, if it is a point like most; says whether it was.
+    fn take_point(&mut self, line_max: usize) -> bool {
+        let rest = &self.input[self.consumed..];
+        if self.skipping {
+            return false;
+        }
+        let Line::Complete(line, taken) = next_line(rest, self.searched, line_max) else { return false };
+        let Some(PointLine { series, timestamp_ns }) = scan_point(line, &mut self.values) else {
+            return false;
+        };
+        let bytes = POINT_BYTES + self.values.len() * size_of::<f64>();
+        if bytes > self.points_room {
+            return false;
+        }
+        let allowed = self.caller.require(&self.state.auth, Role::Write, "insert").is_ok();
+        let Some(engine) = self.state.engine_if_open().filter(|_| allowed) else { return false };
+        let labels = Labels::empty();
+        let Some(place) = self.burst.push(engine, series, timestamp_ns, &self.values, &labels) else {
+            return false;
+        };
+        self.consumed += taken;
+        self.searched = 0;
+        self.line_began = None;
+        self.note_point(Envelope::default(), place, timestamp_ns);
+        self.points_room -= bytes;
+        true
+    }
+
+    /// Remembers whose answer a point of the burst is.
+    fn note_point(
+        &mut self,
+        envelope: Envelope,
+        Place { write, assigned }: Place,
+        timestamp_ns: Option<i64>,
+    ) {
+        let index = self.commit.as_ref().map_or(0, Commit::len) + write;
+        let shape = Shape::Insert { timestamp_ns: timestamp_ns.unwrap_or_default(), assigned };
+        let (label, started) = ("insert", self.began);
+        self.slots.push_back(Slot::Write { envelope, index, shape, label, audit: None, started });
+    }
+
+    /// Submits the points that were gathered.
+    fn submit_burst(&mut self) {
+        if self.burst.is_empty() {
+            return;
+        }
+        let Some(engine) = self.state.engine_if_open() else { return };
+        let commit = self.commit.get_or_insert_with(Commit::new);
+        for (series, points) in self.burst.take() {
+            commit.submit(engine, Write::Insert { series, points });
+        }
+    }
+
     fn refuse(&mut self, envelope: Envelope, error: Error) {
         self.state.metrics.observe_unparsed(error.code());
         self.slots.push_back(Slot::Ready(envelope, Err(error)));
@@ -266,9 +359,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         let state = self.state.clone();
         let planned = match state.engine().await {
-            Ok(engine) => plan(command).map(|(write, shape)| {
-                (self.commit.get_or_insert_with(Commit::new).submit(engine, write), shape)
-            }),
+            Ok(engine) => {
+                if let Command::Insert { series, points } = &command
+                    && let labels = points.labels_of(0)
+                    && let timestamp_ns = points.unassigned.is_empty().then(|| points.timestamps_ns[0])
+                    && let Some(place) =
+                        self.burst.push(engine, series.as_str(), timestamp_ns, &points.values, &labels)
+                {
+                    self.note_point(envelope, place, timestamp_ns);
+                    if self.slots.len() >= WRITES_MAX {
+                        self.settle().await?;
+                    }
+                    return Ok(());
+                }
+                self.submit_burst();
+                plan(command).map(|(write, shape)| {
+                    (self.commit.get_or_insert_with(Commit::new).submit(engine, write), shape)
+                })
+            }
             Err(e) => Err(e),
         };
         self.slots.push_back(match planned {
@@ -307,25 +415,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Waits for the writes, and renders all replies that wait.
     async fn settle(&mut self) -> Result<(), Gone> {
-        let mut results = match self.commit.take() {
+        self.submit_burst();
+        let results = match self.commit.take() {
             Some(commit) => self.while_reading(commit.finish()).await?,
             None => Vec::new(),
         };
         self.in_flight = 0;
+        self.points_room = 0;
         self.in_flight_reserved = None;
+        let mut points = 0;
         while let Some(slot) = self.slots.pop_front() {
             match slot {
                 Slot::Ready(envelope, reply) => self.render(envelope, reply).await?,
                 Slot::Write { envelope, index, shape, label, audit, started } => {
-                    let result = results.get_mut(index).and_then(Option::take);
-                    let reply = result
-                        .unwrap_or_else(|| Err(super::write::lost()))
-                        .map(|written| shape.reply(written));
+                    let reply = match results.get(index) {
+                        Some(Some(Ok(written))) => Ok(shape.reply(written)),
+                        Some(Some(Err(e))) => Err(e.clone()),
+                        _ => Err(super::write::lost()),
+                    };
                     Entry::end(audit, &reply);
-                    self.state.metrics.observe(label, &reply, started.elapsed());
+                    if matches!(reply, Ok(Reply::Inserted { .. })) {
+                        points += 1;
+                    } else {
+                        self.state.metrics.observe(label, &reply, started.elapsed());
+                    }
                     self.render(envelope, reply).await?;
                 }
             }
+        }
+        if points > 0 {
+            self.state.metrics.observe_points(points, self.began.elapsed());
         }
         Ok(())
     }

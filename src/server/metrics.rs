@@ -89,6 +89,14 @@ impl Metrics {
         self.seconds.get_or_create(&CommandLabel { command }).observe(took.as_secs_f64());
     }
 
+    /// Counts so many single points that were written and took as long.
+    pub fn observe_points(&self, points: u64, took: Duration) {
+        let command = "insert";
+        self.requests.get_or_create(&OutcomeLabels { command, outcome: "OK" }).inc_by(points);
+        let seconds = self.seconds.get_or_create(&CommandLabel { command });
+        (0..points).for_each(|_| seconds.observe(took.as_secs_f64()));
+    }
+
     /// Counts a request that was no command.
     pub fn observe_unparsed(&self, code: ErrorCode) {
         let labels = OutcomeLabels { command: "none", outcome: code.as_str() };

@@ -9,6 +9,7 @@
 
 mod audit;
 mod auth;
+mod burst;
 mod commit;
 mod connection;
 mod data_file;

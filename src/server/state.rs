@@ -145,11 +145,19 @@ impl State {
         Duration::from_secs(self.settings.request_timeout)
     }
 
+    /// The engine, once it has recovered.
+    pub fn engine_if_open(&self) -> Option<&Engine> {
+        self.engine.get()
+    }
+
     /// The engine, once it is open.
     ///
     /// # Errors
     /// `TIMEOUT`.
     pub async fn engine(&self) -> Result<&Engine> {
+        if let Some(engine) = self.engine_if_open() {
+            return Ok(engine);
+        }
         let opened = self.opened.notified();
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
@@ -262,7 +270,7 @@ impl State {
                 let _ = sender.send(done);
             });
             let done = receiver.await.unwrap_or_else(|_| Err(write::lost()));
-            done.map(|written| shape.reply(written))
+            done.map(|written| shape.reply(&written))
         }
         .await;
         Entry::end(entry, &result);

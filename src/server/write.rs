@@ -7,8 +7,16 @@ use crate::protocol::{Command, Reply, SeriesInfo};
 /// What the reply to a write needs beside what the engine says.
 #[derive(Debug)]
 pub(super) enum Shape {
-    Create { name: SeriesName, dimension: u32, value_type: ValueType },
-    Insert,
+    Create {
+        name: SeriesName,
+        dimension: u32,
+        value_type: ValueType,
+    },
+    /// One point: its timestamp, or which of those that the server assigned it has.
+    Insert {
+        timestamp_ns: i64,
+        assigned: Option<usize>,
+    },
     Other,
 }
 
@@ -42,7 +50,11 @@ pub(super) fn plan(command: Command) -> Result<(Write, Shape)> {
             Write::Create { name: name.clone(), dimension, value_type, if_not_exists },
             Shape::Create { name, dimension, value_type },
         ),
-        Command::Insert { series, points } => (Write::Insert { series, points }, Shape::Insert),
+        Command::Insert { series, points } => {
+            let assigned = (!points.unassigned.is_empty()).then_some(0);
+            let timestamp_ns = points.timestamps_ns.first().copied().unwrap_or_default();
+            (Write::Insert { series, points }, Shape::Insert { timestamp_ns, assigned })
+        }
         Command::BatchInsert { series, points } => (Write::Insert { series, points }, Shape::Other),
         Command::DeleteRange { series, range, labels } => {
             (Write::DeleteRange { series, range, labels }, Shape::Other)
@@ -54,16 +66,19 @@ pub(super) fn plan(command: Command) -> Result<(Write, Shape)> {
 
 impl Shape {
     /// The reply to a write that is done.
-    pub fn reply(self, written: Written) -> Reply {
+    pub fn reply(self, written: &Written) -> Reply {
         match (self, written) {
-            (Self::Create { name, dimension, value_type }, Written::Created { created }) => {
+            (Self::Create { name, dimension, value_type }, &Written::Created { created }) => {
                 Reply::Created { info: SeriesInfo { name, dimension, value_type, count: 0 }, created }
             }
-            (Self::Insert, Written::Inserted { first_ns, .. }) => Reply::Inserted { timestamp_ns: first_ns },
-            (_, Written::Inserted { inserted, first_ns, last_ns }) => {
+            (Self::Insert { timestamp_ns, assigned }, Written::Inserted { assigned_ns, .. }) => {
+                let assigned = assigned.and_then(|at| assigned_ns.get(at).copied());
+                Reply::Inserted { timestamp_ns: assigned.unwrap_or(timestamp_ns) }
+            }
+            (_, &Written::Inserted { inserted, first_ns, last_ns, .. }) => {
                 Reply::BatchInserted { inserted, first_timestamp_ns: first_ns, last_timestamp_ns: last_ns }
             }
-            (_, Written::Deleted { deleted }) => Reply::Deleted { deleted },
+            (_, &Written::Deleted { deleted }) => Reply::Deleted { deleted },
             (_, Written::Dropped | Written::Created { .. }) => Reply::Dropped,
         }
     }

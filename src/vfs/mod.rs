@@ -6,6 +6,7 @@
 //! this module names `std::fs`.
 
 mod helpers;
+mod log_file;
 mod real;
 mod sim;
 
@@ -22,6 +23,11 @@ pub trait Vfs: Send + Sync + 'static {
     /// Makes a file that must not exist yet, open for reading and writing. Its
     /// name survives a crash only after [`sync_dir`](Self::sync_dir).
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+
+    /// As [`create`](Self::create), for a file that [`File::write_durable_at`] appends to.
+    fn create_log(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.create(path)
+    }
 
     /// Opens an existing file for reading.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
@@ -79,6 +85,13 @@ pub trait File: Send + Sync {
     /// Writes all of `buf`. Until [`sync`](Self::sync) a crash may keep all, none
     /// or any part of it.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `buf` and makes it durable, as a write and a [`sync`](Self::sync)
+    /// of it. What lay behind it may become zeros up to the next multiple of 4096.
+    fn write_durable_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(buf, offset)?;
+        self.sync()
+    }
 
     /// Cuts the file or extends it with zeros; durable after [`sync`](Self::sync).
     fn set_len(&self, len: u64) -> io::Result<()>;

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::log_file::LogFile;
 use super::{DirEntry, DirLock, File, FileKind, Metadata, Vfs};
 
 /// The machine's file system.
@@ -16,6 +17,10 @@ impl Vfs for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         Ok(Arc::new(RealFile(file)))
+    }
+
+    fn create_log(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(LogFile::create(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {

@@ -214,7 +214,7 @@ mod tests {
                 assert_eq!(writer.push(&drop_record(id)), 10 + id);
                 id += 1;
             }
-            writer.write().unwrap();
+            writer.write(false).unwrap();
             writer.sync().unwrap();
         }
         let path = writer.path().to_owned();
@@ -272,11 +272,11 @@ mod tests {
         let disk = SimDisk::new();
         let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1).unwrap();
         writer.push(&drop_record(0));
-        writer.write().unwrap();
+        writer.write(false).unwrap();
         let hole = writer.len_bytes();
         for id in 1..3 {
             writer.push(&drop_record(id));
-            writer.write().unwrap();
+            writer.write(false).unwrap();
         }
         overwrite(&disk, writer.path(), hole, &[0; 30]);
         let (seen, replay) = replay(&disk, writer.path()).unwrap();
@@ -298,7 +298,7 @@ mod tests {
         };
         for record in [drop_record(9), Record::Insert(insert.clone()), drop_record(10)] {
             writer.push(&record);
-            writer.write().unwrap();
+            writer.write(false).unwrap();
         }
         writer.sync().unwrap();
         let (seen, replay) = replay(&disk, writer.path()).unwrap();
@@ -312,7 +312,7 @@ mod tests {
         let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1).unwrap();
         for id in 0..20 {
             writer.push(&drop_record(id));
-            writer.write().unwrap();
+            writer.write(false).unwrap();
             if id % 3 == 0 {
                 writer.sync().unwrap();
             }

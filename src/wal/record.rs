@@ -14,7 +14,7 @@
 use crate::base::{
     DIMENSION_MAX, LabelFilter, Labels, NAME_BYTES_MAX, Result, SeriesName, TimeRange, ValueType,
 };
-use crate::format::{Reader, Values, get_labels, put_labels, put_str, put_varint};
+use crate::format::{Reader, Values, get_labels, put_each, put_labels, put_str, put_varint};
 
 /// Points of one series, complete with their timestamps.
 #[derive(Debug, Clone, PartialEq)]
@@ -191,20 +191,10 @@ impl InsertRecord {
         if let Some(assigned) = self.assigned_max_ns {
             out.extend_from_slice(&assigned.to_le_bytes());
         }
-        for timestamp in &self.timestamps {
-            out.extend_from_slice(&timestamp.to_le_bytes());
-        }
+        put_each(out, self.timestamps.iter().map(|timestamp| timestamp.to_le_bytes()));
         match &self.values {
-            Values::F64(values) => {
-                for value in values {
-                    out.extend_from_slice(&value.to_le_bytes());
-                }
-            }
-            Values::F32(values) => {
-                for value in values {
-                    out.extend_from_slice(&value.to_le_bytes());
-                }
-            }
+            Values::F64(values) => put_each(out, values.iter().map(|value| value.to_le_bytes())),
+            Values::F32(values) => put_each(out, values.iter().map(|value| value.to_le_bytes())),
         }
         if !self.label_sets.is_empty() {
             put_varint(out, self.label_sets.len() as u64);
@@ -212,9 +202,7 @@ impl InsertRecord {
                 put_labels(out, labels);
             }
         }
-        for id in &self.label_ids {
-            out.extend_from_slice(&id.to_le_bytes());
-        }
+        put_each(out, self.label_ids.iter().map(|id| id.to_le_bytes()));
     }
 
     fn decode(series_id: u64, reader: &mut Reader<'_>) -> Result<Self> {

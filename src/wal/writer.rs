@@ -15,6 +15,10 @@ use super::{Record, frame_salt};
 /// The file is written with zeros this far ahead of use, so that the sync of a
 /// frame has no metadata to write.
 const ZEROS_AHEAD_BYTES: usize = 1 << 20;
+/// A larger frame lengthens the file itself: its sync has much to write anyway.
+const LARGE_FRAME_BYTES: usize = 256 << 10;
+/// Stretches begin and end at multiples of it, so that none reaches into a frame.
+const STRETCH_UNIT_BYTES: u64 = 4096;
 /// The first stretch is short: most shards of a small database write little.
 const ZEROS_FIRST_BYTES: usize = 64 << 10;
 /// What a stretch is written from; memory that is never touched.
@@ -43,12 +47,11 @@ impl LogWriter {
     /// durable when this returns.
     pub fn create(vfs: &dyn Vfs, dir: &Path, shard: u32, first_seq: u64, epoch: u32) -> io::Result<Self> {
         let path = dir.join(log_name(first_seq));
-        let file = vfs.create(&path)?;
+        let file = vfs.create_log(&path)?;
         let header = FileHeader::new(FileKind::Log, shard, first_seq, epoch).encode();
         let mut start = header.to_vec();
         start.resize(ZEROS_FIRST_BYTES, 0);
-        file.write_all_at(&start, 0)?;
-        file.sync()?;
+        file.write_durable_at(&start, 0)?;
         vfs.sync_dir(dir)?;
         Ok(Self {
             file,
@@ -110,22 +113,35 @@ impl LogWriter {
         self.frame_records = 0;
     }
 
-    /// Writes the frame under construction, if it has a record. It is durable only
-    /// after [`sync`](Self::sync).
-    pub fn write(&mut self) -> io::Result<u64> {
+    /// Writes the frame under construction, if it has a record, and returns its bytes.
+    /// Unless it is to be durable at once, it is only after [`sync`](Self::sync).
+    pub fn write(&mut self, durable: bool) -> io::Result<u64> {
         if self.frame_records == 0 {
             return Ok(0);
         }
         finish_frame(&mut self.frame, 0, self.salt, self.next_seq, self.durable_seq);
         let end = self.offset + self.frame.len() as u64;
-        self.file.write_all_at(&self.frame, self.offset)?;
         if end > self.zeroed {
-            self.file.write_all_at(&ZEROS, end)?;
-            self.zeroed = end + ZEROS.len() as u64;
+            if self.frame.len() < LARGE_FRAME_BYTES {
+                if durable {
+                    self.file.write_durable_at(&ZEROS, self.zeroed)?;
+                } else {
+                    self.file.write_all_at(&ZEROS, self.zeroed)?;
+                }
+                self.zeroed += ZEROS.len() as u64;
+            } else {
+                self.zeroed = end.next_multiple_of(STRETCH_UNIT_BYTES);
+            }
+        }
+        self.next_seq += self.frame_records;
+        if durable {
+            self.file.write_durable_at(&self.frame, self.offset)?;
+            self.durable_seq = self.next_seq;
+        } else {
+            self.file.write_all_at(&self.frame, self.offset)?;
         }
         let written = self.frame.len() as u64;
         self.offset = end;
-        self.next_seq += self.frame_records;
         self.discard();
         // There is a writer for each shard, and one large batch should not pin memory.
         self.frame.shrink_to(FRAME_BYTES_KEPT);
