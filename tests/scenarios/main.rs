@@ -15,5 +15,6 @@ mod limits;
 mod pipelining;
 mod python;
 mod real_data;
+mod recovery;
 mod settings;
 mod tls;
