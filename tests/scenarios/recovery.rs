@@ -7,8 +7,7 @@ use crate::support::{Server, server_command};
 
 /// Starts a server that must refuse, and returns what it says.
 fn refusal(data_dir: &Path, recover: &str) -> String {
-    let output =
-        server_command(data_dir).args(["--recover", recover]).stdin(Stdio::null()).output().unwrap();
+    let output = server_command(data_dir).args(["--recover", recover]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     String::from_utf8(output.stderr).unwrap()
 }

@@ -201,6 +201,7 @@ fn what_is_served_after_a_kill_is_there_after_a_crash() {
 #[test]
 fn a_crash_with_relaxed_durability_leaves_what_came_first() {
     let clock = Arc::new(ManualClock::new(5));
+    let mut states = 0;
     let open = |disk: &SimDisk| {
         let options = Options { durability: Durability::None, buffer_points: 20, ..options() };
         Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
@@ -220,6 +221,7 @@ fn a_crash_with_relaxed_durability_leaves_what_came_first() {
             let _ = (0..50).all(|at| batch(&engine, at, 1).is_ok());
             let used = disk.operations() > at;
             for number in 0..STATES {
+                states += 1;
                 let when = format!("operation {operation}, once {once}, state {number}");
                 let engine = open(&state(&disk, number)).unwrap_or_else(|e| panic!("{when}: {e}"));
                 let found: Vec<i64> = content(&engine)["s"].keys().map(|(at, _)| *at).collect();
@@ -232,4 +234,5 @@ fn a_crash_with_relaxed_durability_leaves_what_came_first() {
             }
         }
     }
+    println!("crash states with relaxed durability: {states}");
 }
