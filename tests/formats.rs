@@ -195,11 +195,13 @@ fn the_manifests_page() {
     let generate = || {
         let disk = SimDisk::new();
         let store = FileManifestStore::new(Arc::new(disk.clone()), Path::new("/"), 3);
-        store.create().unwrap();
+        store.create(4).unwrap();
         let name = SeriesName::new("temp").unwrap();
         let next = Manifest {
             revision: 1,
             flushed_seq: 4,
+            durable_seq: 7,
+            newest_log: Some(5),
             next_series_id: 2,
             series: vec![SeriesRecord::new(1, &name, 1, ValueType::F64, None)],
             ..store.load().unwrap()
@@ -216,11 +218,10 @@ fn the_manifests_page() {
             .iter()
             .map(|series| json!({"id": series.id, "name": series.name, "dimension": series.dimension, "value_type": series.value_type}))
             .collect();
-        vec![
-            json!({"revision": manifest.revision, "epoch": manifest.epoch, "flushed_seq": manifest.flushed_seq,
+        vec![json!({"revision": manifest.revision, "epoch": manifest.epoch, "shards": manifest.shards,
+            "flushed_seq": manifest.flushed_seq, "durable_seq": manifest.durable_seq, "newest_log": manifest.newest_log,
             "next_segment_id": manifest.next_segment_id, "next_series_id": manifest.next_series_id, "series": series,
-            "segments": manifest.segments.len(), "losses": manifest.losses.len()}),
-        ]
+            "segments": manifest.segments.len(), "losses": manifest.losses.len()})]
     };
     check("manifest.md", "manifest", generate, decode);
 }

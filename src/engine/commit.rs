@@ -236,6 +236,7 @@ impl Shard {
         add(&environment.counts.wal_syncs, u64::from(durable));
         let written = writer.write(durable);
         add(&environment.counts.wal_bytes_written, *written.as_ref().unwrap_or(&0));
+        self.durable_seq.store(writer.durable_seq(), Ordering::SeqCst);
         if let Err(e) = written {
             // Nothing is known about these bytes any more: never try again.
             let failure = Error::new(
@@ -255,22 +256,22 @@ impl Shard {
         Ok(first_seq)
     }
 
-    /// A log that can't be made leaves nothing behind that matters, so the next write
-    /// may try again.
+    /// Makes a log and names it in the manifest, so that it is missed where it is lost;
+    /// in this order, for one that is named must be there. A log without a name holds
+    /// nothing and the next takes its place, so the next write may try again.
     fn create_log(&self, first_seq: u64) -> Result<LogWriter> {
-        let environment = &self.environment;
-        let vfs = environment.vfs.as_ref();
-        LogWriter::create(vfs, &self.dir, self.number, first_seq, self.epoch).map_err(|e| {
+        let vfs = self.environment.vfs.as_ref();
+        let writer = LogWriter::create(vfs, &self.dir, self.number, first_seq, self.epoch).map_err(|e| {
             let path = self.dir.join(crate::format::log_name(first_seq));
-            let failure =
-                Error::new(ErrorCode::ReadOnly, format!("{}: a log can't be made: {e}", path.display()));
-            match vfs.remove(&path) {
-                Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(_) => self.refuse_writes(&failure),
+            Error::new(ErrorCode::ReadOnly, format!("{}: a log can't be made: {e}", path.display()))
+        })?;
+        self.try_install(|manifest| manifest.newest_log = Some(first_seq)).inspect_err(|e| {
+            let known = self.manifest.lock();
+            if known.store.load().as_ref() != Ok(&known.manifest) {
+                self.refuse_writes(e);
             }
-            failure
-        })
+        })?;
+        Ok(writer)
     }
 
     fn plan(&self, write: Write, overlay: &mut Overlay) -> Result<(Outcome, Option<Record>)> {
@@ -347,9 +348,11 @@ impl Shard {
                 ));
                 return;
             }
+            self.durable_seq.store(writer.durable_seq(), Ordering::SeqCst);
             self.log_bytes.store(0, Ordering::Relaxed);
             self.old_logs.lock().push(OldLog {
                 path: writer.path().to_owned(),
+                first_seq: writer.first_seq(),
                 last_seq: writer.next_seq() - 1,
                 bytes: writer.len_bytes(),
             });
@@ -364,15 +367,28 @@ impl Shard {
     /// Syncs the log, for durabilities that do not sync every commit.
     pub fn sync_log(&self) {
         let mut log = self.log.lock();
-        if let Some(writer) = &mut log.writer
-            && let Err(e) = writer.sync()
-        {
-            let path = writer.path().display().to_string();
-            log.writer = None;
-            self.refuse_writes(&Error::new(
-                ErrorCode::ReadOnly,
-                format!("{path}: the log can't be synced: {e}"),
-            ));
+        let Some(writer) = &mut log.writer else { return };
+        match writer.sync() {
+            Ok(()) => self.durable_seq.store(writer.durable_seq(), Ordering::SeqCst),
+            Err(e) => {
+                let path = writer.path().display().to_string();
+                log.writer = None;
+                self.refuse_writes(&Error::new(
+                    ErrorCode::ReadOnly,
+                    format!("{path}: the log can't be synced: {e}"),
+                ));
+            }
+        }
+    }
+
+    /// Syncs the log and has the manifest say where it ends, so that whatever is missing
+    /// at the next start is missed.
+    pub fn end_log(&self) {
+        self.sync_log();
+        let said = self.manifest.lock().manifest.durable_seq;
+        if self.trouble.read().is_none() && self.durable_seq.load(Ordering::SeqCst) > said {
+            // The shard says why, where it fails.
+            let _ = self.install(|_| ());
         }
     }
 }

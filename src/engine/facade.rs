@@ -12,7 +12,7 @@ use crate::base::{
     TimeRange, ValueType,
 };
 use crate::format::LOCK;
-use crate::manifest::{Database, ObsoleteFiles, remove_generation, stale_generations};
+use crate::manifest::{Database, ObsoleteFiles, refuse_newer, remove_generation, stale_generations};
 use crate::merge::SeriesView;
 use crate::query::{Page, SeriesFigures, count_points, count_range, scan, series_figures};
 use crate::segments::BlockCache;
@@ -20,7 +20,7 @@ use crate::vfs::{DirLock, RealDisk, Vfs, create_dir_durable};
 
 use super::catalog::Series;
 use super::generation::Generation;
-use super::options::Options;
+use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
 use super::types::{Counters, FlushReport, Query, SeriesSummary, Totals, Write, Written};
 
@@ -76,8 +76,19 @@ impl Engine {
                 ),
             ));
         };
-        let (database, live) = Database::open_or_create(vfs.clone(), &dir, options.shards)?;
-        for stale in stale_generations(vfs.as_ref(), &dir, Some(live))? {
+        refuse_newer(vfs.as_ref(), &dir)?;
+        let (database, live) = match Database::open_or_create(vfs.clone(), &dir, options.shards) {
+            Err(e) if options.recover == Recover::Degraded && e.code() == ErrorCode::CorruptData => {
+                Database::mend(vfs.clone(), &dir)?
+            }
+            opened => opened?,
+        };
+        let stale = stale_generations(vfs.as_ref(), &dir, Some(live))?;
+        if !stale.is_empty() {
+            // A process that was killed may not have synced the CURRENT that was read.
+            vfs.sync_dir(&dir).map_err(on_disk)?;
+        }
+        for stale in stale {
             tracing::info!(generation = stale, "removing what an interrupted load left");
             remove_generation(vfs.as_ref(), &dir, stale)?;
         }
@@ -429,11 +440,13 @@ impl Inner {
         let mut generation = self.generation.write();
         generation.drain();
         generation.stop();
-        for shard in &generation.shards {
-            shard.sync_log();
+        let mut lock = self.lock.lock();
+        // Later the directory may be another's.
+        if lock.is_some() {
+            generation.shards.par_iter().for_each(|shard| shard.end_log());
         }
         self.environment.obsolete.purge();
-        *self.lock.lock() = None;
+        *lock = None;
         // A shard that could not be read at the start lost nothing since.
         let failed = |trouble: &Error| trouble.code() != ErrorCode::CorruptData;
         match generation.shards.iter().find_map(|shard| shard.trouble.read().clone().filter(failed)) {

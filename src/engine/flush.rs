@@ -82,6 +82,14 @@ impl Shard {
         self.install(|manifest| {
             manifest.flushed_seq = table.last_seq();
             manifest.segments.extend(info.clone());
+            if self
+                .old_logs
+                .lock()
+                .iter()
+                .any(|old| manifest.newest_log == Some(old.first_seq) && old.last_seq <= manifest.flushed_seq)
+            {
+                manifest.newest_log = None;
+            }
         })?;
         {
             let mut state = self.state.write();
@@ -122,6 +130,11 @@ impl Shard {
     /// Changes the manifest. A failed install leaves it open which manifest is in
     /// force, so the shard must not go on.
     pub fn install(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
+        self.try_install(change).inspect_err(|e| self.refuse_writes(e))
+    }
+
+    /// The same for who can tell whether the shard may go on.
+    pub fn try_install(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
         let mut current = self.manifest.lock();
         let mut next = current.manifest.clone();
         change(&mut next);
@@ -132,10 +145,8 @@ impl Shard {
         next.series = self.state.read().catalog.records();
         // Ids of series that came and went must not come back after a restart.
         next.next_series_id = self.next_series_id.load(Ordering::SeqCst);
-        if let Err(e) = current.store.install(&next) {
-            self.refuse_writes(&e);
-            return Err(e);
-        }
+        next.durable_seq = self.durable_seq.load(Ordering::SeqCst);
+        current.store.install(&next)?;
         current.manifest = next;
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Generation {
         let opened: Vec<_> = (0..shards)
             .into_par_iter()
             .map(|shard| {
-                let opened = Shard::open(environment.clone(), &dir.join(shard_name(shard)), shard)?;
+                let opened = Shard::open(environment.clone(), &dir.join(shard_name(shard)), shard, shards)?;
                 progress.add(opened.1.records);
                 Ok(opened)
             })

@@ -1,22 +1,26 @@
 //! From disk to a running shard.
 
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::base::{Error, ErrorCode, Result, TimeRange};
-use crate::format::{HEADER_BYTES, MANIFEST, parse_log_name, parse_segment_name};
+use crate::format::{HEADER_BYTES, MANIFEST, log_name, parse_log_name, parse_segment_name};
 use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quarantine};
 use crate::memtable::Memtable;
 use crate::segments::Segment;
-use crate::vfs::{Vfs, read_exact_at};
-use crate::wal::{Judgement, LogReader, Replay, read_log};
+use crate::vfs::{File, read_exact_at};
+use crate::wal::{Judgement, Replay, read_log};
 
 use super::catalog::{Catalog, Series};
 use super::options::Recover;
 use super::shard::{Environment, LogState, ManifestState, OldLog, Shard, State};
+
+/// Bytes that are written again at a time.
+const REWRITE_BYTES: usize = 1 << 20;
 
 /// What replaying a shard's logs found.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +30,8 @@ pub(super) struct RecoveryReport {
 }
 
 impl Shard {
-    /// Opens the shard in `dir`: manifest, segments, then the logs.
+    /// Opens the shard in `dir`, of a database of `shards`: manifest, segments, then the
+    /// logs.
     ///
     /// # Errors
     /// `CORRUPT_DATA` naming file and place, where [`Recover::Strict`] is asked for.
@@ -34,12 +39,14 @@ impl Shard {
         environment: Arc<Environment>,
         dir: &Path,
         number: u32,
+        shards: u32,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let store = FileManifestStore::new(environment.vfs.clone(), dir, number);
         let degraded = environment.options.recover == Recover::Degraded;
-        let (mut manifest, unreadable) = match store.load() {
+        let (mut manifest, unreadable) = match store.load().and_then(|found| of_database(found, shards, dir))
+        {
             Ok(manifest) => (manifest, None),
-            Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(), Some(e)),
+            Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(shards), Some(e)),
             Err(e) => return Err(hinted(&e)),
         };
         let mut catalog = Catalog::default();
@@ -47,16 +54,9 @@ impl Shard {
             let series = Series::from_record(record).map_err(|e| e.context(dir.display()))?;
             catalog.insert(Arc::new(series));
         }
-        let names = environment
-            .vfs
-            .list(dir)
-            .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))?;
-        let mut names: Vec<String> = names.into_iter().map(|entry| entry.name).collect();
-        if unreadable.is_some() {
-            // Which of the files are live is not known: they are left alone.
-            names.clear();
-        }
-        let next_segment_id = remove_unlisted(&environment, dir, &names, &manifest);
+        // Where it is not known which of the files are live, they are left alone.
+        let names = if unreadable.is_some() { Vec::new() } else { file_names(&environment, dir)? };
+        let next_segment_id = remove_unlisted(&environment, dir, &names, &manifest)?;
         let segments = open_segments(&environment, &store, dir, number, &mut manifest)?;
 
         let (replayed_from, next_series_id) = (manifest.flushed_seq, manifest.next_series_id);
@@ -71,6 +71,7 @@ impl Shard {
             log: Mutex::new(LogState { writer: None, next_seq: replayed_from + 1 }),
             log_bytes: AtomicU64::new(0),
             old_logs: Mutex::default(),
+            durable_seq: AtomicU64::new(manifest.durable_seq),
             next_series_id: AtomicU64::new(next_series_id),
             manifest: Mutex::new(ManifestState { store: Box::new(store), manifest, next_segment_id }),
             state: RwLock::new(State { catalog, active: Memtable::default(), frozen: Vec::new(), segments }),
@@ -80,13 +81,13 @@ impl Shard {
             compacting: Mutex::default(),
             trouble: RwLock::default(),
         };
-        let mut logs: Vec<u64> = names.iter().filter_map(|name| parse_log_name(name)).collect();
-        logs.sort_unstable();
-        let report = match shard.replay_logs(&logs) {
+        let logs = names.iter().filter_map(|name| parse_log_name(name)).collect();
+        let report = match shard.replay_logs(logs) {
             Ok(report) => report,
             Err(e) if degraded && e.code() == ErrorCode::CorruptData => shard.give_up_logs(&e)?,
             Err(e) => return Err(e),
         };
+        shard.durable_seq.store(shard.log.lock().next_seq, Ordering::SeqCst);
         shard.losses = shard.manifest.lock().manifest.losses.clone();
         if let Some(reason) = unreadable {
             tracing::error!(shard = number, %reason, "nothing of the shard is served");
@@ -104,28 +105,35 @@ impl Shard {
             return Ok(());
         };
         let environment = &self.environment;
-        let names = environment
-            .vfs
-            .list(&self.dir)
-            .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", self.dir.display())))?;
-        names.iter().try_for_each(|entry| {
-            let path = self.dir.join(&entry.name);
+        if environment.vfs.metadata(&self.dir).is_ok_and(|found| found.is_none()) {
+            return Ok(());
+        }
+        file_names(environment, &self.dir)?.iter().try_for_each(|name| {
+            let path = self.dir.join(name);
             quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())
                 .map(drop)
         })
     }
 
-    fn replay_logs(&self, logs: &[u64]) -> Result<RecoveryReport> {
+    fn replay_logs(&self, mut logs: Vec<u64>) -> Result<RecoveryReport> {
         let mut report = RecoveryReport::default();
+        let newest = self.manifest.lock().manifest.newest_log;
+        let missing = newest.filter(|newest| !logs.contains(newest));
+        logs.extend(missing);
+        logs.sort_unstable();
         for (at, &first_seq) in logs.iter().enumerate() {
-            let path = self.dir.join(crate::format::log_name(first_seq));
+            let path = self.dir.join(log_name(first_seq));
             let expected = self.log.lock().next_seq;
             let next_log = logs.get(at + 1).copied();
             let flushed = self.manifest.lock().manifest.flushed_seq;
             if next_log.is_some_and(|next| next <= flushed + 1) {
                 // A crash came between the flush and the removal.
+                sync_names(&self.environment, &self.dir)?;
                 self.environment.obsolete.remove(path);
                 continue;
+            }
+            if missing == Some(first_seq) {
+                return Err(hinted(&Error::corrupt(format!("{}: {MISSING_LOG}", path.display()))));
             }
             if first_seq > expected {
                 return Err(Error::corrupt(format!(
@@ -134,11 +142,7 @@ impl Shard {
                     path.display()
                 )));
             }
-            if next_log.is_none() && is_unfinished_log(self.environment.vfs.as_ref(), &path)? {
-                self.environment.obsolete.remove(path);
-                continue;
-            }
-            let replay = self.replay_log(&path)?;
+            let replay = self.replay_log(first_seq)?;
             self.judge_ending(&path, replay, next_log, &mut report)?;
             report.records += replay.records;
             // Records before `expected` are in segments.
@@ -146,13 +150,13 @@ impl Shard {
             self.log.lock().next_seq = next_seq;
             if next_seq == first_seq {
                 // A crash came before its first record was whole. The next log takes its
-                // name, for it begins at the same record.
-                self.environment.obsolete.remove(path);
+                // place, for it begins at the same record.
                 continue;
             }
             let bytes = replay.ending.offset;
             self.old_logs.lock().push(OldLog {
                 path,
+                first_seq,
                 last_seq: replay.ending.next_seq.saturating_sub(1),
                 bytes,
             });
@@ -163,16 +167,16 @@ impl Shard {
         Ok(report)
     }
 
-    fn replay_log(&self, path: &Path) -> Result<Replay> {
+    fn replay_log(&self, first_seq: u64) -> Result<Replay> {
         let vfs = self.environment.vfs.clone();
         let flushed = self.manifest.lock().manifest.flushed_seq;
         let options = &self.environment.options;
         let points_max = options.buffer_points.saturating_mul(2);
         // All shards together stay within half of what running may take.
         let bytes_max = self.environment.budget.limit_bytes() / 2 / u64::from(options.shards);
-        read_log(vfs.as_ref(), path, |seq, record| {
+        read_log(vfs.as_ref(), &self.dir, self.number, first_seq, |seq, record| {
             if let crate::wal::Record::Create { series_id, .. } = &record {
-                self.next_series_id.fetch_max(series_id + 1, std::sync::atomic::Ordering::SeqCst);
+                self.next_series_id.fetch_max(series_id + 1, Ordering::SeqCst);
             }
             if seq <= flushed {
                 return Ok(());
@@ -212,36 +216,37 @@ impl Shard {
                 ending.next_seq
             )));
         }
-        match replay.judgement {
-            Judgement::Clean => Ok(()),
-            Judgement::Torn => {
-                tracing::warn!(
-                    file = %path.display(),
-                    offset = ending.offset,
-                    problem = %ending.problem,
-                    "a write that was never acknowledged as durable is cut off"
-                );
-                report.torn_logs += 1;
-                let cut = || -> std::io::Result<()> {
-                    let file = self.environment.vfs.open_write(path)?;
-                    file.set_len(ending.offset)?;
-                    file.sync()
-                };
-                cut().map_err(|e| {
-                    Error::new(
-                        ErrorCode::ReadOnly,
-                        format!("{}: the torn tail can't be cut off: {e}", path.display()),
-                    )
-                })
-            }
-            Judgement::Damaged { proof_offset } => Err(Error::corrupt(format!(
-                "{}: {} at byte {}, though the frame at byte {proof_offset} proves that it was on disk; restore the \
-                 file from a backup, or start with --recover=degraded to serve the rest",
-                path.display(),
-                ending.problem,
-                ending.offset
-            ))),
+        let durable_seq = self.manifest.lock().manifest.durable_seq;
+        if let Some(damage) = damage_at_end(&replay, &self.manifest.lock().manifest) {
+            return Err(hinted(&Error::corrupt(format!("{}: {damage}", path.display()))));
         }
+        let is_torn = replay.judgement == Judgement::Torn;
+        if is_torn {
+            tracing::warn!(
+                file = %path.display(),
+                offset = ending.offset,
+                problem = %ending.problem,
+                "a write that was never acknowledged as durable is cut off"
+            );
+            report.torn_logs += 1;
+        }
+        let settle = || -> std::io::Result<()> {
+            let file = self.environment.vfs.open_write(path)?;
+            if is_torn {
+                file.set_len(ending.offset)?;
+            }
+            // What is read here is promised from now on. A process that was killed may
+            // not have synced it, and one whose sync failed left bytes that count as
+            // written and are not: they are written again.
+            if ending.next_seq > durable_seq {
+                rewrite(file.as_ref(), HEADER_BYTES as u64..ending.offset)?;
+                file.sync()?;
+            }
+            Ok(())
+        };
+        settle().map_err(|e| {
+            Error::new(ErrorCode::ReadOnly, format!("{}: the log can't be synced: {e}", path.display()))
+        })
     }
 
     /// Keeps what could be read of damaged logs, moves the logs to quarantine, and
@@ -257,30 +262,32 @@ impl Shard {
         if has_records {
             self.flush_all()?;
         }
-        let names = environment
-            .vfs
-            .list(&self.dir)
-            .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", self.dir.display())))?;
-        let logs: Vec<(u64, PathBuf)> = names
-            .iter()
-            .filter_map(|entry| Some((parse_log_name(&entry.name)?, self.dir.join(&entry.name))))
-            .collect();
+        let mut logs: Vec<u64> =
+            file_names(environment, &self.dir)?.iter().filter_map(|name| parse_log_name(name)).collect();
+        let Manifest { newest_log, durable_seq, .. } = self.manifest.lock().manifest.clone();
+        let missing = newest_log.filter(|newest| !logs.contains(newest));
+        logs.extend(missing);
         // Remembered before the first one goes: a crash in between must not hide it.
         self.install(|manifest| {
-            for (_, path) in &logs {
+            for &first_seq in &logs {
+                let path = self.dir.join(log_name(first_seq));
                 let loss = loss_of_all(path.display().to_string(), reason);
                 if manifest.losses.iter().all(|known| known.file != loss.file) {
                     manifest.losses.push(loss);
                 }
             }
         })?;
-        for (_, path) in &logs {
-            quarantine(environment.vfs.as_ref(), &environment.options.data_dir, path, reason.message())?;
+        for &first_seq in logs.iter().filter(|&&first_seq| Some(first_seq) != missing) {
+            let path = self.dir.join(log_name(first_seq));
+            quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())?;
         }
         // New records must not take numbers that the lost ones had.
-        let lost_up_to = logs.iter().map(|(first_seq, _)| first_seq + (1 << 32)).max().unwrap_or_default();
-        let greatest = self.log.lock().next_seq.max(lost_up_to);
-        self.install(|manifest| manifest.flushed_seq = greatest - 1)?;
+        let lost_up_to = logs.iter().map(|first_seq| first_seq + (1 << 32)).max().unwrap_or_default();
+        let greatest = self.log.lock().next_seq.max(lost_up_to).max(durable_seq);
+        self.install(|manifest| {
+            manifest.flushed_seq = greatest - 1;
+            manifest.newest_log = None;
+        })?;
         self.old_logs.lock().clear();
         self.log.lock().next_seq = greatest;
         Ok(RecoveryReport::default())
@@ -295,32 +302,90 @@ fn loss_of_all(file: String, reason: &Error) -> Loss {
 
 /// An error of strict recovery, with the way out.
 fn hinted(e: &Error) -> Error {
-    Error::new(
-        e.code(),
-        format!(
-            "{}; restore the file from a backup, or start with --recover=degraded to serve the rest",
-            e.message()
-        ),
-    )
+    if e.code() != ErrorCode::CorruptData {
+        return e.clone();
+    }
+    Error::corrupt(format!(
+        "{}; restore the file from a backup, or start with --recover=degraded to serve the rest",
+        e.message()
+    ))
 }
 
-/// A log whose creation a crash interrupted: no header, and nothing after it.
-pub(super) fn is_unfinished_log(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
-    if LogReader::open(vfs, path).is_ok() {
-        return Ok(false);
+/// Writes a part of a file anew with what it holds.
+fn rewrite(file: &dyn File, part: Range<u64>) -> std::io::Result<()> {
+    let mut buffer = vec![0; REWRITE_BYTES];
+    let mut at = part.start;
+    while at < part.end {
+        let n = REWRITE_BYTES.min((part.end - at) as usize);
+        let chunk = buffer.get_mut(..n).unwrap_or_default();
+        read_exact_at(file, chunk, at)?;
+        file.write_all_at(chunk, at)?;
+        at += n as u64;
     }
-    let read = || -> std::io::Result<bool> {
-        let file = vfs.open(path)?;
-        let mut bytes = vec![0; file.len()? as usize];
-        read_exact_at(file.as_ref(), &mut bytes, 0)?;
-        Ok(bytes.iter().skip(HEADER_BYTES).all(|&byte| byte == 0))
-    };
-    read().map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", path.display())))
+    Ok(())
+}
+
+/// Said of a log that the manifest names and the directory has not.
+pub(super) const MISSING_LOG: &str = "is missing, though the manifest says that it was begun";
+
+/// What proves that the newest log has lost records, if anything does.
+pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest) -> Option<String> {
+    let Manifest { flushed_seq, durable_seq, .. } = *manifest;
+    let ending = replay.ending;
+    let place = format!("{} at byte {}", ending.problem, ending.offset);
+    match replay.judgement {
+        Judgement::Damaged { proof_offset } => {
+            Some(format!("{place}, though the frame at byte {proof_offset} proves that it was on disk"))
+        }
+        _ if ending.next_seq.max(flushed_seq + 1) < durable_seq => Some(format!(
+            "{place}; the log ends before record {}, though the manifest says that record {} was on disk",
+            ending.next_seq,
+            durable_seq - 1
+        )),
+        _ => None,
+    }
+}
+
+/// Names of the files in a shard's directory.
+fn file_names(environment: &Environment, dir: &Path) -> Result<Vec<String>> {
+    let entries = environment
+        .vfs
+        .list(dir)
+        .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))?;
+    Ok(entries.into_iter().map(|entry| entry.name).collect())
+}
+
+/// The manifest, if it belongs to a database of so many shards.
+pub(super) fn of_database(manifest: Manifest, shards: u32, dir: &Path) -> Result<Manifest> {
+    if manifest.shards != shards {
+        return Err(Error::corrupt(format!(
+            "{}: belongs to a database of {} shards, not {shards}",
+            dir.join(MANIFEST).display(),
+            manifest.shards
+        )));
+    }
+    Ok(manifest)
+}
+
+/// Makes the names in a directory durable, before a file goes that its manifest does
+/// not need: a process that was killed may not have synced the one that is read now,
+/// and the one before does.
+fn sync_names(environment: &Environment, dir: &Path) -> Result<()> {
+    environment
+        .vfs
+        .sync_dir(dir)
+        .map_err(|e| Error::new(ErrorCode::ReadOnly, format!("{}: can't be synced: {e}", dir.display())))
 }
 
 /// Removes what an interrupted flush or compaction left; returns the next free id.
-fn remove_unlisted(environment: &Environment, dir: &Path, names: &[String], manifest: &Manifest) -> u64 {
+fn remove_unlisted(
+    environment: &Environment,
+    dir: &Path,
+    names: &[String],
+    manifest: &Manifest,
+) -> Result<u64> {
     let mut next_id = manifest.next_segment_id;
+    let mut is_synced = false;
     for name in names {
         let unlisted = match parse_segment_name(name) {
             Some((id, _)) => {
@@ -330,10 +395,14 @@ fn remove_unlisted(environment: &Environment, dir: &Path, names: &[String], mani
             None => Path::new(name).extension().is_some_and(|extension| extension == "tmp"),
         };
         if unlisted {
+            if !is_synced {
+                sync_names(environment, dir)?;
+                is_synced = true;
+            }
             environment.obsolete.remove(dir.join(name));
         }
     }
-    next_id
+    Ok(next_id)
 }
 
 /// Opens the segments that the manifest lists. Where degraded recovery is asked for,

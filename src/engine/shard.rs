@@ -75,6 +75,7 @@ pub(super) fn add(counter: &AtomicU64, n: u64) {
 /// A log file that is written no more.
 pub(super) struct OldLog {
     pub path: PathBuf,
+    pub first_seq: u64,
     pub last_seq: u64,
     pub bytes: u64,
 }
@@ -114,7 +115,11 @@ impl State {
     pub fn apply(&mut self, record: &Record, seq: u64) -> usize {
         match record {
             Record::Create { series_id, name, dimension, value_type } => {
-                if self.catalog.by_id(*series_id).is_none() {
+                // Where the manifest knows a later series of this name, this one was dropped
+                // further on in the log.
+                let has_successor =
+                    self.catalog.get(name.as_str()).is_some_and(|known| known.id > *series_id);
+                if self.catalog.by_id(*series_id).is_none() && !has_successor {
                     let series = Series::new(*series_id, name.clone(), *dimension, *value_type);
                     self.catalog.insert(Arc::new(series));
                 }
@@ -178,6 +183,8 @@ pub(super) struct Shard {
     /// Bytes of the log that is being written.
     pub log_bytes: AtomicU64,
     pub old_logs: Mutex<Vec<OldLog>>,
+    /// Every record below this is on disk.
+    pub durable_seq: AtomicU64,
     /// Only the holder of `log` moves it.
     pub next_series_id: AtomicU64,
     pub manifest: Mutex<ManifestState>,

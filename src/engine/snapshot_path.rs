@@ -88,7 +88,7 @@ pub(super) fn resolve(vfs: &dyn Vfs, dir: &Path, path: &str, to_write: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vfs::RealDisk;
+    use crate::vfs::{Crash, RealDisk, SimDisk};
 
     #[test]
     fn paths_stay_inside() {
@@ -115,5 +115,13 @@ mod tests {
         assert_eq!(code("file"), ErrorCode::PathNotAllowed);
         let message = resolve(&RealDisk, &dir, "../a", true).unwrap_err();
         assert!(message.message().contains("TSDB_SNAPSHOT_DIR"));
+    }
+
+    #[test]
+    fn directories_on_the_way_survive_a_crash() {
+        let disk = SimDisk::new();
+        resolve(&disk, Path::new("/snapshots"), "a/b/c.snap", true).unwrap();
+        let after = disk.crash(Crash::KeepNothing, 0);
+        assert!(after.metadata(Path::new("/snapshots/a/b")).unwrap().is_some());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::{Deadline, Error, Result};
 use crate::format::{log_name, parse_log_name, parse_segment_name, shard_name};
-use crate::manifest::{Database, FileManifestStore, ManifestStore};
+use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore};
 use crate::memtable::Memtable;
 use crate::query::count_points;
 use crate::segments::{BlockCache, Segment, verify_segment};
@@ -14,6 +14,7 @@ use crate::vfs::{FileKind, FileReader, Vfs};
 use crate::wal::{Judgement, read_log};
 
 use super::catalog::{Catalog, Series};
+use super::recovery::{MISSING_LOG, damage_at_end, of_database};
 use super::shard::State;
 use super::snapshot_file::{SnapshotItem, read_snapshot};
 
@@ -38,7 +39,7 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
             found.files += 2;
             let dir = database.generation_dir(generation);
             for number in 0..database.shards() {
-                verify_shard(vfs, &dir.join(shard_name(number)), number, &mut found);
+                verify_shard(vfs, &dir.join(shard_name(number)), number, database.shards(), &mut found);
             }
         }
         Err(e) => found.problems.push(e.message().to_owned()),
@@ -47,10 +48,10 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
     found
 }
 
-fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, found: &mut Verification) {
+fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, shards: u32, found: &mut Verification) {
     let problems_before = found.problems.len();
     let store = FileManifestStore::new(vfs.clone(), dir, number);
-    let manifest = match store.load() {
+    let manifest = match store.load().and_then(|manifest| of_database(manifest, shards, dir)) {
         Ok(manifest) => manifest,
         Err(e) => return found.problems.push(e.message().to_owned()),
     };
@@ -99,8 +100,7 @@ fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, found: &mut Verific
             ));
         }
     }
-    logs.sort_unstable();
-    verify_logs(vfs.as_ref(), dir, &logs, manifest.flushed_seq, &mut state, found);
+    verify_logs(vfs.as_ref(), dir, number, logs, &manifest, &mut state, found);
     if found.problems.len() > problems_before {
         return;
     }
@@ -117,26 +117,34 @@ fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, found: &mut Verific
 fn verify_logs(
     vfs: &dyn Vfs,
     dir: &Path,
-    logs: &[u64],
-    flushed_seq: u64,
+    shard: u32,
+    mut logs: Vec<u64>,
+    manifest: &Manifest,
     state: &mut State,
     found: &mut Verification,
 ) {
+    let flushed_seq = manifest.flushed_seq;
+    let missing = manifest.newest_log.filter(|newest| !logs.contains(newest));
+    logs.extend(missing);
+    logs.sort_unstable();
     let mut expected = flushed_seq + 1;
     for (at, &first_seq) in logs.iter().enumerate() {
         let path = dir.join(log_name(first_seq));
         let next_log = logs.get(at + 1).copied();
+        let is_flushed = next_log.is_some_and(|next| next <= flushed_seq + 1);
+        if missing == Some(first_seq) {
+            if !is_flushed {
+                found.problems.push(format!("{}: {MISSING_LOG}", path.display()));
+            }
+            continue;
+        }
         if first_seq > expected {
             found.problems.push(format!(
                 "{}: begins at record {first_seq}, but record {expected} is in no log and no segment",
                 path.display()
             ));
         }
-        if next_log.is_none() && super::recovery::is_unfinished_log(vfs, &path).unwrap_or(false) {
-            found.notes.push(format!("{}: its creation was interrupted; it holds nothing", path.display()));
-            continue;
-        }
-        let replay = read_log(vfs, &path, |seq, record| {
+        let replay = read_log(vfs, dir, shard, first_seq, |seq, record| {
             if seq > flushed_seq {
                 state.apply(&record, seq);
             }
@@ -151,16 +159,13 @@ fn verify_logs(
         };
         let ending = replay.ending;
         let place = format!("{}: {} at byte {}", path.display(), ending.problem, ending.offset);
-        match (next_log, replay.judgement) {
-            (Some(next), _) if ending.next_seq != next && next > flushed_seq + 1 => {
+        let damage = damage_at_end(&replay, manifest);
+        match (next_log, damage) {
+            (Some(next), _) if ending.next_seq != next && !is_flushed => {
                 found.problems.push(format!("{place}; the next log begins at record {next}"));
             }
-            (None, Judgement::Damaged { proof_offset }) => {
-                found.problems.push(format!(
-                    "{place}, though the frame at byte {proof_offset} proves that it was on disk"
-                ));
-            }
-            (None, Judgement::Torn) => {
+            (None, Some(damage)) => found.problems.push(format!("{}: {damage}", path.display())),
+            (None, None) if replay.judgement == Judgement::Torn => {
                 found.files += 1;
                 found.notes.push(format!("{place}: a torn tail, never acknowledged as durable"));
             }

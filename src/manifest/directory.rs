@@ -7,12 +7,12 @@ use bincode::{Decode, Encode};
 
 use crate::base::{Error, ErrorCode, Result};
 use crate::format::{
-    CURRENT, DATABASE, FileHeader, FileKind, MANIFEST, decode_metadata, encode_metadata, generation_name,
-    parse_generation_name, parse_shard_name, shard_name,
+    CURRENT, DATABASE, FileHeader, FileKind, HEADER_BYTES, MANIFEST, decode_metadata, encode_metadata,
+    generation_name, parse_generation_name, parse_log_name, parse_segment_name, parse_shard_name, shard_name,
 };
-use crate::vfs::{Vfs, create_dir_durable, read_all, write_atomic};
+use crate::vfs::{Vfs, create_dir_durable, read_all, read_exact_at, write_atomic};
 
-use super::{FileManifestStore, Manifest, ManifestStore};
+use super::{FileManifestStore, Manifest, ManifestStore, quarantine};
 
 const RECORD_BYTES_MAX: u64 = 4096;
 
@@ -57,8 +57,8 @@ impl Database {
         }
         if !is_there(DATABASE)? && !stale_generations(vfs.as_ref(), dir, None)?.is_empty() {
             return Err(Error::corrupt(format!(
-                "{}: holds generation directories but neither {CURRENT} nor {DATABASE}; restore these files from a \
-                 backup, or move the directory away to start anew",
+                "{}: holds generation directories but neither {CURRENT} nor {DATABASE}; {REMEDY}, or move the \
+                 directory away to start anew",
                 dir.display()
             )));
         }
@@ -67,12 +67,33 @@ impl Database {
 
     /// Opens an existing data directory; also says which generation is live.
     pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, u64)> {
-        let record = read_record::<DirectoryRecord>(vfs.as_ref(), dir, DATABASE)?;
-        let current = read_record::<CurrentRecord>(vfs.as_ref(), dir, CURRENT)?;
-        if record.shards == 0 {
-            return Err(Error::corrupt(format!("{}: 0 shards", dir.join(DATABASE).display())));
-        }
-        Ok((Self { vfs, dir: dir.to_owned(), record }, current.generation))
+        let record = read_database(vfs.as_ref(), dir).map_err(|e| with_remedy(&e))?;
+        let generation = read_current(vfs.as_ref(), dir).map_err(|e| with_remedy(&e))?;
+        Ok((Self { vfs, dir: dir.to_owned(), record }, generation))
+    }
+
+    /// Opens a directory whose `CURRENT` or `DATABASE` can't be read, and makes them anew
+    /// where the rest leaves no doubt: the only generation there is must be live, and each
+    /// manifest says the number of shards. What could not be read goes to quarantine.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` where there is doubt, saying what to do.
+    pub fn mend(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, u64)> {
+        let generation = read_current(vfs.as_ref(), dir).or_else(|e| {
+            let generation = only_generation(vfs.as_ref(), dir, &e)?;
+            set_aside(vfs.as_ref(), dir, CURRENT, &e)?;
+            write_record(vfs.as_ref(), dir, CURRENT, generation, &CurrentRecord { generation })?;
+            tracing::error!(generation, reason = %e, "CURRENT was made anew");
+            Ok(generation)
+        })?;
+        read_database(vfs.as_ref(), dir).map(drop).or_else(|e| {
+            let shards = shards_of(&vfs, dir, generation, &e)?;
+            set_aside(vfs.as_ref(), dir, DATABASE, &e)?;
+            write_record(vfs.as_ref(), dir, DATABASE, 0, &DirectoryRecord { shards })?;
+            tracing::error!(shards, reason = %e, "DATABASE was made anew");
+            Ok(())
+        })?;
+        Self::open(vfs, dir)
     }
 
     fn create(vfs: Arc<dyn Vfs>, dir: &Path, shards: u32) -> Result<(Self, u64)> {
@@ -82,14 +103,13 @@ impl Database {
             let generation_dir = dir.join(generation_name(generation));
             if was_used(&vfs, &generation_dir)? {
                 return Err(Error::corrupt(format!(
-                    "{}: is missing, though {} holds data; restore it from a backup, or move the data directory away to \
-                     start anew",
+                    "{}: is missing, though {} holds data; {REMEDY}, or move the data directory away to start anew",
                     dir.join(CURRENT).display(),
                     generation_dir.display()
                 )));
             }
         }
-        write_record(vfs.as_ref(), dir, DATABASE, &record)?;
+        write_record(vfs.as_ref(), dir, DATABASE, 0, &record)?;
         // What an interrupted creation left was never live.
         for generation in stale {
             remove_generation(vfs.as_ref(), dir, generation)?;
@@ -113,7 +133,7 @@ impl Database {
     /// Makes a generation the live one. When this returns, no crash brings the old
     /// one back.
     pub fn switch_to(&self, generation: u64) -> Result<()> {
-        write_record(self.vfs.as_ref(), &self.dir, CURRENT, &CurrentRecord { generation })
+        write_record(self.vfs.as_ref(), &self.dir, CURRENT, generation, &CurrentRecord { generation })
     }
 }
 
@@ -128,7 +148,9 @@ fn was_used(vfs: &Arc<dyn Vfs>, generation_dir: &Path) -> Result<bool> {
         let files = list(&dir)?;
         if files.iter().any(|file| !file.name.starts_with(MANIFEST))
             || files.iter().any(|file| file.name == MANIFEST)
-                && FileManifestStore::new(vfs.clone(), &dir, number).load() != Ok(Manifest::empty())
+                && FileManifestStore::new(vfs.clone(), &dir, number)
+                    .load()
+                    .map_or(true, |found| found != Manifest::empty(found.shards))
         {
             return Ok(true);
         }
@@ -136,17 +158,146 @@ fn was_used(vfs: &Arc<dyn Vfs>, generation_dir: &Path) -> Result<bool> {
     Ok(false)
 }
 
-fn write_record<T: Encode>(vfs: &dyn Vfs, dir: &Path, name: &str, record: &T) -> Result<()> {
-    let bytes = encode_metadata(FileHeader::new(FileKind::Directory, 0, 0, 0), record)?;
+/// The way out, where one of the two files can't be read.
+const REMEDY: &str = "restore it from a backup, or start with --recover=degraded, which makes it anew where the \
+                      other files leave no doubt";
+
+fn with_remedy(e: &Error) -> Error {
+    if e.code() == ErrorCode::CorruptData {
+        Error::corrupt(format!("{}; {REMEDY}", e.message()))
+    } else {
+        e.clone()
+    }
+}
+
+/// The generation that must be live, for there is no other.
+fn only_generation(vfs: &dyn Vfs, dir: &Path, reason: &Error) -> Result<u64> {
+    if reason.code() != ErrorCode::CorruptData {
+        return Err(reason.clone());
+    }
+    let found = stale_generations(vfs, dir, None)?;
+    match found.as_slice() {
+        [generation] => Ok(*generation),
+        [] => Err(reason.clone()),
+        _ => {
+            let names: Vec<String> = found.iter().map(|generation| generation_name(*generation)).collect();
+            Err(Error::corrupt(format!(
+                "{}; which of {} is live can't be told: restore the file from a backup, or move all but one of these \
+                 directories away",
+                reason.message(),
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// The number of shards that the manifests of a generation agree on.
+fn shards_of(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64, reason: &Error) -> Result<u32> {
+    if reason.code() != ErrorCode::CorruptData {
+        return Err(reason.clone());
+    }
+    let generation_dir = dir.join(generation_name(generation));
+    let entries = vfs
+        .list(&generation_dir)
+        .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", generation_dir.display())))?;
+    let mut found: Vec<u32> = entries
+        .iter()
+        .filter_map(|entry| Some((parse_shard_name(&entry.name)?, generation_dir.join(&entry.name))))
+        .filter_map(|(shard, dir)| FileManifestStore::new(vfs.clone(), &dir, shard).load().ok())
+        .map(|manifest| manifest.shards)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    match found.as_slice() {
+        [shards] if *shards > 0 => Ok(*shards),
+        _ => Err(Error::corrupt(format!(
+            "{}; the manifests in {} say {found:?} shards: restore the file from a backup",
+            reason.message(),
+            generation_dir.display()
+        ))),
+    }
+}
+
+/// Moves a file that can't be read to quarantine, if it is there at all.
+fn set_aside(vfs: &dyn Vfs, dir: &Path, name: &str, reason: &Error) -> Result<()> {
+    let path = dir.join(name);
+    match vfs.metadata(&path) {
+        Ok(None) => Ok(()),
+        _ => quarantine(vfs, dir, &path, reason.message()).map(drop),
+    }
+}
+
+fn read_database(vfs: &dyn Vfs, dir: &Path) -> Result<DirectoryRecord> {
+    let (header, record) = read_record::<DirectoryRecord>(vfs, dir, DATABASE)?;
+    if record.shards == 0 || header.id != 0 {
+        let path = dir.join(DATABASE);
+        return Err(Error::corrupt(format!(
+            "{}: {} shards, id {}",
+            path.display(),
+            record.shards,
+            header.id
+        )));
+    }
+    Ok(record)
+}
+
+fn read_current(vfs: &dyn Vfs, dir: &Path) -> Result<u64> {
+    let (header, CurrentRecord { generation }) = read_record(vfs, dir, CURRENT)?;
+    if generation == 0 || header.id != generation {
+        let path = dir.join(CURRENT);
+        return Err(Error::corrupt(format!("{}: generation {generation}, id {}", path.display(), header.id)));
+    }
+    Ok(generation)
+}
+
+/// The id tells the two files apart.
+fn write_record<T: Encode>(vfs: &dyn Vfs, dir: &Path, name: &str, id: u64, record: &T) -> Result<()> {
+    let bytes = encode_metadata(FileHeader::new(FileKind::Directory, 0, id, 0), record)?;
     write_atomic(vfs, dir, name, &bytes).map_err(|e| disk_error(&dir.join(name), &e))
 }
 
-fn read_record<T: Decode<()>>(vfs: &dyn Vfs, dir: &Path, name: &str) -> Result<T> {
+fn read_record<T: Decode<()>>(vfs: &dyn Vfs, dir: &Path, name: &str) -> Result<(FileHeader, T)> {
     let path = dir.join(name);
     let bytes = read_all(vfs, &path, RECORD_BYTES_MAX)
         .map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", path.display())))?;
-    let (_, record) = decode_metadata(&bytes, FileKind::Directory).map_err(|e| e.context(path.display()))?;
-    Ok(record)
+    decode_metadata(&bytes, FileKind::Directory).map_err(|e| e.context(path.display()))
+}
+
+/// Refuses a directory that has a file of a newer format, before anything in it changes.
+/// Whatever else is wrong with a file is found when it is opened.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` naming the file and both versions.
+pub fn refuse_newer(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    let check = |path: &Path, kind| {
+        let mut header = [0; HEADER_BYTES];
+        let read = vfs.open(path).and_then(|file| read_exact_at(file.as_ref(), &mut header, 0));
+        match read.map(|()| FileHeader::decode(&header, kind)) {
+            Ok(Err(e)) if e.code() == ErrorCode::InvalidArgument => Err(e.context(path.display())),
+            _ => Ok(()),
+        }
+    };
+    check(&dir.join(DATABASE), FileKind::Directory)?;
+    check(&dir.join(CURRENT), FileKind::Directory)?;
+    for generation in stale_generations(vfs, dir, None)? {
+        let generation_dir = dir.join(generation_name(generation));
+        for shard in vfs.list(&generation_dir).unwrap_or_default() {
+            let shard_dir = generation_dir.join(&shard.name);
+            for file in vfs.list(&shard_dir).unwrap_or_default() {
+                let kind = if file.name == MANIFEST {
+                    FileKind::Manifest
+                } else if parse_log_name(&file.name).is_some() {
+                    FileKind::Log
+                } else if parse_segment_name(&file.name).is_some() {
+                    FileKind::Segment
+                } else {
+                    continue;
+                };
+                check(&shard_dir.join(&file.name), kind)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes the directories and manifests of an empty generation, durable.
@@ -156,7 +307,7 @@ pub fn create_shard_dirs(vfs: &Arc<dyn Vfs>, generation_dir: &Path, shards: u32)
     for shard in 0..shards {
         let dir = generation_dir.join(shard_name(shard));
         vfs.create_dir(&dir).map_err(on_disk)?;
-        FileManifestStore::new(vfs.clone(), &dir, shard).create()?;
+        FileManifestStore::new(vfs.clone(), &dir, shard).create(shards)?;
     }
     vfs.sync_dir(generation_dir).map_err(on_disk)
 }

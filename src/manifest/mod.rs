@@ -12,7 +12,9 @@ mod quarantine;
 mod record;
 mod store;
 
-pub use directory::{Database, DirectoryRecord, create_shard_dirs, remove_generation, stale_generations};
+pub use directory::{
+    Database, DirectoryRecord, create_shard_dirs, refuse_newer, remove_generation, stale_generations,
+};
 pub use obsolete::ObsoleteFiles;
 pub use quarantine::quarantine;
 pub use record::{Loss, Manifest, SeriesRecord};

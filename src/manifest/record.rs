@@ -80,8 +80,16 @@ pub struct Manifest {
     pub revision: u64,
     /// Who owns the shard; grows with every change of owner.
     pub epoch: u32,
+    /// Shards of the database that it belongs to.
+    pub shards: u32,
     /// Every record up to this number is in `segments`.
     pub flushed_seq: u64,
+    /// Every record below this number was on disk when this was written: where one is
+    /// missing, a log was damaged.
+    pub durable_seq: u64,
+    /// The first record of the newest log that was begun, until all its records are in
+    /// `segments`: where it is missing, it was lost.
+    pub newest_log: Option<u64>,
     /// The next segment gets this id or a greater one.
     pub next_segment_id: u64,
     /// The next series gets this id or a greater one.
@@ -95,8 +103,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a new shard.
-    pub fn empty() -> Self {
-        Self { epoch: 1, next_segment_id: 1, next_series_id: 1, ..Self::default() }
+    /// The manifest of a new shard, in a database of so many.
+    pub fn empty(shards: u32) -> Self {
+        Self { epoch: 1, shards, next_segment_id: 1, next_series_id: 1, ..Self::default() }
     }
 }

@@ -45,9 +45,9 @@ impl FileManifestStore {
         })
     }
 
-    /// Writes the manifest of a new shard.
-    pub fn create(&self) -> Result<()> {
-        self.write(&Manifest::empty())
+    /// Writes the manifest of a new shard, in a database of so many.
+    pub fn create(&self, shards: u32) -> Result<()> {
+        self.write(&Manifest::empty(shards))
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
         let disk = SimDisk::new();
         let store = FileManifestStore::new(Arc::new(disk.clone()), Path::new("/"), 3);
         assert!(store.load().is_err());
-        store.create().unwrap();
+        store.create(5).unwrap();
         let next = Manifest { revision: 1, flushed_seq: 9, ..store.load().unwrap() };
         store.install(&next).unwrap();
         assert!(store.install(&next).is_err(), "the same revision twice");

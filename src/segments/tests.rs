@@ -59,6 +59,8 @@ fn what_is_written_reads_back() {
     assert_eq!(times[1], (0..2990).collect::<Vec<_>>());
     verify_segment(&disk, segment.path(), 5, &info).unwrap();
     assert!(verify_segment(&disk, segment.path(), 6, &info).is_err(), "another shard's segment");
+    let other = SegmentInfo { hash: info.hash ^ 1, ..info };
+    assert!(verify_segment(&disk, segment.path(), 5, &other).is_err(), "another content");
 }
 
 #[test]

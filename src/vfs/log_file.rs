@@ -38,9 +38,9 @@ struct Direct {
 }
 
 impl LogFile {
-    /// Makes a file that must not exist yet.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    /// Opens an existing file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
         let flags = (OFlags::DIRECT | OFlags::DSYNC).bits().cast_signed();
         let direct = fs::OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
         let direct = direct.map(|file| {
@@ -132,7 +132,8 @@ mod tests {
     fn appended_bytes_are_what_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let file = LogFile::create(&path).unwrap();
+        fs::write(&path, b"").unwrap();
+        let file = LogFile::open(&path).unwrap();
         let mut rng = Rng::new(3);
         let mut expected = Vec::new();
         for at in 0..300_u32 {

@@ -24,16 +24,17 @@ pub trait Vfs: Send + Sync + 'static {
     /// name survives a crash only after [`sync_dir`](Self::sync_dir).
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
 
-    /// As [`create`](Self::create), for a file that [`File::write_durable_at`] appends to.
-    fn create_log(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.create(path)
-    }
-
     /// Opens an existing file for reading.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
 
     /// Opens an existing file for reading and writing.
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+
+    /// As [`open_write`](Self::open_write), for a file that
+    /// [`File::write_durable_at`] appends to.
+    fn open_log(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.open_write(path)
+    }
 
     /// Gives a file another name, replacing what had it. After a crash either name
     /// may be there until [`sync_dir`](Self::sync_dir) of the new name's directory;

@@ -19,16 +19,16 @@ impl Vfs for RealDisk {
         Ok(Arc::new(RealFile(file)))
     }
 
-    fn create_log(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(LogFile::create(path)?))
-    }
-
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(RealFile(fs::File::open(path)?)))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(RealFile(fs::OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn open_log(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(LogFile::open(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

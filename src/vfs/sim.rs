@@ -45,6 +45,7 @@ struct State {
     fail_from: Option<u64>,
     fail_once: Option<u64>,
     fail_as: Option<io::ErrorKind>,
+    kill_at: Option<u64>,
     reads: u64,
     fail_reads: Option<std::ops::Range<u64>>,
     free_bytes: Option<u64>,
@@ -164,6 +165,27 @@ impl SimDisk {
         self.0.lock().fail_once = Some(operation);
     }
 
+    /// From operation number `operation` on, the process counts as killed: nothing it
+    /// does has an effect any more.
+    pub fn kill_at(&self, operation: u64) {
+        self.0.lock().kill_at = Some(operation);
+    }
+
+    /// Another disk as the next process finds this one after a kill: nothing is lost,
+    /// and what was not synced is not yet durable. No handle, lock or planned failure
+    /// comes with it.
+    pub fn kill(&self) -> Self {
+        let state = self.0.lock();
+        Self(Arc::new(Mutex::new(State {
+            files: state.files.clone(),
+            next_inode: state.next_inode,
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            pending_names: state.pending_names.clone(),
+            ..State::default()
+        })))
+    }
+
     /// Files opened and reads made so far.
     pub fn reads(&self) -> u64 {
         self.0.lock().reads
@@ -252,6 +274,9 @@ impl State {
     fn count_operation(&mut self) -> io::Result<()> {
         let number = self.operations;
         self.operations += 1;
+        if self.kill_at.is_some_and(|at| number >= at) {
+            return Err(io::Error::other(format!("killed at operation {number}")));
+        }
         if self.fail_from.is_some_and(|from| number >= from) || self.fail_once == Some(number) {
             let kind = self.fail_as.unwrap_or(io::ErrorKind::Other);
             return Err(io::Error::new(kind, format!("simulated failure of operation {number}")));
@@ -439,10 +464,11 @@ impl SimFile {
     fn change(&self, act: impl FnOnce(&mut Inode), failed: impl FnOnce(&mut Inode)) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let counted = state.count_operation();
+        let is_killed = state.kill_at.is_some_and(|at| state.operations > at);
         let file = state.files.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         if counted.is_ok() {
             act(file);
-        } else {
+        } else if !is_killed {
             failed(file);
         }
         counted

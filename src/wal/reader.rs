@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base::{Error, Result};
 use crate::format::{
-    FRAME_HEADER_BYTES, FileHeader, FileKind, FrameProblem, HEADER_BYTES, Reader, parse_frame,
+    FRAME_HEADER_BYTES, FileHeader, FileKind, FrameProblem, HEADER_BYTES, Reader, log_name, parse_frame,
 };
 use crate::vfs::{File, Vfs, read_exact_at};
 
@@ -159,17 +159,30 @@ pub struct Replay {
     pub records: u64,
 }
 
-/// Gives every record of a log with its sequence number to `apply`, in order.
+/// Gives every record of the log of `shard` that begins at `first_seq` with its sequence
+/// number to `apply`, in order.
 ///
 /// # Errors
-/// `CORRUPT_DATA` with file and offset for a frame whose records can't be decoded,
-/// and whatever `apply` returns.
+/// `CORRUPT_DATA` where it is another log, and with file and offset for a frame whose
+/// records can't be decoded; and whatever `apply` returns.
 pub fn read_log(
     vfs: &dyn Vfs,
-    path: &Path,
+    dir: &Path,
+    shard: u32,
+    first_seq: u64,
     mut apply: impl FnMut(u64, Record) -> Result<()>,
 ) -> Result<Replay> {
-    let mut reader = LogReader::open(vfs, path)?;
+    let path = dir.join(log_name(first_seq));
+    let mut reader = LogReader::open(vfs, &path)?;
+    let header = reader.header();
+    if (header.shard, header.id) != (shard, first_seq) {
+        return Err(Error::corrupt(format!(
+            "{}: is the log of shard {} that begins at record {}",
+            path.display(),
+            header.shard,
+            header.id
+        )));
+    }
     let (mut total, mut in_frame) = (0, 0);
     loop {
         match reader.next(in_frame)? {
@@ -223,7 +236,8 @@ mod tests {
 
     fn replay(disk: &SimDisk, path: &Path) -> Result<(Vec<(u64, Record)>, Replay)> {
         let mut seen = Vec::new();
-        let replay = read_log(disk, path, |seq, record| {
+        let header = LogReader::open(disk, path)?.header();
+        let replay = read_log(disk, Path::new(DIR), header.shard, header.id, |seq, record| {
             seen.push((seq, record));
             Ok(())
         })?;

@@ -8,7 +8,7 @@ use crate::format::{
     FRAME_OVERHEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, FileHeader, FileKind, HEADER_BYTES, finish_frame,
     log_name, start_frame,
 };
-use crate::vfs::{File, Vfs};
+use crate::vfs::{File, Vfs, write_atomic};
 
 use super::{Record, frame_salt};
 
@@ -32,6 +32,7 @@ pub struct LogWriter {
     file: Arc<dyn File>,
     path: PathBuf,
     salt: u32,
+    first_seq: u64,
     /// Where the next frame goes.
     offset: u64,
     /// How far the file is filled with zeros.
@@ -43,22 +44,23 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// Makes the log whose first record gets `first_seq`. Its name and header are
-    /// durable when this returns.
+    /// Makes the log whose first record gets `first_seq`, in the place of one that never
+    /// got that far. Its name and header are durable when this returns.
     pub fn create(vfs: &dyn Vfs, dir: &Path, shard: u32, first_seq: u64, epoch: u32) -> io::Result<Self> {
-        let path = dir.join(log_name(first_seq));
-        let file = vfs.create_log(&path)?;
+        let name = log_name(first_seq);
         let header = FileHeader::new(FileKind::Log, shard, first_seq, epoch).encode();
         let mut start = header.to_vec();
         start.resize(ZEROS_FIRST_BYTES, 0);
-        file.write_durable_at(&start, 0)?;
-        vfs.sync_dir(dir)?;
+        // A log that has its name has its header, so that one without is damaged.
+        write_atomic(vfs, dir, &name, &start)?;
+        let path = dir.join(name);
         Ok(Self {
-            file,
+            file: vfs.open_log(&path)?,
             path,
             salt: frame_salt(&header),
             offset: HEADER_BYTES as u64,
             zeroed: start.len() as u64,
+            first_seq,
             next_seq: first_seq,
             durable_seq: first_seq,
             frame: Vec::new(),
@@ -69,6 +71,11 @@ impl LogWriter {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The number of its first record.
+    pub fn first_seq(&self) -> u64 {
+        self.first_seq
     }
 
     /// The number that the next record gets.

@@ -82,6 +82,7 @@ fn nothing_acknowledged_is_lost() {
         });
         server.kill();
     }
+    println!("kills: {kills}");
 }
 
 /// Writes until the server is gone.

@@ -16,5 +16,6 @@ mod memory;
 mod pipelining;
 mod python;
 mod real_data;
+mod recovery;
 mod settings;
 mod tls;

@@ -80,7 +80,8 @@ fn json_manifest(shard: u32, manifest: &Manifest, out: &mut impl Write) -> std::
     });
     let losses = manifest.losses.iter().map(|loss| json!({ "file": loss.file, "reason": loss.reason }));
     let line = json!({
-        "shard": shard, "revision": manifest.revision, "epoch": manifest.epoch, "flushed_seq": manifest.flushed_seq,
+        "shard": shard, "revision": manifest.revision, "epoch": manifest.epoch, "shards": manifest.shards,
+        "flushed_seq": manifest.flushed_seq, "durable_seq": manifest.durable_seq, "newest_log": manifest.newest_log,
         "next_segment_id": manifest.next_segment_id, "next_series_id": manifest.next_series_id,
         "series": series.collect::<Vec<_>>(), "segments": segments.collect::<Vec<_>>(),
         "losses": losses.collect::<Vec<_>>(),
@@ -182,7 +183,11 @@ fn role(name: &str, manifest: &Manifest) -> String {
         };
     }
     if let Some(first_seq) = parse_log_name(name) {
-        return format!("  (from sequence number {first_seq}; flushed up to {})", manifest.flushed_seq);
+        let newest = if manifest.newest_log == Some(first_seq) { "the newest, " } else { "" };
+        return format!(
+            "  ({newest}from sequence number {first_seq}; flushed up to {})",
+            manifest.flushed_seq
+        );
     }
     if name.ends_with(".tmp") { "  (unfinished: would be removed)".into() } else { String::new() }
 }

@@ -57,6 +57,16 @@ struct Sample {
 }
 
 fn sample() -> Sample {
+    sample_after(|_| ())
+}
+
+/// The same after an orderly stop: nothing can be missing unnoticed.
+fn closed_sample() -> Sample {
+    let sample = sample_after(|engine| engine.close().unwrap());
+    Sample { torn: Vec::new(), cut: Vec::new(), ..sample }
+}
+
+fn sample_after(end: impl Fn(&Engine)) -> Sample {
     let shard = |series: &str| crate::format::shard_of(series, 3);
     let s = "s";
     let t = ["a", "b", "c", "d"].into_iter().find(|t| shard(t) != shard(s)).unwrap();
@@ -81,6 +91,7 @@ fn sample() -> Sample {
             step.run(&engine).unwrap();
         }
         let content = content(&engine);
+        end(&engine);
         (disk.crash(Crash::KeepNothing, 0), content)
     };
     let (disk, truth) = run(&[0, 1, 2, 3]);
@@ -109,11 +120,11 @@ fn points_of(engine: &Engine, series: &str) -> Result<BTreeMap<(i64, Labels), f6
     Ok((0..rows.len()).map(|row| ((rows.timestamps_ns[row], labels(row)), rows.values_of(row)[0])).collect())
 }
 
-/// Opens a damaged database both ways; says whether the damage was found.
-fn look(sample: &Sample, damaged: &SimDisk, path: &Path, when: &str) -> bool {
-    let file = path.file_name().unwrap().to_str().unwrap();
+/// Opens a database with damage in these files both ways; says whether it was found.
+fn look(sample: &Sample, damaged: &SimDisk, paths: &[&Path], when: &str) -> bool {
+    let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     // A log that ends early looks like one that was written no further.
-    let is_cut = file.ends_with(".log") && !when.contains("flipped");
+    let is_cut = names.iter().all(|name| name.ends_with(".log")) && !when.contains("flipped");
     let clock = Arc::new(ManualClock::new(5));
     let mut found = false;
     for recover in [Recover::Strict, Recover::Degraded] {
@@ -124,17 +135,15 @@ fn look(sample: &Sample, damaged: &SimDisk, path: &Path, when: &str) -> bool {
             Err(e) => {
                 found = true;
                 assert_eq!(e.code(), ErrorCode::CorruptData, "{when}, {recover:?}: {e}");
-                assert!(e.message().contains(file), "{when}, {recover:?}: {e} does not name {file}");
-                let all_depends = ["CURRENT", "DATABASE"].contains(&file);
-                assert!(recover == Recover::Strict || all_depends, "{when}: nothing is served: {e}");
+                let is_named = names.iter().any(|name| e.message().contains(name));
+                assert!(is_named, "{when}, {recover:?}: {e} does not name one of {names:?}");
+                assert!(recover == Recover::Strict, "{when}: nothing is served: {e}");
                 continue;
             }
         };
         for (series, truth) in &sample.truth {
-            let healthy = !path
-                .to_str()
-                .unwrap()
-                .contains(&crate::format::shard_name(crate::format::shard_of(series, 3)));
+            let shard = crate::format::shard_name(crate::format::shard_of(series, 3));
+            let healthy = paths.iter().all(|path| !path.to_str().unwrap().contains(&shard));
             match points_of(&engine, series) {
                 Ok(points) => assert!(
                     points == *truth
@@ -169,20 +178,19 @@ fn is_free(path: &Path) -> bool {
 /// found and named, or it was a frame that may count as torn.
 #[test]
 fn no_damage_changes_an_answer() {
-    let sample = sample();
     let all_bits = std::env::var_os("TSDB_TEST_ALL_BITS").is_some();
     let mut rng = Rng::new(1);
     let (mut tried, mut unnoticed) = (0, 0);
-    for path in files(&sample.disk) {
+    let (open, closed) = (sample(), closed_sample());
+    let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+    let of_open = files(&open.disk).into_iter().map(|path| (&open, path));
+    let of_closed = files(&closed.disk).into_iter().filter(|path| is_log(path)).map(|path| (&closed, path));
+    for (sample, path) in of_open.chain(of_closed) {
+        let is_closed = sample.torn.is_empty();
         let bytes = read_all(&sample.disk, &path, 1 << 24).unwrap();
         // The zeros that a log is filled with ahead of use count for nothing.
         let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
-        let is_log = path.extension().is_some_and(|extension| extension == "log");
-        let mut damages: Vec<(String, Option<Vec<u8>>)> = Vec::new();
-        // Nothing durable names a log, so that one which was removed is not missed.
-        if !is_log {
-            damages.push(("removed".into(), None));
-        }
+        let mut damages: Vec<(String, Option<Vec<u8>>)> = vec![("removed".into(), None)];
         for at in 0..used {
             let one = rng.below(8) as u32;
             for bit in if all_bits { 0..8 } else { one..one + 1 } {
@@ -202,13 +210,91 @@ fn no_damage_changes_an_answer() {
                 disk.create(&path).unwrap().write_all_at(&damage, 0).unwrap();
             }
             tried += 1;
-            let noticed = look(&sample, &disk, &path, &format!("{}: {what}", path.display()));
+            let when = format!("{}: {what}, after a stop: {is_closed}", path.display());
+            let noticed = look(sample, &disk, &[&path], &when);
             unnoticed += u64::from(!noticed);
-            assert!(noticed || is_log || is_free(&path), "{}: {what}: not noticed", path.display());
+            let may_end = is_log(&path) && !is_closed && what != "removed";
+            assert!(noticed || may_end || is_free(&path), "{when}: not noticed");
         }
     }
     println!("damaged files: {tried}, of which {unnoticed} logs that end earlier");
     assert!(tried > 5000, "{tried} are few");
+}
+
+#[test]
+fn files_in_the_place_of_others_are_found() {
+    let sample = sample();
+    let files: Vec<_> = files(&sample.disk).into_iter().filter(|path| !is_free(path)).collect();
+    let bytes = |path: &Path| read_all(&sample.disk, path, 1 << 24).unwrap();
+    let mut tried = 0;
+    for (at, one) in files.iter().enumerate() {
+        for other in &files[..at] {
+            let disk = sample.disk.crash(Crash::KeepAll, 0);
+            for (path, bytes) in [(one, bytes(other)), (other, bytes(one))] {
+                disk.remove(path).unwrap();
+                disk.create(path).unwrap().write_all_at(&bytes, 0).unwrap();
+            }
+            let when = format!("{} and {} swapped", one.display(), other.display());
+            assert!(look(&sample, &disk, &[one, other], &when), "{when}: not noticed");
+            tried += 1;
+        }
+    }
+    println!("files swapped: {tried}");
+    assert!(tried > 40, "{tried}");
+}
+
+/// `CURRENT` and `DATABASE` follow from the rest, where there is one generation.
+#[test]
+fn what_the_directory_is_can_be_told_from_the_rest() {
+    let sample = sample();
+    let clock = Arc::new(ManualClock::new(5));
+    let open_as = |disk: &SimDisk, recover| {
+        let options = Options { recover, ..options() };
+        Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
+    };
+    let both = [Path::new("/data/CURRENT"), Path::new("/data/DATABASE")];
+    let damaged = || {
+        let disk = sample.disk.crash(Crash::KeepAll, 0);
+        for path in both {
+            let file = disk.open_write(path).unwrap();
+            file.write_all_at(&[0xee; 20], 20).unwrap();
+            file.sync().unwrap();
+        }
+        disk
+    };
+    let disk = damaged();
+    let strict = open_as(&disk, Recover::Strict).err().unwrap();
+    assert!(strict.message().contains("/data/DATABASE") && strict.message().contains("--recover=degraded"));
+    // Whatever a crash leaves of the mending, the next start goes on with it.
+    for operation in 0.. {
+        let disk = damaged();
+        disk.fail_from(disk.operations() + operation);
+        let whole = open_as(&disk, Recover::Degraded).is_ok();
+        for seed in 0..6 {
+            let after = disk.crash(if seed == 0 { Crash::KeepNothing } else { Crash::KeepSome }, seed);
+            let engine = open_as(&after, Recover::Degraded).unwrap();
+            assert_eq!(content(&engine), sample.truth, "operation {operation}, seed {seed}");
+            drop(engine);
+            assert_eq!(content(&open_as(&after, Recover::Strict).unwrap()), sample.truth);
+            for name in ["CURRENT", "DATABASE"] {
+                let kept = Path::new("/data/quarantine").join(name);
+                assert!(after.metadata(&kept).unwrap().is_some(), "{name} is gone");
+                let reason = format!("{}.reason", kept.display());
+                assert!(after.metadata(Path::new(&reason)).unwrap().is_some(), "{name} has no reason");
+            }
+        }
+        if whole {
+            break;
+        }
+    }
+    // With a second generation it can't be told which one is live.
+    let disk = damaged();
+    disk.create_dir(Path::new("/data/gen-0000000002")).unwrap();
+    let before = files(&disk);
+    let refused = open_as(&disk, Recover::Degraded).err().unwrap();
+    assert_eq!(refused.code(), ErrorCode::CorruptData);
+    assert!(refused.message().contains("gen-0000000001, gen-0000000002"), "{refused}");
+    assert_eq!(files(&disk), before);
 }
 
 /// Damage is set aside in several operations of the disk; a crash between them must not

@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 
+use super::crash::{Tally, restart_and_crash};
 use super::steps::{SCENARIOS, Step, Worlds, random};
 use super::*;
 
@@ -52,6 +53,11 @@ fn fail_everywhere(scenario: &str, steps: &[Step], fault: Fault, kind: ErrorKind
                     .unwrap_or_else(|e| panic!("{when}, {crash:?}, opening {opening}: {e}"));
                 worlds.found(&content(&engine), &format!("{when}, {crash:?}, opening {opening}"));
             }
+        }
+        // Restarted on the same disk, which shows what a failed sync lost until it crashes.
+        if matches!((fault, kind), (Fault::Once, ErrorKind::Other)) {
+            let when = format!("{when}, restarted");
+            restart_and_crash(&disk.kill(), worlds, &when, &mut Tally::default());
         }
         if !used {
             assert!(operation > 20, "{scenario}: the disk was used");

@@ -4,6 +4,9 @@ use rayon::prelude::*;
 
 use super::*;
 
+/// Operations of each seed.
+const OPERATIONS: usize = 10_000;
+
 /// Tells, when a test panics, which seed to run again.
 struct SeedOfPanic(u64);
 
@@ -26,6 +29,7 @@ fn it_agrees_with_an_ordered_map() {
         Some(seed) => vec![seed],
         None => (0..number("TSDB_TEST_MODEL_SEEDS").unwrap_or(50)).collect(),
     };
+    println!("operations against the model: {}", seeds.len() * OPERATIONS);
     seeds.into_par_iter().for_each(|seed| {
         let _said = SeedOfPanic(seed);
         let mut rng = Rng::new(seed);
@@ -35,7 +39,7 @@ fn it_agrees_with_an_ordered_map() {
         let mut model = Content::new();
         let mut saved: Option<Content> = None;
         let mut assigned: BTreeMap<String, i64> = BTreeMap::new();
-        for step in 0..10_000 {
+        for step in 0..OPERATIONS {
             let series = ["a", "b", "c", "d"][rng.below(4) as usize].to_owned();
             let labels = set(["", "x", "y"][rng.below(3) as usize]);
             let timestamp = rng.below(500) as i64;
