@@ -103,7 +103,8 @@ pub(super) unsafe fn walk<const SQUARES: bool>(
                 let first_i = _mm512_set1_pd(*row.add(at));
                 let second_i = _mm512_set1_pd(*row_second.add(at));
                 *cells = if SQUARES {
-                    let (into, out) = (_mm512_sub_pd(first_i, first), _mm512_sub_pd(second_i, second));
+                    // This way round, the row's value is an operand in memory.
+                    let (into, out) = (_mm512_sub_pd(first, first_i), _mm512_sub_pd(second, second_i));
                     _mm512_fnmadd_pd(out, out, _mm512_fmadd_pd(into, into, *cells))
                 } else {
                     _mm512_fmadd_pd(second_i, first, _mm512_fmadd_pd(first_i, second, *cells))
