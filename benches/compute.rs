@@ -1,13 +1,16 @@
-//! Cosine scan and matrix profile.
+//! Cosine scan and matrix profile. The figures of the profile in docs/performance.md are
+//! those of `cargo bench --bench compute -- profile`.
 
 mod common;
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use common::{compare, walk};
 use criterion::{Criterion, criterion_group, criterion_main};
-use tsdb_vector::base::{Deadline, Rows};
-use tsdb_vector::mp::{Selection, oracle, profile};
+use tsdb_vector::base::{Deadline, Rng, Rows};
+use tsdb_vector::kernels::Instructions;
+use tsdb_vector::mp::{Computation, Progress, Selection, oracle, profile};
 use tsdb_vector::vector::Search;
 
 fn cosine(c: &mut Criterion) {
@@ -52,20 +55,75 @@ fn matrix_profile(c: &mut Criterion) {
     compare(c, "matrix profile, n = 1,500, m = 64 (cells)", cells, ("the naive oracle", naive), || {
         black_box(profile(&selection, &Deadline::none()).unwrap());
     });
-    let long = walk(17_520, 4);
-    let year = Selection { values: &long, dimension: 1, window: 336, normalize: true };
-    let cells = (year.windows() * year.windows() / 2) as u64;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let one = || drop(black_box(pool.install(|| profile(&year, &Deadline::none()).unwrap())));
-    compare(
-        c,
-        "matrix profile, n = 17,520, m = 336, all threads (cells)",
-        cells,
-        ("one thread", one),
-        || {
-            black_box(profile(&year, &Deadline::none()).unwrap());
-        },
+    profile_speed();
+}
+
+/// Billions of pairs of windows a second, everything included: by the wall clock, the best
+/// of at least three runs, and by the processor time of all of them, which a busy machine
+/// does not spoil.
+fn profile_speed() {
+    println!(
+        "{:>7} {:>11} {:>4} {:>9} {:>7} {:>10} {:>10}",
+        "n", "data", "m", "path", "threads", "wall", "CPU"
     );
+    for n in [1_000, 4_096, 65_536, 262_144] {
+        for (name, values) in [("random walk", walk(n, 5)), ("ECG", ecg(n))] {
+            for window in [50, 200] {
+                let selection = Selection { values: &values, dimension: 1, window, normalize: true };
+                for instructions in Instructions::available() {
+                    if n > 4_096 && instructions != Instructions::best() && (window, name) != (50, "ECG")
+                        || n > 65_536 && instructions != Instructions::best()
+                    {
+                        continue;
+                    }
+                    for threads in [1, 2] {
+                        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                        let (wall, cpu) = pool.install(|| gigacells(&selection, instructions));
+                        println!(
+                            "{n:>7} {name:>11} {window:>4} {:>9} {threads:>7} {wall:>10.2} {cpu:>10.2}",
+                            instructions.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn gigacells(selection: &Selection<'_>, instructions: Instructions) -> (f64, f64) {
+    let (mut best, mut cells) = (Duration::MAX, 0);
+    let (started, before) = (Instant::now(), cpu_seconds());
+    let mut runs = 0;
+    while runs < 3 || started.elapsed() < Duration::from_millis(1500) {
+        let run = Instant::now();
+        let computation = Computation::self_join(selection).unwrap().with(instructions);
+        let outcome = black_box(computation.run(&Deadline::none(), &Progress::default()));
+        best = best.min(run.elapsed());
+        cells += outcome.cells;
+        runs += 1;
+    }
+    let wall = cells as f64 / f64::from(runs) / best.as_secs_f64() / 1e9;
+    (wall, cells as f64 / (cpu_seconds() - before) / 1e9)
+}
+
+/// Processor time of this process, in steps of 10 ms; Linux only, else not a number.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+    let mut ticks = || fields.next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    (ticks() + ticks()) / 100.0
+}
+
+/// The ECG of the examples, again and again with a little noise.
+fn ecg(points: usize) -> Vec<f64> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/ecg_mitbih_208.csv");
+    let text = std::fs::read_to_string(path).unwrap();
+    let once: Vec<f64> =
+        text.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect();
+    let mut rng = Rng::new(6);
+    (0..points)
+        .map(|at| once[at % once.len()] + if at < once.len() { 0.0 } else { 0.002 * rng.unit_f64() })
+        .collect()
 }
 
 criterion_group!(benches, cosine, matrix_profile);

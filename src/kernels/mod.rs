@@ -1,13 +1,17 @@
-//! Arithmetic on slices: dot products, norms and rolling statistics.
+//! Arithmetic on slices: dot products, norms, rolling statistics, and the tiles of the
+//! matrix profile.
 //!
-//! Everything is safe, scalar code that a compiler can vectorise; vector instructions
-//! chosen at run time belong here when they come, with these functions as their
-//! reference. Nothing here knows what the numbers mean.
+//! Vector instructions are chosen at run time ([`Instructions`]); every path has a
+//! portable twin that tests compare it with. This is the only place for `unsafe`; each
+//! block says why it is sound. Nothing here knows what the numbers mean.
 
 mod dot;
+mod instructions;
 mod rolling;
 mod scale;
+pub mod skew;
 
-pub use dot::{dot, norm};
+pub use dot::{centred_dot, dot, norm, scaled_squared_distance, squared_distance};
+pub use instructions::Instructions;
 pub use rolling::{RollingStats, constant_windows, rolling_stats};
 pub use scale::{center_and_scale, median, power_of_two_scale};

@@ -1,5 +1,8 @@
 //! Statistics of every window of a series.
 
+use super::Instructions;
+use super::dot::centred_dot;
+
 /// Mean and spread of every window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RollingStats {
@@ -29,22 +32,17 @@ pub fn rolling_stats(values: &[f64], window: usize) -> RollingStats {
         }
         means.push((sum + lost) / window as f64);
     }
-    let energies = means
-        .iter()
-        .enumerate()
-        .map(|(start, mean)| {
-            let (chunks, rest) = values[start..start + window].as_chunks::<8>();
-            let mut sums = [0.0; 8];
-            for chunk in chunks {
-                for lane in 0..8 {
-                    let d = chunk[lane] - mean;
-                    sums[lane] += d * d;
-                }
-            }
-            sums.iter().sum::<f64>() + rest.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>()
-        })
-        .collect();
+    let energies = Instructions::best().run(|| energies(values, window, &means));
     RollingStats { means, energies }
+}
+
+#[inline(always)]
+fn energies(values: &[f64], window: usize, means: &[f64]) -> Vec<f64> {
+    let energy = |(start, &mean): (usize, &f64)| {
+        let part = &values[start..start + window];
+        centred_dot((part, mean), (part, mean))
+    };
+    means.iter().enumerate().map(energy).collect()
 }
 
 fn add(sum: &mut f64, lost: &mut f64, value: f64) {

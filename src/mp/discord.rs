@@ -25,11 +25,11 @@ pub fn discords(selection: &Selection<'_>, k: usize, deadline: &Deadline) -> Res
     if k == 0 {
         return Err(Error::invalid("k is 0; ask for at least one anomaly"));
     }
-    let profile = profile(selection, deadline)?;
-    Ok(pick(&profile, selection.window, k))
+    Ok(discords_of(&profile(selection, deadline)?, selection.window, k))
 }
 
-pub(super) fn pick(profile: &Profile, window: usize, k: usize) -> Vec<Discord> {
+/// The `k` discords of a profile of windows of so many points, see [`discords`].
+pub fn discords_of(profile: &Profile, window: usize, k: usize) -> Vec<Discord> {
     let mut order: Vec<usize> =
         (0..profile.distances.len()).filter(|&at| profile.neighbors[at] != usize::MAX).collect();
     order.sort_by(|&a, &b| profile.distances[b].total_cmp(&profile.distances[a]).then(a.cmp(&b)));

@@ -1,28 +1,43 @@
 //! The matrix profile: for every window of a series, how far its nearest neighbour
 //! is. Its highest points are discords (anomalies), its lowest pairs motifs.
 //!
-//! [`profile`] is exact: O(n²) time along the diagonals of the distance matrix, in
+//! A [`Computation`] is exact: O(n²) time along the diagonals of the distance matrix, in
 //! correlation space, O(n) memory, in parallel on the current rayon pool; its result
 //! does not depend on the number of threads. The conventions are those of STUMPY:
 //! z-normalised Euclidean distance, neighbours more than ⌈m/4⌉ points away, two
-//! constant windows at distance 0, a constant and another one at √m. The four rules
-//! that keep it accurate on hostile data (median subtraction, compensated means,
-//! restarts, rescoring) are told in `kernel` and `score`.
+//! constant windows at distance 0, a constant and another one at √m.
+//!
+//! The way of a search: `prepare` centres the series and computes what each window needs;
+//! `grid` cuts the matrix of pairs into strips of 64 diagonals; `search` hands them out to
+//! threads; `tile` walks down a strip with the recurrence of [`crate::kernels::skew`] and
+//! starts anew where digits would be lost; `judge` takes what passes a threshold to `best`, which keeps what is near, and tells what is
+//! nearly equal apart by exact distances; `constants` matches what has no shape; `score`
+//! computes what is reported in two passes. `many` is the tile for points of several
+//! values.
 //!
 //! Sources: Yeh et al., "Matrix Profile I" (ICDM 2016); Zhu et al., "SCRIMP++" (ICDM
 //! 2018) and Zimmerman et al., "SCAMP" (`SoCC` 2019) for the diagonal recurrence.
 
+mod best;
+mod constants;
 mod discord;
-mod kernel;
+mod grid;
+mod judge;
+mod many;
 mod motif;
 pub mod oracle;
 mod prepare;
 mod profile;
 mod score;
+mod search;
+mod selection;
+mod tile;
 
 #[cfg(test)]
 mod tests;
 
-pub use discord::{Discord, discords};
+pub use discord::{Discord, discords, discords_of};
 pub use motif::{Motif, motifs};
-pub use profile::{Profile, Selection, memory_bytes, profile};
+pub use profile::{Computation, Outcome, Profile, Sides, memory_bytes, profile};
+pub use search::Progress;
+pub use selection::{Selection, windows_without_gaps};

@@ -7,10 +7,7 @@ use rayon::prelude::*;
 
 use crate::base::{Deadline, Error, Result};
 
-use super::Selection;
-use super::prepare::Prepared;
-use super::profile::profile_of;
-use super::score::window_distance;
+use super::{Computation, Selection};
 
 /// A pair of windows, `a` the earlier.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,10 +61,10 @@ pub fn motifs(selection: &Selection<'_>, k: usize, deadline: &Deadline) -> Resul
     if k == 0 {
         return Err(Error::invalid("k is 0; ask for at least one motif"));
     }
-    selection.check()?;
-    let prepared = Prepared::new(selection);
-    let mut taken: Vec<bool> = (0..prepared.windows).map(|window| prepared.is_flat(window)).collect();
-    let profile = profile_of(&prepared, &taken, deadline)?;
+    let computation = Computation::self_join(selection)?.without_flat();
+    let windows = selection.windows();
+    let mut taken: Vec<bool> = (0..windows).map(|window| !computation.is_usable(window)).collect();
+    let profile = computation.complete(deadline)?;
     let mut heap: BinaryHeap<Candidate> = profile
         .neighbors
         .iter()
@@ -84,14 +81,14 @@ pub fn motifs(selection: &Selection<'_>, k: usize, deadline: &Deadline) -> Resul
         }
         if taken[candidate.neighbor] {
             deadline.check()?;
-            heap.extend(nearest_free(&prepared, candidate.window, &taken));
+            heap.extend(nearest_free(&computation, selection, candidate.window, &taken));
             continue;
         }
         let (a, b) = candidate.pair();
         found.push(Motif { a, b, distance: candidate.distance });
         for index in [a, b] {
-            let from = (index + 1).saturating_sub(prepared.window);
-            let to = (index + prepared.window).min(prepared.windows);
+            let from = (index + 1).saturating_sub(selection.window);
+            let to = (index + selection.window).min(windows);
             taken[from..to].fill(true);
         }
     }
@@ -99,14 +96,15 @@ pub fn motifs(selection: &Selection<'_>, k: usize, deadline: &Deadline) -> Resul
 }
 
 /// The nearest neighbour among the windows that are still free.
-fn nearest_free(prepared: &Prepared, window: usize, taken: &[bool]) -> Option<Candidate> {
-    (0..prepared.windows)
+fn nearest_free(
+    computation: &Computation,
+    selection: &Selection<'_>,
+    window: usize,
+    taken: &[bool],
+) -> Option<Candidate> {
+    (0..taken.len())
         .into_par_iter()
-        .filter(|&other| !taken[other] && other.abs_diff(window) > prepared.exclusion)
-        .map(|other| Candidate {
-            distance: window_distance(prepared, window, other),
-            window,
-            neighbor: other,
-        })
+        .filter(|&other| !taken[other] && other.abs_diff(window) > selection.exclusion())
+        .map(|other| Candidate { distance: computation.distance(window, other), window, neighbor: other })
         .max()
 }

@@ -24,35 +24,62 @@ fn z_normalized(window: &[f64]) -> Vec<f64> {
     centred.into_iter().map(|value| value / deviation).collect()
 }
 
-/// The distance of two windows.
-pub fn distance(selection: &Selection<'_>, i: usize, j: usize) -> f64 {
-    let sum: f64 = (0..selection.dimension)
-        .map(|dimension| {
-            let (a, b) = (window_of(selection, i, dimension), window_of(selection, j, dimension));
-            let euclidean =
-                |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
-            if !selection.normalize {
-                return euclidean(&a, &b);
-            }
-            match (is_constant(&a), is_constant(&b)) {
-                (true, true) => 0.0,
-                (false, false) => euclidean(&z_normalized(&a), &z_normalized(&b)),
-                _ => (selection.window as f64).sqrt(),
-            }
-        })
-        .sum();
-    sum / selection.dimension as f64
+/// A window of one dimension as it is compared.
+struct Shape {
+    values: Vec<f64>,
+    /// Normalised, and all its values are the same.
+    is_constant: bool,
 }
 
-/// The nearest neighbour of every window.
-pub fn profile(selection: &Selection<'_>) -> Profile {
-    let windows = selection.windows();
+impl Shape {
+    fn new(selection: &Selection<'_>, start: usize, dimension: usize) -> Self {
+        let values = window_of(selection, start, dimension);
+        let is_constant = selection.normalize && is_constant(&values);
+        let values = if selection.normalize && !is_constant { z_normalized(&values) } else { values };
+        Self { values, is_constant }
+    }
+
+    fn distance(&self, other: &Self) -> f64 {
+        match (self.is_constant, other.is_constant) {
+            (true, true) => 0.0,
+            (false, false) => {
+                self.values.iter().zip(&other.values).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+            }
+            _ => (self.values.len() as f64).sqrt(),
+        }
+    }
+}
+
+/// The distance of window `i` of `a` and window `j` of `b`.
+pub fn distance_between(a: &Selection<'_>, i: usize, b: &Selection<'_>, j: usize) -> f64 {
+    let sum: f64 = (0..a.dimension)
+        .map(|dimension| Shape::new(a, i, dimension).distance(&Shape::new(b, j, dimension)))
+        .sum();
+    sum / a.dimension as f64
+}
+
+/// The distance of two windows.
+pub fn distance(selection: &Selection<'_>, i: usize, j: usize) -> f64 {
+    distance_between(selection, i, selection, j)
+}
+
+/// The nearest neighbour in `b` of every window of `a`, among the pairs that may match.
+pub fn nearest(a: &Selection<'_>, b: &Selection<'_>, may_match: impl Fn(usize, usize) -> bool) -> Profile {
+    let [of_a, of_b] = [a, b].map(|selection| {
+        (0..selection.windows())
+            .map(|at| {
+                (0..selection.dimension).map(|dimension| Shape::new(selection, at, dimension)).collect()
+            })
+            .collect::<Vec<Vec<Shape>>>()
+    });
+    let windows = a.windows();
     let mut profile =
         Profile { distances: vec![f64::INFINITY; windows], neighbors: vec![usize::MAX; windows] };
-    for i in 0..windows {
-        for j in 0..windows {
-            if i.abs_diff(j) > selection.exclusion() {
-                let d = distance(selection, i, j);
+    for (i, x) in of_a.iter().enumerate() {
+        for (j, y) in of_b.iter().enumerate() {
+            if may_match(i, j) {
+                let sum: f64 = x.iter().zip(y).map(|(x, y)| x.distance(y)).sum();
+                let d = sum / a.dimension as f64;
                 if d < profile.distances[i] {
                     profile.distances[i] = d;
                     profile.neighbors[i] = j;
@@ -63,9 +90,14 @@ pub fn profile(selection: &Selection<'_>) -> Profile {
     profile
 }
 
+/// The nearest neighbour of every window.
+pub fn profile(selection: &Selection<'_>) -> Profile {
+    nearest(selection, selection, |i, j| i.abs_diff(j) > selection.exclusion())
+}
+
 /// The `k` discords.
 pub fn discords(selection: &Selection<'_>, k: usize) -> Vec<Discord> {
-    super::discord::pick(&profile(selection), selection.window, k)
+    super::discords_of(&profile(selection), selection.window, k)
 }
 
 /// The `k` motifs.

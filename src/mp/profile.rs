@@ -1,68 +1,12 @@
-//! The profile of a selection.
+//! The profile of a selection, or of one beside another.
 
-use crate::base::{Deadline, Error, ErrorCode, Result};
+use crate::base::{Deadline, Result};
+use crate::kernels::Instructions;
 
-use super::kernel;
-use super::prepare::Prepared;
+use super::Selection;
+use super::prepare::{PAD, Prepared};
 use super::score::window_distance;
-
-/// Points to be searched.
-#[derive(Debug, Clone, Copy)]
-pub struct Selection<'a> {
-    /// Time-major: the values of point `i` are `values[i * dimension..][..dimension]`.
-    pub values: &'a [f64],
-    /// Values a point has.
-    pub dimension: usize,
-    /// Points a window has, at least 3.
-    pub window: usize,
-    /// Compare shapes (z-normalised windows) rather than values.
-    pub normalize: bool,
-}
-
-impl Selection<'_> {
-    /// Points.
-    pub fn points(&self) -> usize {
-        self.values.len() / self.dimension.max(1)
-    }
-
-    /// Windows; 0 where the window is longer than the series.
-    pub fn windows(&self) -> usize {
-        (self.points() + 1).saturating_sub(self.window)
-    }
-
-    /// A window's neighbours are those more than this many points away.
-    pub fn exclusion(&self) -> usize {
-        self.window.div_ceil(4)
-    }
-
-    /// # Errors
-    /// `INVALID_ARGUMENT` for a window below 3; `NOT_ENOUGH_DATA` where no two windows
-    /// are neighbours.
-    pub(super) fn check(&self) -> Result<()> {
-        if self.window < 3 {
-            return Err(Error::invalid(format!("window is {}; use 3 points or more", self.window)));
-        }
-        let needed = self.window.saturating_add(self.exclusion()).saturating_add(1);
-        if self.points() < needed {
-            return Err(Error::new(
-                ErrorCode::NotEnoughData,
-                format!(
-                    "a window of {} points needs at least {needed} points, the selection has {}; use a smaller window \
-                     or a longer time range",
-                    self.window,
-                    self.points()
-                ),
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// Bytes that the profile of so many points takes at its worst: the points and, for each
-/// dimension, their seven columns; a best neighbour for each thread, and the profile.
-pub fn memory_bytes(points: u64, dimension: u64, threads: u64) -> u64 {
-    points.saturating_mul(dimension * (8 + 8 * 8 + 1) + (threads + 2) * 16)
-}
+use super::search::{CELLS_ALONE, Join, Progress};
 
 /// The nearest neighbour of every window.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,24 +17,189 @@ pub struct Profile {
     pub neighbors: Vec<usize>,
 }
 
-/// Computes the profile.
-///
-/// # Errors
-/// As [`Selection`] tells; `TIMEOUT`.
-pub fn profile(selection: &Selection<'_>, deadline: &Deadline) -> Result<Profile> {
-    selection.check()?;
-    let prepared = Prepared::new(selection);
-    profile_of(&prepared, &[], deadline)
+/// Which neighbours of a window count, where a series is joined with itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sides {
+    /// All.
+    #[default]
+    Both,
+    /// Earlier ones: what could be known when the window ended.
+    Left,
+    /// Later ones.
+    Right,
 }
 
-/// The profile over the windows that `left_out` does not mark.
-pub(super) fn profile_of(prepared: &Prepared, left_out: &[bool], deadline: &Deadline) -> Result<Profile> {
-    let neighbors = kernel::nearest(prepared, left_out, deadline)?;
-    let distances = neighbors
-        .iter()
-        .enumerate()
-        .map(|(i, &j)| if j == usize::MAX { f64::INFINITY } else { window_distance(prepared, i, j) })
-        .collect();
-    deadline.check()?;
-    Ok(Profile { distances, neighbors })
+/// A profile, or what was found of it in time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The nearest of the neighbours that were looked at.
+    pub profile: Profile,
+    /// Pairs of windows that were looked at, spread evenly over the windows.
+    pub cells: u64,
+    /// Pairs of windows there are.
+    pub cells_total: u64,
+}
+
+impl Outcome {
+    /// Whether the profile is exact.
+    pub fn is_complete(&self) -> bool {
+        self.cells == self.cells_total
+    }
+
+    /// The part of all pairs that was looked at, 0 to 1.
+    pub fn coverage(&self) -> f64 {
+        if self.is_complete() { 1.0 } else { self.cells as f64 / self.cells_total as f64 }
+    }
+}
+
+/// A profile to be computed.
+pub struct Computation {
+    a: Prepared,
+    /// `None`: `a` itself.
+    b: Option<Prepared>,
+    exclusion: usize,
+    sides: Sides,
+    instructions: Instructions,
+    cells_alone: u64,
+}
+
+impl Computation {
+    /// Every window's neighbour in its own series.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a window below 3; `NOT_ENOUGH_DATA` where no two windows
+    /// are neighbours.
+    pub fn self_join(selection: &Selection<'_>) -> Result<Self> {
+        selection.check()?;
+        Ok(Self {
+            a: Prepared::new(selection),
+            b: None,
+            exclusion: selection.exclusion(),
+            sides: Sides::Both,
+            instructions: Instructions::best(),
+            cells_alone: CELLS_ALONE,
+        })
+    }
+
+    /// The neighbour in `b` of every window of `a`, wherever it is (an AB-join).
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a window below 3, or selections that have not the same
+    /// dimension, window and normalisation; `NOT_ENOUGH_DATA` where one has no window.
+    pub fn join(a: &Selection<'_>, b: &Selection<'_>) -> Result<Self> {
+        a.check_beside(b)?;
+        let [a, b] = Prepared::pair(a, b);
+        Ok(Self {
+            a,
+            b: Some(b),
+            exclusion: 0,
+            sides: Sides::Both,
+            instructions: Instructions::best(),
+            cells_alone: CELLS_ALONE,
+        })
+    }
+
+    /// Which neighbours count; of no effect on a join of two series.
+    #[must_use]
+    pub fn sides(self, sides: Sides) -> Self {
+        Self { sides, ..self }
+    }
+
+    /// Only windows (of the first series) that `mask` marks take part, such as those of
+    /// [`super::windows_without_gaps`].
+    #[must_use]
+    pub fn only(mut self, mask: &[bool]) -> Self {
+        self.a.keep_only(mask);
+        self
+    }
+
+    /// Only windows of the second series that `mask` marks take part.
+    #[must_use]
+    pub fn only_of_other(mut self, mask: &[bool]) -> Self {
+        if let Some(b) = &mut self.b {
+            b.keep_only(mask);
+        }
+        self
+    }
+
+    /// Windows with one value in every dimension take no part.
+    #[must_use]
+    pub fn without_flat(self) -> Self {
+        let varied =
+            |of: &Prepared| (0..of.windows).map(|window| !of.is_flat(window + PAD)).collect::<Vec<_>>();
+        let (mask, mask_of_other) = (varied(&self.a), self.b.as_ref().map(varied).unwrap_or_default());
+        self.only(&mask).only_of_other(&mask_of_other)
+    }
+
+    /// Forces the instructions, for tests and measurements.
+    #[must_use]
+    pub fn with(self, instructions: Instructions) -> Self {
+        Self { instructions, ..self }
+    }
+
+    /// Uses all threads, however little there is to do.
+    #[cfg(test)]
+    pub(super) fn spread(self) -> Self {
+        Self { cells_alone: 0, ..self }
+    }
+
+    /// What it will cost: pairs of windows to be looked at.
+    pub fn cells(&self) -> u64 {
+        self.as_join().cells()
+    }
+
+    /// Computes it on the current rayon pool. When the deadline is over it ends with the
+    /// best neighbours so far.
+    pub fn run(&self, deadline: &Deadline, progress: &Progress) -> Outcome {
+        let before = progress.cells();
+        let profile = self.as_join().search(deadline, progress);
+        Outcome { profile, cells: progress.cells() - before, cells_total: self.cells() }
+    }
+
+    /// The exact profile.
+    ///
+    /// # Errors
+    /// `TIMEOUT`.
+    pub(super) fn complete(&self, deadline: &Deadline) -> Result<Profile> {
+        let outcome = self.run(deadline, &Progress::default());
+        if !outcome.is_complete() {
+            deadline.check()?;
+        }
+        Ok(outcome.profile)
+    }
+
+    /// The exact distance of a window of the first series and one that may be its neighbour.
+    pub fn distance(&self, window: usize, other: usize) -> f64 {
+        window_distance(&self.a, window + PAD, self.as_join().b, other + PAD)
+    }
+
+    /// Whether a window takes part.
+    pub(super) fn is_usable(&self, window: usize) -> bool {
+        self.a.usable[window + PAD]
+    }
+
+    fn as_join(&self) -> Join<'_> {
+        Join {
+            a: &self.a,
+            b: self.b.as_ref().unwrap_or(&self.a),
+            exclusion: self.b.is_none().then_some(self.exclusion),
+            sides: self.sides,
+            instructions: self.instructions,
+            cells_alone: self.cells_alone,
+        }
+    }
+}
+
+/// Bytes that the profile of so many points takes at its worst: the points and their
+/// columns; candidates for each thread, and the profile.
+pub fn memory_bytes(points: u64, dimension: u64, threads: u64) -> u64 {
+    points.saturating_mul(dimension * (8 + 8 * 8 + 1) + 17 + threads * (20 + 24) + 24)
+}
+
+/// Computes the profile of a series with itself.
+///
+/// # Errors
+/// As [`Computation::self_join`] tells; `TIMEOUT`.
+pub fn profile(selection: &Selection<'_>, deadline: &Deadline) -> Result<Profile> {
+    Computation::self_join(selection)?.complete(deadline)
 }

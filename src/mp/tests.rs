@@ -1,7 +1,10 @@
 //! The profile against the oracle, on friendly and on hostile data.
 
+use std::sync::OnceLock;
+
 use super::*;
 use crate::base::{Deadline, ErrorCode, Rng};
+use crate::kernels::Instructions;
 
 fn walk(n: usize, seed: u64) -> Vec<f64> {
     let mut rng = Rng::new(seed);
@@ -24,6 +27,7 @@ fn hostile() -> Vec<(&'static str, Vec<f64>)> {
     let noise: Vec<f64> = (0..600).map(|_| rng.unit_f64()).collect();
     vec![
         ("walk", walk(600, 1)),
+        ("dying away", with(noise.clone(), |at, v| v * 0.7_f64.powi(at as i32 % 100))),
         ("sine", with(noise.clone(), |at, v| (at as f64 / 9.0).sin() + 0.1 * v)),
         ("offset 1e9", with(walk(600, 2), |_, v| v + 1e9)),
         ("spike 1e12", with(walk(600, 3), |at, v| if at == 300 { 1e12 } else { v })),
@@ -48,28 +52,55 @@ fn close(name: &str, found: f64, expected: f64, window: usize) {
     assert!((found - expected).abs() <= tolerance, "{name}: {found} instead of {expected}");
 }
 
-fn check(name: &str, selection: &Selection<'_>) {
-    let expected = oracle::profile(selection);
-    let found = profile(selection, &Deadline::none()).unwrap();
-    let unit = if selection.normalize {
+fn pools() -> &'static [rayon::ThreadPool; 3] {
+    static POOLS: OnceLock<[rayon::ThreadPool; 3]> = OnceLock::new();
+    POOLS.get_or_init(|| {
+        [1, 2, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+    })
+}
+
+/// What the computation finds with each of the instructions is what is expected, and the
+/// same with any number of threads.
+fn check(
+    name: &str,
+    (a, b): (&Selection<'_>, &Selection<'_>),
+    compute: impl Fn() -> Computation,
+    may_match: impl Fn(usize, usize) -> bool,
+) {
+    let expected = oracle::nearest(a, b, &may_match);
+    let unit = if a.normalize {
         1.0
     } else {
         // Plain distances are compared in the unit of the data.
         expected.distances.iter().fold(f64::MIN_POSITIVE, |a, &b| if b.is_finite() { a.max(b) } else { a })
     };
-    for (at, (found, expected)) in found.distances.iter().zip(&expected.distances).enumerate() {
-        close(&format!("{name} at {at}"), found / unit, expected / unit, selection.window);
+    for instructions in Instructions::available() {
+        let name = format!("{name}, {}", instructions.name());
+        let computation = compute().with(instructions).spread();
+        let [found, with_two, with_three] = pools()
+            .each_ref()
+            .map(|pool| pool.install(|| computation.run(&Deadline::none(), &Progress::default())));
+        assert!(found.is_complete() && found.coverage() == 1.0, "{name}");
+        assert!(found == with_two && found == with_three, "{name}: it depends on the number of threads");
+        let found = found.profile;
+        for (at, (&found, &expected)) in found.distances.iter().zip(&expected.distances).enumerate() {
+            close(&format!("{name} at {at}"), found / unit, expected / unit, a.window);
+        }
+        for (at, &neighbor) in found.neighbors.iter().enumerate() {
+            if neighbor == usize::MAX {
+                assert_eq!(expected.neighbors[at], neighbor, "{name}: {at} has a neighbour");
+                continue;
+            }
+            assert!(may_match(at, neighbor), "{name}: {neighbor} is no neighbour of {at}");
+            let distance = oracle::distance_between(a, at, b, neighbor);
+            close(&name, distance / unit, expected.distances[at] / unit, a.window);
+        }
     }
-    for (at, &neighbor) in found.neighbors.iter().enumerate().filter(|(_, neighbor)| **neighbor != usize::MAX)
-    {
-        assert!(neighbor.abs_diff(at) > selection.exclusion(), "{name}: a neighbour of {at} within its zone");
-        close(
-            name,
-            oracle::distance(selection, at, neighbor) / unit,
-            expected.distances[at] / unit,
-            selection.window,
-        );
-    }
+}
+
+fn check_self_join(name: &str, selection: &Selection<'_>) {
+    let compute = || Computation::self_join(selection).unwrap();
+    check(name, (selection, selection), compute, |i, j| i.abs_diff(j) > selection.exclusion());
 }
 
 #[test]
@@ -79,14 +110,14 @@ fn the_profile_is_the_oracles_on_hostile_data() {
             if !normalize && (name == "huge" || name == "minute") {
                 continue; // the oracle itself overflows or underflows
             }
-            check(name, &Selection { values: &values, dimension: 1, window: 24, normalize });
+            check_self_join(name, &Selection { values: &values, dimension: 1, window: 24, normalize });
         }
     }
 }
 
 #[test]
 fn it_is_the_oracles_on_random_shapes() {
-    for seed in 0..150 {
+    for seed in 0..200 {
         let mut rng = Rng::new(seed);
         let window = 3 + rng.below(30) as usize;
         let dimension = 1 + rng.below(3) as usize;
@@ -97,10 +128,109 @@ fn it_is_the_oracles_on_random_shapes() {
             let to = (from + rng.below(80) as usize).min(values.len());
             values[from..to].fill(0.25);
         }
-        check(
-            &format!("seed {seed}"),
-            &Selection { values: &values, dimension, window, normalize: !rng.one_in(4) },
-        );
+        let selection = Selection { values: &values, dimension, window, normalize: !rng.one_in(4) };
+        check_self_join(&format!("seed {seed}"), &selection);
+    }
+}
+
+/// A series with constant stretches and values that are not finite.
+fn broken(points: usize, dimension: usize, rng: &mut Rng) -> Vec<f64> {
+    let mut values = walk(points * dimension, rng.next_u64());
+    for fill in [0.25, f64::NAN] {
+        if !rng.one_in(3) {
+            let from = rng.below(points as u64) as usize;
+            let to = (from + 1 + rng.below(30) as usize).min(points);
+            values[from * dimension..to * dimension].fill(fill);
+        }
+    }
+    values
+}
+
+/// Which windows have finite values alone, and are marked.
+fn whole(selection: &Selection<'_>, mask: &[bool]) -> Vec<bool> {
+    let finite = |at: usize| {
+        let points = at * selection.dimension..(at + selection.window) * selection.dimension;
+        selection.values[points].iter().all(|value| value.is_finite())
+    };
+    (0..selection.windows()).map(|at| mask[at] && finite(at)).collect()
+}
+
+#[test]
+fn joins_sides_and_gaps_are_the_oracles() {
+    for seed in 0..100 {
+        let mut rng = Rng::new(seed);
+        let window = 3 + rng.below(20) as usize;
+        let dimension = if rng.one_in(4) { 2 } else { 1 };
+        let normalize = !rng.one_in(3);
+        let [x, y] = [0, 1].map(|_| broken(window + 10 + rng.below(150) as usize, dimension, &mut rng));
+        let [a, b] = [&x, &y].map(|values| Selection { values, dimension, window, normalize });
+        let [mask_a, mask_b] =
+            [a, b].map(|of| (0..of.windows()).map(|_| !rng.one_in(12)).collect::<Vec<bool>>());
+        let (usable_a, usable_b) = (whole(&a, &mask_a), whole(&b, &mask_b));
+        let join = || Computation::join(&a, &b).unwrap().only(&mask_a).only_of_other(&mask_b);
+        check(&format!("join of seed {seed}"), (&a, &b), join, |i, j| usable_a[i] && usable_b[j]);
+        for sides in [Sides::Both, Sides::Left, Sides::Right] {
+            let compute = || Computation::self_join(&a).unwrap().only(&mask_a).sides(sides);
+            check(&format!("{sides:?} of seed {seed}"), (&a, &a), compute, |i, j| {
+                let right_side = match sides {
+                    Sides::Both => true,
+                    Sides::Left => j < i,
+                    Sides::Right => i < j,
+                };
+                usable_a[i] && usable_a[j] && right_side && i.abs_diff(j) > a.exclusion()
+            });
+        }
+    }
+}
+
+#[test]
+fn of_equals_the_first_is_the_neighbour() {
+    // A period of 16 points, exactly: every window has many equals, but for rounding.
+    let values: Vec<f64> = (0..800).map(|at| f64::from([0_i8, 3, 1, 4, 1, 5, 9, 2][at / 2 % 8])).collect();
+    for normalize in [true, false] {
+        let selection = Selection { values: &values, dimension: 1, window: 16, normalize };
+        for instructions in Instructions::available() {
+            let found = Computation::self_join(&selection).unwrap().with(instructions);
+            let found = found.run(&Deadline::none(), &Progress::default()).profile;
+            for (at, &neighbor) in found.neighbors.iter().enumerate() {
+                let first = if at < 16 { at + 16 } else { at % 16 };
+                assert_eq!(neighbor, first, "{} of {at}, normalize: {normalize}", instructions.name());
+                assert!(found.distances[at] < 1e-9);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_found_in_time_is_told_with_its_coverage() {
+    let values = walk(3000, 21);
+    let selection = Selection { values: &values, dimension: 1, window: 30, normalize: true };
+    let computation = Computation::self_join(&selection).unwrap();
+    let exact = computation.run(&Deadline::none(), &Progress::default());
+    assert_eq!((exact.cells, exact.cells_total), (computation.cells(), computation.cells()));
+    let deadline = Deadline::none();
+    deadline.cancel();
+    let nothing = computation.run(&deadline, &Progress::default());
+    assert!(nothing.cells == 0 && nothing.coverage() == 0.0 && !nothing.is_complete());
+    assert!(nothing.profile.neighbors.iter().all(|&neighbor| neighbor == usize::MAX));
+    // Cancelled as soon as some of it is done; it may be through all the same.
+    let (deadline, progress) = (Deadline::none(), Progress::default());
+    let partial = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while progress.cells() == 0 {
+                std::thread::yield_now();
+            }
+            deadline.cancel();
+        });
+        computation.run(&deadline, &progress)
+    });
+    assert!(partial.cells > 0 && partial.cells <= partial.cells_total);
+    for (at, &neighbor) in partial.profile.neighbors.iter().enumerate() {
+        let found = partial.profile.distances[at];
+        assert!(found >= exact.profile.distances[at], "nearer than the nearest");
+        if neighbor != usize::MAX {
+            close("partial", found, oracle::distance(&selection, at, neighbor), 30);
+        }
     }
 }
 
@@ -117,21 +247,6 @@ fn a_long_series_crosses_tiles_and_bands() {
             .map(|other| oracle::distance(&selection, at, other))
             .fold(f64::INFINITY, f64::min);
         close("long", found.distances[at], expected, 16);
-    }
-}
-
-#[test]
-fn the_number_of_threads_does_not_matter() {
-    for (name, values) in hostile() {
-        let selection = Selection { values: &values, dimension: 1, window: 20, normalize: true };
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let motifs = motifs(&selection, 4, &Deadline::none()).unwrap();
-                (profile(&selection, &Deadline::none()).unwrap(), motifs)
-            })
-        };
-        assert!(run(1) == run(2) && run(1) == run(5), "{name}");
     }
 }
 

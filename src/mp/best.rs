@@ -1,0 +1,201 @@
+//! The best neighbour so far of each window.
+//!
+//! What a tile's recurrence says of a pair carries the rounding of thousands of steps. So
+//! candidates that are closer to the best than that are all kept, and told apart at the
+//! end by exact distances, of equal ones by the smaller index. The outcome is a function
+//! of the set of pairs that were offered, not of their order: it does not depend on
+//! threads.
+
+use std::cell::{Cell, RefCell};
+
+use super::prepare::Prepared;
+
+/// No neighbour.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Correlations closer than this may be equal.
+const CORRELATION_ERROR: f64 = 1e-11;
+/// Distances closer than this part may be equal, beside what a window's norm adds.
+const RELATIVE_ERROR: f64 = 1e-11;
+
+/// A candidate that was not told from the best; window and neighbour are padded.
+#[derive(Clone, Copy)]
+struct Candidate {
+    window: u32,
+    neighbor: u32,
+    score: f64,
+}
+
+/// Scores are correlations, or distances below zero: more is better.
+pub(super) struct Best<'a> {
+    scores: Vec<Cell<f64>>,
+    neighbors: Vec<Cell<u32>>,
+    /// What the kernel compares with.
+    pub thresholds: Vec<Cell<f64>>,
+    /// Candidates as good as the best when they came.
+    ties: RefCell<Vec<Candidate>>,
+    /// When to thin them out.
+    ties_max: Cell<usize>,
+    correlation: bool,
+    units: &'a [f64],
+}
+
+impl<'a> Best<'a> {
+    /// Neighbours for all usable windows are wanted.
+    pub fn new(prepared: &'a Prepared) -> Self {
+        let correlation = prepared.by_correlation();
+        let open = if correlation { f64::NEG_INFINITY } else { f64::INFINITY };
+        let thresholds =
+            prepared.weights.iter().map(|&weight| if weight > 0.0 { open } else { closed(correlation) });
+        let n = prepared.weights.len();
+        Self {
+            scores: vec![Cell::new(f64::NEG_INFINITY); n],
+            neighbors: vec![Cell::new(NONE); n],
+            thresholds: thresholds.map(Cell::new).collect(),
+            ties: RefCell::default(),
+            ties_max: Cell::new(n + 1024),
+            correlation,
+            units: &prepared.units,
+        }
+    }
+
+    /// No neighbours are wanted.
+    pub fn closed(prepared: &'a Prepared) -> Self {
+        let correlation = prepared.by_correlation();
+        Self {
+            scores: Vec::new(),
+            neighbors: Vec::new(),
+            thresholds: vec![Cell::new(closed(correlation)); prepared.weights.len()],
+            ties: RefCell::default(),
+            ties_max: Cell::new(0),
+            correlation,
+            units: &prepared.units,
+        }
+    }
+
+    /// The least score that may be as good as `score`.
+    #[inline]
+    fn floor(&self, window: usize, score: f64) -> f64 {
+        if self.correlation {
+            score - CORRELATION_ERROR
+        } else {
+            score * (1.0 + RELATIVE_ERROR) - self.units[window]
+        }
+    }
+
+    /// The least score that counts for a window as it stands.
+    #[inline]
+    pub fn least(&self, window: usize) -> f64 {
+        self.floor(window, self.scores[window].get())
+    }
+
+    fn set(&self, window: usize, score: f64, neighbor: u32) {
+        self.scores[window].set(score);
+        self.neighbors[window].set(neighbor);
+        let floor = self.floor(window, score);
+        self.thresholds[window].set(if self.correlation { floor * self.units[window] } else { -floor });
+    }
+
+    /// Offers a pair that the kernel has found to be near. `exact` gives distances.
+    #[inline]
+    pub fn offer(&self, window: usize, neighbor: usize, score: f64, exact: &impl Fn(usize, usize) -> f64) {
+        let best = self.scores[window].get();
+        if score < self.least(window) {
+            return;
+        }
+        if self.floor(window, score) > best {
+            self.set(window, score, neighbor as u32);
+        } else {
+            self.tie(window, neighbor as u32, score, exact);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tie(&self, window: usize, neighbor: u32, score: f64, exact: &impl Fn(usize, usize) -> f64) {
+        let (best, old) = (self.scores[window].get(), self.neighbors[window].get());
+        let mut loser = Candidate { window: window as u32, neighbor, score };
+        if score > best || (score == best && neighbor < old) {
+            self.set(window, score, neighbor);
+            loser = Candidate { neighbor: old, score: best, ..loser };
+        }
+        self.ties.borrow_mut().push(loser);
+        if self.ties.borrow().len() > self.ties_max.get() {
+            self.thin_out(exact);
+        }
+    }
+
+    /// Drops each candidate that can't win: one with no lower score is nearer.
+    fn thin_out(&self, exact: &impl Fn(usize, usize) -> f64) {
+        let mut kept: Vec<Candidate> = Vec::new();
+        let mut front: Vec<(f64, Candidate)> = Vec::new();
+        self.by_window(|window, candidates| {
+            let window_index = window as usize;
+            candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.neighbor.cmp(&b.neighbor)));
+            front.clear();
+            for &candidate in &*candidates {
+                let distance = exact(window_index, candidate.neighbor as usize);
+                // Those before it have no lower score; the last of them is the nearest.
+                let wins = front.last().is_none_or(|(nearest, other)| {
+                    (distance, candidate.neighbor) < (*nearest, other.neighbor)
+                });
+                if wins {
+                    front.push((distance, candidate));
+                }
+            }
+            // The first has the greatest score: it is the best, and kept as such.
+            self.set(window_index, front[0].1.score, front[0].1.neighbor);
+            kept.extend(front[1..].iter().map(|(_, candidate)| *candidate));
+        });
+        self.ties_max.set(self.ties_max.get().max(2 * kept.len()));
+        *self.ties.borrow_mut() = kept;
+    }
+
+    /// Calls `look` with all candidates, the best among them, of each window that has ties.
+    fn by_window(&self, mut look: impl FnMut(u32, &mut Vec<Candidate>)) {
+        let mut ties = self.ties.take();
+        ties.retain(|tie| tie.score >= self.least(tie.window as usize));
+        ties.sort_unstable_by_key(|tie| tie.window);
+        let mut candidates = Vec::new();
+        for of_window in ties.chunk_by(|a, b| a.window == b.window) {
+            let window = of_window[0].window;
+            let (score, neighbor) = (&self.scores[window as usize], &self.neighbors[window as usize]);
+            candidates.clear();
+            candidates.extend_from_slice(of_window);
+            candidates.push(Candidate { window, neighbor: neighbor.get(), score: score.get() });
+            look(window, &mut candidates);
+        }
+    }
+
+    /// Adds what another thread has found.
+    pub fn merge(&self, other: &Self, exact: &impl Fn(usize, usize) -> f64) {
+        for (window, (score, neighbor)) in other.scores.iter().zip(&other.neighbors).enumerate() {
+            if neighbor.get() != NONE {
+                self.offer(window, neighbor.get() as usize, score.get(), exact);
+            }
+        }
+        for tie in other.ties.take() {
+            self.offer(tie.window as usize, tie.neighbor as usize, tie.score, exact);
+        }
+    }
+
+    /// The nearest neighbour of each window (padded), told from its like by the exact
+    /// distance and then by the index.
+    pub fn resolve(self, exact: &impl Fn(usize, usize) -> f64) -> Vec<u32> {
+        self.by_window(|window, candidates| {
+            let nearest = candidates
+                .iter()
+                .map(|candidate| (exact(window as usize, candidate.neighbor as usize), candidate.neighbor))
+                .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            if let Some((_, neighbor)) = nearest {
+                self.neighbors[window as usize].set(neighbor);
+            }
+        });
+        self.neighbors.into_iter().map(Cell::into_inner).collect()
+    }
+}
+
+/// The threshold that nothing passes.
+fn closed(correlation: bool) -> f64 {
+    if correlation { f64::INFINITY } else { 0.0 }
+}
