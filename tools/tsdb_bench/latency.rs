@@ -16,7 +16,7 @@ pub struct Latency {
 
 impl Latency {
     pub fn new() -> Self {
-        Self { counts: vec![0; ((64 - FINE_BITS + 1) as u64 * FINE) as usize], total: 0, max_ns: 0 }
+        Self { counts: vec![0; (65 - FINE_BITS) as usize * FINE as usize], total: 0, max_ns: 0 }
     }
 
     pub fn record(&mut self, latency: Duration) {

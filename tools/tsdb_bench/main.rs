@@ -49,10 +49,13 @@ fn run(options: Options) -> Result<()> {
     bench.run(workload, &|table| println!("{}", table.render(markdown)))
 }
 
-/// The processor and how many threads it runs at a time.
+/// The processor, how many threads it runs at a time, and what else runs.
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!("{}, {cores} cores", model.map_or("unknown processor", |(_, model)| model))
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let model = model.map_or("unknown processor", |(_, model)| model);
+    let load = load.split(' ').next().unwrap_or("unknown");
+    format!("{model}, {cores} cores, load average {load} before the run")
 }

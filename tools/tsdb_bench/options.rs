@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
@@ -55,7 +56,7 @@ pub struct Options {
     /// Only this peer; may be repeated [default: all].
     #[arg(long)]
     pub peer: Vec<Peer>,
-    /// Our server [default: tsdb_server beside this program].
+    /// Our server [default: `tsdb_server` beside this program].
     #[arg(long, value_name = "PROGRAM")]
     pub server: Option<PathBuf>,
     /// Where the servers store: the disk that is measured.
@@ -76,6 +77,9 @@ pub struct Options {
     /// Seconds of a measurement of requests.
     #[arg(long, default_value_t = 2.0)]
     pub seconds: f64,
+    /// Seconds without work after which a server's background work counts as done.
+    #[arg(long, default_value_t = 3.0)]
+    pub idle: f64,
     /// Threads of the load generator.
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
@@ -107,6 +111,16 @@ impl Options {
             self.seconds /= 4.0;
         }
         self
+    }
+
+    /// How long a server must be idle for its background work to be done.
+    pub fn idle(&self) -> Duration {
+        Duration::from_secs_f64(self.idle)
+    }
+
+    /// How long requests are measured.
+    pub fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
     }
 
     /// Points of each series of the data set.

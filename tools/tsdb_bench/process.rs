@@ -1,5 +1,6 @@
 //! The programs under test: started and stopped by their ids, and what they use.
 
+use std::fs::Metadata;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -60,18 +61,21 @@ impl Process {
 
     /// Waits until it has hardly computed for `quiet`.
     pub fn wait_until_idle(&self, quiet: Duration) -> Result<()> {
-        const STEP: Duration = Duration::from_millis(500);
+        const STEP: Duration = Duration::from_millis(250);
         let mut quiet_since = Instant::now();
         let mut before = self.cpu_seconds()?;
-        while quiet_since.elapsed() < quiet {
+        loop {
             std::thread::sleep(STEP);
             let now = self.cpu_seconds()?;
-            if now - before > 0.05 * STEP.as_secs_f64() {
+            // A tick may be that of a clock or a cache.
+            if now - before > 1.5 / TICKS_PER_SECOND {
                 quiet_since = Instant::now();
             }
             before = now;
+            if quiet_since.elapsed() >= quiet {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// SIGKILL.
@@ -166,18 +170,27 @@ impl Drop for Scratch {
     }
 }
 
-/// Bytes on disk of all files below a path that `counted` accepts, as `du` has them.
-pub fn disk_bytes(path: &Path, counted: &dyn Fn(&Path) -> bool) -> Result<u64> {
+/// The lengths of all files below a path that `counted` accepts, in bytes.
+pub fn file_bytes(path: &Path, counted: &dyn Fn(&Path) -> bool) -> Result<u64> {
+    sum(path, &|path, metadata| if metadata.is_file() && counted(path) { metadata.len() } else { 0 })
+}
+
+/// What everything below a path takes of the disk, in bytes, as `du` has it.
+pub fn disk_bytes(path: &Path) -> Result<u64> {
+    sum(path, &|_, metadata| metadata.blocks() * 512)
+}
+
+fn sum(path: &Path, size: &dyn Fn(&Path, &Metadata) -> u64) -> Result<u64> {
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         // Compactions remove files meanwhile.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         Err(e) => return Err(format!("{}: {e}", path.display()).into()),
     };
-    let mut bytes = if counted(path) { metadata.blocks() * 512 } else { 0 };
+    let mut bytes = size(path, &metadata);
     if metadata.is_dir() {
         for entry in std::fs::read_dir(path)? {
-            bytes += disk_bytes(&entry?.path(), counted)?;
+            bytes += sum(&entry?.path(), size)?;
         }
     }
     Ok(bytes)

@@ -16,7 +16,7 @@ use crate::process::{Process, free_address};
 
 const PROGRAM: &str = "influxd";
 
-/// `InfluxDB`.
+/// InfluxDB.
 #[derive(Debug)]
 pub struct InfluxDb;
 
@@ -119,9 +119,9 @@ impl Subject for InfluxDb {
         Ok(rows.iter().filter_map(|row| row[1].as_u64()).sum())
     }
 
-    fn settle(&self, process: &Process) -> Result<()> {
+    fn settle(&self, process: &Process, idle: Duration) -> Result<()> {
         // Its background work looks around every ten seconds.
-        process.wait_until_idle(Duration::from_secs(20))
+        process.wait_until_idle(idle.max(Duration::from_secs(20)))
     }
 
     fn holds_data(&self, path: &Path) -> bool {

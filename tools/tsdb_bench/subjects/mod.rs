@@ -86,8 +86,9 @@ pub trait Subject {
     /// All points of the series that can be read.
     fn count(&self, address: SocketAddr, series: &[String]) -> Result<u64>;
 
-    /// Brings everything to its final form on disk, and waits for it.
-    fn settle(&self, process: &Process) -> Result<()>;
+    /// Brings everything to its final form on disk, and waits until that is done, so that
+    /// the process has been idle for so long.
+    fn settle(&self, process: &Process, idle: Duration) -> Result<()>;
 
     /// Whether a file below the data directory holds points or their index, as opposed to
     /// logs that are made ahead of use, locks and caches.

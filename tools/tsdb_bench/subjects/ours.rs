@@ -175,9 +175,9 @@ impl Subject for Ours {
         std::str::from_utf8(&answer)?.lines().skip(1).map(count).sum()
     }
 
-    fn settle(&self, process: &Process) -> Result<()> {
+    fn settle(&self, process: &Process, idle: Duration) -> Result<()> {
         exchange(process.address, Framing::Text, b"FLUSH\n", 1)?;
-        process.wait_until_idle(Duration::from_secs(3))
+        process.wait_until_idle(idle)
     }
 
     fn holds_data(&self, path: &Path) -> bool {

@@ -129,7 +129,7 @@ impl Subject for Redis {
         std::str::from_utf8(&answer)?.lines().map(count).sum()
     }
 
-    fn settle(&self, process: &Process) -> Result<()> {
+    fn settle(&self, process: &Process, idle: Duration) -> Result<()> {
         // It may be rewriting its log of its own accord.
         let e = exchange(process.address, Framing::Resp, b"BGREWRITEAOF\r\n", 1).err();
         if let Some(e) = e.filter(|e| !e.to_string().contains("in progress")) {
@@ -140,7 +140,7 @@ impl Subject for Redis {
             let info = exchange(process.address, Framing::Resp, b"INFO persistence\r\n", 1)?;
             let info = String::from_utf8_lossy(&info);
             if info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0") {
-                return process.wait_until_idle(Duration::from_secs(1));
+                return process.wait_until_idle(idle);
             }
             std::thread::sleep(Duration::from_millis(200));
         }

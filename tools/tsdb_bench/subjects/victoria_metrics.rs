@@ -123,11 +123,11 @@ impl Subject for VictoriaMetrics {
         Ok(count.parse()?)
     }
 
-    fn settle(&self, process: &Process) -> Result<()> {
+    fn settle(&self, process: &Process, idle: Duration) -> Result<()> {
         http::get(process.address, "/internal/force_flush")?;
-        process.wait_until_idle(Duration::from_secs(2))?;
+        process.wait_until_idle(idle)?;
         http::get(process.address, "/internal/force_merge")?;
-        process.wait_until_idle(Duration::from_secs(3))
+        process.wait_until_idle(idle)
     }
 
     fn holds_data(&self, path: &Path) -> bool {

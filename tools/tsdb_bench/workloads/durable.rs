@@ -1,7 +1,5 @@
 //! B: single points, each on disk before its answer.
 
-use std::time::Duration;
-
 use tsdb_vector::base::Rng;
 
 use super::Bench;
@@ -60,7 +58,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
                         requests,
                         pipeline,
                         threads: options.threads,
-                        until: Until::Elapsed(Duration::from_secs_f64(options.seconds)),
+                        until: Until::Elapsed(options.time()),
                     };
                     let measure = measure(process, &load, 1)?;
                     contender.written += measure.units;

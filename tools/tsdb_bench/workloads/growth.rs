@@ -22,8 +22,6 @@ use crate::table::{Table, mebibytes, milliseconds, short, times};
 const ROWS: u64 = 10;
 /// Points of a batch, and of a series, where there are many series.
 const FEW: u64 = 10;
-/// How long background work is watched after the last batch.
-const WATCH: Duration = Duration::from_secs(5);
 /// The series that the watch writes to.
 const WATCHED: &str = "watched";
 
@@ -103,14 +101,13 @@ fn stage(
     let options = &bench.options;
     let ((), stall_after) = watched(process.address, || {
         exchange(process.address, Framing::Text, b"FLUSH\n", 1)?;
-        std::thread::sleep(WATCH);
+        std::thread::sleep(options.idle());
         Ok(())
     })?;
-    bench.ours.settle(process)?;
+    bench.ours.settle(process, options.idle())?;
     let form = &bench.ours.range_forms()[0];
     let requests = queries(form, 1, ROWS, series, points / series);
-    let time = Duration::from_secs_f64(options.seconds);
-    let query = query(process, form, &requests, ROWS, 1, time)?;
+    let query = query(process, form, &requests, ROWS, 1, options.time())?;
     Ok(Stage { points, series, ingest, query, stall_in_ingest, stall_after })
 }
 
@@ -148,7 +145,7 @@ fn table(title: &str, stages: &[Stage]) -> Table {
     }
     table.note(
         "The longest write is that of a connection which writes a point every millisecond: while batches come, and \
-         in the flush and the five seconds after them.",
+         in the flush and the seconds after it.",
     );
     table
 }

@@ -22,7 +22,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
         let process = start_empty(subject, scratch.path(), &bench.series())?;
         bench.fill(subject, process.address)?;
         bench.check_count(subject, process.address, points)?;
-        subject.settle(&process)?;
+        subject.settle(&process, bench.options.idle())?;
         table.row(vec![
             subject.name().to_owned(),
             points.to_string(),

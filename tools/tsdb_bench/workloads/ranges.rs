@@ -29,7 +29,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
         let process = start_empty(*subject, scratch.path(), &bench.series())?;
         let points = bench.fill(*subject, process.address)?;
         bench.check_count(*subject, process.address, points)?;
-        subject.settle(&process)?;
+        subject.settle(&process, bench.options.idle())?;
         processes.push((process, scratch));
     }
     let contenders: Vec<(&dyn Subject, &RangeForm, &Process)> = subjects
@@ -63,8 +63,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
             for _ in 0..options.rounds {
                 for ((_, form, process), entry) in contenders.iter().zip(&mut entries) {
                     let requests = queries(form, connections, rows, options.series, options.points_each());
-                    let time = Duration::from_secs_f64(options.seconds);
-                    let measure = query(process, form, &requests, rows, options.threads, time)?;
+                    let measure = query(process, form, &requests, rows, options.threads, options.time())?;
                     entry.measures.push(measure);
                 }
             }

@@ -90,7 +90,7 @@ fn restart(
             best = Some((count, elapsed));
         }
         match best {
-            Some((count, at)) if count >= expected || elapsed - at > NO_MORE => {
+            Some((count, at)) if count >= expected || elapsed > at + NO_MORE => {
                 return Ok((process, at, count.min(expected)));
             }
             _ if elapsed > Duration::from_mins(10) => {

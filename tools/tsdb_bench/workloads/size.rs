@@ -6,7 +6,7 @@ use super::Bench;
 use crate::Result;
 use crate::data::{csv_series, name, names};
 use crate::driver::{Load, Requests, Until, drive};
-use crate::process::disk_bytes;
+use crate::process::{disk_bytes, file_bytes};
 use crate::subjects::{Subject, start_empty};
 use crate::table::Table;
 
@@ -19,7 +19,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
             "points",
             "data and index, bytes a point",
             "of the best peer",
-            "whole directory, bytes a point",
+            "whole directory on disk, bytes a point",
         ],
     );
     let mut walks = Vec::new();
@@ -28,7 +28,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
         let process = start_empty(subject, scratch.path(), &bench.series())?;
         let points = bench.fill(subject, process.address)?;
         bench.check_count(subject, process.address, points)?;
-        subject.settle(&process)?;
+        subject.settle(&process, bench.options.idle())?;
         walks.push((subject, points, sizes(subject, scratch.path())?));
     }
     add(bench, &mut table, "random walk", &walks);
@@ -40,7 +40,8 @@ pub fn run(bench: &Bench) -> Result<Table> {
         add(bench, &mut table, &format!("{} series of CSV", csv_series(dir)?.len()), &real);
     }
     table.note(
-        "Sizes are those of du. Data and index leave out logs that are written ahead of use, caches and the like.",
+        "Data and index are the lengths of their files, without logs that are written ahead of use, caches and the like. \
+         The whole directory is what du says: all files, in whole blocks of the disk.",
     );
     Ok(table)
 }
@@ -68,7 +69,7 @@ fn add(bench: &Bench, table: &mut Table, data: &str, sizes: &[Sized]) {
 }
 
 fn sizes(subject: &dyn Subject, dir: &Path) -> Result<(u64, u64)> {
-    Ok((disk_bytes(dir, &|path| subject.holds_data(path))?, disk_bytes(dir, &|_| true)?))
+    Ok((file_bytes(dir, &|path| subject.holds_data(path))?, disk_bytes(dir)?))
 }
 
 fn csv<'a>(bench: &Bench, subject: &'a dyn Subject, dir: &Path) -> Result<Sized<'a>> {
@@ -98,6 +99,6 @@ fn csv<'a>(bench: &Bench, subject: &'a dyn Subject, dir: &Path) -> Result<Sized<
     if count != points {
         return Err(format!("{} has {count} points of {points}", subject.name()).into());
     }
-    subject.settle(&process)?;
+    subject.settle(&process, bench.options.idle())?;
     Ok((subject, points, sizes(subject, scratch.path())?))
 }
