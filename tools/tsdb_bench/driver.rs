@@ -1,8 +1,7 @@
 //! The load: connections × requests in flight, the same for every subject.
 //!
 //! All bytes are made before the clock starts. A connection is refilled, with one write,
-//! when half of its window is free: measured, that is as fast as bursts that wait for
-//! their last reply, and leaves no pause between them.
+//! when half of its window is free; or, in bursts, when the last reply has come.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -62,6 +61,8 @@ pub struct Load<'a> {
     pub requests: &'a [Requests],
     /// Most requests in flight on a connection.
     pub pipeline: usize,
+    /// Whether all replies are waited for before the next requests.
+    pub bursts: bool,
     pub threads: usize,
     pub until: Until,
 }
@@ -146,7 +147,8 @@ impl<'a> Link<'a> {
     /// Fills the window where half of it is free, and writes what the socket takes.
     fn send(&mut self, load: &Load, stopped: bool) -> Result<()> {
         let count = self.requests.ends.len();
-        while self.unwritten.is_empty() && !stopped && self.in_flight.len() <= load.pipeline / 2 {
+        let low_water = if load.bursts { 0 } else { load.pipeline / 2 };
+        while self.unwritten.is_empty() && !stopped && self.in_flight.len() <= low_water {
             let first = match load.until {
                 Until::Sent => self.begun,
                 Until::Elapsed(_) => self.begun % count,

@@ -83,6 +83,10 @@ pub struct Options {
     /// Threads of the load generator.
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
+    /// Wait for all replies on a connection before the next requests, as redis-benchmark
+    /// does, instead of keeping at least half of them in flight.
+    #[arg(long)]
+    pub bursts: bool,
     /// Folder of CSV files `timestamp,value`, such as the Numenta Anomaly Benchmark's, for
     /// the sizes.
     #[arg(long, value_name = "FOLDER")]

@@ -14,6 +14,8 @@ use crate::Result;
 
 /// Of the times in `/proc`, on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
+/// Longer than the background work of any server lasts.
+const IDLE_PATIENCE: Duration = Duration::from_mins(30);
 /// After which a program that was asked to stop is killed.
 const STOP_PATIENCE: Duration = Duration::from_mins(2);
 
@@ -62,7 +64,8 @@ impl Process {
     /// Waits until it has hardly computed for `quiet`.
     pub fn wait_until_idle(&self, quiet: Duration) -> Result<()> {
         const STEP: Duration = Duration::from_millis(250);
-        let mut quiet_since = Instant::now();
+        let started = Instant::now();
+        let mut quiet_since = started;
         let mut before = self.cpu_seconds()?;
         loop {
             std::thread::sleep(STEP);
@@ -74,6 +77,9 @@ impl Process {
             before = now;
             if quiet_since.elapsed() >= quiet {
                 return Ok(());
+            }
+            if started.elapsed() > IDLE_PATIENCE {
+                return Err(format!("process {} is never idle", self.child.id()).into());
             }
         }
     }

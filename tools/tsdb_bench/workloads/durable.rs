@@ -57,6 +57,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
                         replies_each: 1,
                         requests,
                         pipeline,
+                        bursts: options.bursts,
                         threads: options.threads,
                         until: Until::Elapsed(options.time()),
                     };

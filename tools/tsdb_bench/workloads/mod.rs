@@ -114,6 +114,7 @@ impl Bench {
             replies_each: if form.answers_points { self.options.batch } else { 1 },
             requests,
             pipeline: form.pipeline,
+            bursts: self.options.bursts,
             threads: self.options.threads,
             until: Until::Sent,
         }

@@ -110,6 +110,7 @@ pub fn query(
         replies_each: 1,
         requests,
         pipeline: 1,
+        bursts: false,
         threads,
         until: Until::Elapsed(time),
     };

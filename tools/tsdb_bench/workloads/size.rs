@@ -89,6 +89,7 @@ fn csv<'a>(bench: &Bench, subject: &'a dyn Subject, dir: &Path) -> Result<Sized<
                 replies_each: if form.answers_points { batch.len() as u64 } else { 1 },
                 requests: &requests,
                 pipeline: 1,
+                bursts: false,
                 threads: 1,
                 until: Until::Sent,
             })?;
