@@ -176,9 +176,12 @@ impl Drop for Scratch {
     }
 }
 
-/// The lengths of all files below a path that `counted` accepts, in bytes.
+/// The lengths of all files below a path that `counted` accepts, without their holes, in
+/// bytes.
 pub fn file_bytes(path: &Path, counted: &dyn Fn(&Path) -> bool) -> Result<u64> {
-    sum(path, &|path, metadata| if metadata.is_file() && counted(path) { metadata.len() } else { 0 })
+    sum(path, &|path, metadata| {
+        if metadata.is_file() && counted(path) { metadata.len().min(metadata.blocks() * 512) } else { 0 }
+    })
 }
 
 /// What everything below a path takes of the disk, in bytes, as `du` has it.

@@ -40,7 +40,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
         add(bench, &mut table, &format!("{} series of CSV", csv_series(dir)?.len()), &real);
     }
     table.note(
-        "Data and index are the lengths of their files, without logs that are written ahead of use, caches and the like. \
+        "Data and index are the lengths of their files, without holes, and without logs that are written ahead of use, caches and the like. \
          The whole directory is what du says: all files, in whole blocks of the disk.",
     );
     Ok(table)
