@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
-use crate::base::{Error, ErrorCode, Result};
+use crate::base::{Error, ErrorCode, Result, SHARDS_MAX};
 use crate::format::{
     CURRENT, DATABASE, FileHeader, FileKind, MANIFEST, decode_metadata, encode_metadata, generation_name,
     parse_generation_name, parse_shard_name, shard_name,
@@ -69,8 +69,9 @@ impl Database {
     pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, u64)> {
         let record = read_record::<DirectoryRecord>(vfs.as_ref(), dir, DATABASE)?;
         let current = read_record::<CurrentRecord>(vfs.as_ref(), dir, CURRENT)?;
-        if record.shards == 0 {
-            return Err(Error::corrupt(format!("{}: 0 shards", dir.join(DATABASE).display())));
+        if record.shards == 0 || record.shards > SHARDS_MAX {
+            let path = dir.join(DATABASE);
+            return Err(Error::corrupt(format!("{}: {} shards", path.display(), record.shards)));
         }
         Ok((Self { vfs, dir: dir.to_owned(), record }, current.generation))
     }

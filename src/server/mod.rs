@@ -12,6 +12,8 @@ mod auth;
 mod commit;
 mod connection;
 mod data_file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http;
 mod lines;
 mod metrics;

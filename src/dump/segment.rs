@@ -5,12 +5,12 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::Labels;
+use crate::format::{Values, describe_block, parse_shard_name};
+use crate::manifest::{FileManifestStore, ManifestStore};
+use crate::segments::{Segment, SeriesEntry, open_unlisted};
+use crate::vfs::Vfs;
 use serde_json::{Value, json};
-use tsdb_vector::base::Labels;
-use tsdb_vector::format::{Values, describe_block, parse_shard_name};
-use tsdb_vector::manifest::{FileManifestStore, ManifestStore};
-use tsdb_vector::segments::{Segment, SeriesEntry, open_unlisted};
-use tsdb_vector::vfs::Vfs;
 
 use super::Problem;
 

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
+use crate::format::Reader;
+use crate::vfs::Vfs;
+use crate::wal::{Judgement, LogItem, LogReader, Record};
 use serde_json::{Value, json};
-use tsdb_vector::format::Reader;
-use tsdb_vector::vfs::Vfs;
-use tsdb_vector::wal::{Judgement, LogItem, LogReader, Record};
 
 use super::Problem;
 use super::segment::labels;

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::json;
-use tsdb_vector::base::{Error, ErrorCode};
-use tsdb_vector::format::{
+use crate::base::{Error, ErrorCode};
+use crate::format::{
     LOCK, generation_name, parse_generation_name, parse_log_name, parse_segment_name, shard_name,
 };
-use tsdb_vector::manifest::{Database, FileManifestStore, Manifest, ManifestStore};
-use tsdb_vector::vfs::{FileKind, Vfs};
+use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore};
+use crate::vfs::{FileKind, Vfs};
+use serde_json::json;
 
 use super::Problem;
 
@@ -158,7 +158,7 @@ fn walk(
             let is_stale = parse_generation_name(&entry.name).is_some_and(|found| Some(found) != generation);
             let note = if is_stale { "  (not live: left by an interrupted load)" } else { "" };
             writeln!(out, "{indent}{}/{note}", entry.name)?;
-            let shard = tsdb_vector::format::parse_shard_name(&entry.name);
+            let shard = crate::format::parse_shard_name(&entry.name);
             let manifest =
                 shard.and_then(|shard| FileManifestStore::new(vfs.clone(), &path, shard).load().ok());
             walk(vfs, &path, depth + 1, generation, manifest.as_ref(), out)?;
