@@ -148,7 +148,9 @@ pub(super) fn log(input: &[u8]) {
     assert_eq!(replay.expect("what was written is read").records, records.len() as u64);
     let encode = |records: &[(u64, Record)]| {
         let mut out = Vec::new();
-        records.iter().for_each(|(_, record)| record.encode(&mut out));
+        for (_, record) in records {
+            record.encode(&mut out);
+        }
         out
     };
     assert_eq!(encode(&again), encode(&records));

@@ -50,6 +50,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::base::Rng;
     use crate::vfs::{FileKind, RealDisk, Vfs, read_all};
 
     /// Most bytes of an input that is kept.
@@ -85,5 +86,55 @@ mod tests {
             total += seeds.len() + files.len();
         }
         println!("fuzz inputs replayed: {total}");
+    }
+
+    /// The same without coverage, for compilers that have none: seeds, changed a little.
+    /// `TSDB_TEST_FUZZ` says how many changes of each.
+    #[test]
+    fn changed_seeds_break_nothing() {
+        let changes = std::env::var("TSDB_TEST_FUZZ").map_or(10, |changes| changes.parse().unwrap());
+        let mut total = 0;
+        for target in TARGETS {
+            let seeds = (target.seeds)();
+            for (at, seed) in seeds.iter().enumerate() {
+                for change in 0..changes {
+                    let mut rng = Rng::new((at as u64) << 32 | change);
+                    let input = changed(seed, &seeds[rng.below(seeds.len() as u64) as usize], &mut rng);
+                    let run = std::panic::catch_unwind(|| (target.run)(&input));
+                    assert!(
+                        run.is_ok(),
+                        "{} breaks at change {change} of seed {at}: {input:x?}",
+                        target.name
+                    );
+                    total += 1;
+                }
+            }
+        }
+        println!("changed inputs: {total}");
+    }
+
+    /// A few bytes are flipped, overwritten, taken out, put in, or come from another input.
+    fn changed(input: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {
+        const TELLING: [u8; 8] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'\n', b'9'];
+        let mut bytes = input.to_vec();
+        for _ in 0..=rng.below(4) {
+            // The first byte, a choice, mostly stays.
+            let place = |rng: &mut Rng, len: usize| (1 + rng.below(len as u64 + 1) as usize).min(len);
+            let at = place(rng, bytes.len());
+            let end = (at + 1 + rng.below(12) as usize).min(bytes.len());
+            match rng.below(6) {
+                0 if at < bytes.len() => bytes[at] ^= 1 << rng.below(8),
+                1 if at < bytes.len() => bytes[at..end].fill(TELLING[rng.below(8) as usize]),
+                2 => drop(bytes.drain(at..end)),
+                3 => bytes.insert(at, TELLING[rng.below(8) as usize]),
+                4 => bytes.extend_from_within(at..end),
+                _ => {
+                    let from = place(rng, other.len());
+                    let to = (from + 1 + rng.below(40) as usize).min(other.len());
+                    bytes.splice(at..end, other[from..to].iter().copied());
+                }
+            }
+        }
+        bytes
     }
 }

@@ -70,7 +70,7 @@ fn answer(input: &[u8], piece: usize) -> Vec<u8> {
             let _ = writer.shutdown().await;
         };
         let receive = reader.read_to_end(&mut out);
-        let (_, (), received) = tokio::join!(serve, send, receive);
+        let ((), (), received) = tokio::join!(serve, send, receive);
         received.expect("the answer ends");
     });
     state.stop_pools();
