@@ -8,8 +8,11 @@ pub mod base;
 pub mod client;
 
 pub mod compaction;
+pub mod dump;
 pub mod engine;
 pub mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod kernels;
 pub mod manifest;
 pub mod memtable;

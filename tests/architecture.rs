@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Top to bottom; a module imports only from those before it.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 19] = [
     "base",
     "vfs",
     "kernels",
@@ -22,6 +22,8 @@ const LAYERS: [&str; 17] = [
     "engine",
     "server",
     "client",
+    "dump",
+    "fuzzing",
 ];
 
 fn sources(dir: &Path) -> Vec<(PathBuf, String)> {

@@ -11,5 +11,9 @@ pub const LABEL_PAIRS_MAX: usize = 64;
 pub const DIMENSION_MAX: u32 = 65_536;
 /// Most points in one batch; bounds what one log record can hold.
 pub const BATCH_POINTS_MAX: usize = 1 << 20;
+/// Most shards of a database.
+pub const SHARDS_MAX: u32 = 4096;
+/// Greatest sequence number and id that a file is believed to begin with: what is counted on from there does not overflow.
+pub const SEQ_MAX: u64 = u64::MAX >> 1;
 /// Most points in one reply, where the request names no limit.
 pub const RESULT_POINTS_MAX_DEFAULT: usize = 1_000_000;

@@ -21,7 +21,7 @@ pub use error::{Blame, Error, ErrorCode, Result};
 pub use labels::{LabelFilter, Labels};
 pub use limits::{
     BATCH_POINTS_MAX, DIMENSION_MAX, LABEL_BYTES_MAX, LABEL_PAIRS_MAX, NAME_BYTES_MAX,
-    RESULT_POINTS_MAX_DEFAULT,
+    RESULT_POINTS_MAX_DEFAULT, SEQ_MAX, SHARDS_MAX,
 };
 pub use memory::{MemoryBudget, MemoryShares};
 pub use name::SeriesName;

@@ -1,4 +1,4 @@
-//! Files into a series, in batches, with a line number in each error.
+//! Files into a series, in batches.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -6,19 +6,16 @@ use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use csv::StringRecord;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::base::Labels;
-use crate::protocol::parse_labels;
 use crate::vfs::{FileReader, RealDisk, Vfs};
 
 use super::connection::Connection;
 use super::failure::{Failure, Result, on_file};
 use super::options::{Connect, Import};
-use super::times::TimeFormat;
+use super::rows::{ReadRow, Row, at_line, read_rows};
 
 /// Batches sent before the first must be answered.
 const IN_FLIGHT: usize = 4;
@@ -28,13 +25,6 @@ const RETRIES: u32 = 8;
 const BATCH_BYTES: usize = 4 << 20;
 /// Bytes of the file read at once; the first of them show what it is.
 const READ_BYTES: usize = 64 << 10;
-
-/// One point of the file.
-struct Row {
-    timestamp_ns: i64,
-    values: Vec<f64>,
-    labels: Labels,
-}
 
 /// Runs the import.
 pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
@@ -46,16 +36,8 @@ pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
     if start.is_empty() {
         return Err(Failure::Refused(format!("{}: the file is empty", options.file.display())));
     }
-    // Files start with a byte order mark where they come from spreadsheets.
-    let mark = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    let (is_json, delimiter) = (start.get(mark) == Some(&b'{'), delimiter(&start[mark..]));
-    reader.consume(mark);
     let mut sink = Sink::new(connect, options)?;
-    let read = if is_json {
-        read_json(reader, options, &mut sink)
-    } else {
-        read_csv(reader, delimiter, options, &mut sink)
-    };
+    let read = read_rows(reader, options, &mut |line, row| sink.push(line, row));
     let result = read.and_then(|()| sink.finish());
     progress.finish_and_clear();
     if let Err(failure) = result {
@@ -137,7 +119,7 @@ impl<'a> Sink<'a> {
 
     /// Takes what a line held; a line that could not be read ends the import, or is
     /// skipped where that was asked for.
-    fn push(&mut self, line: u64, row: std::result::Result<Row, String>) -> Result<()> {
+    fn push(&mut self, line: u64, row: ReadRow) -> Result<()> {
         let row = match row {
             Ok(row) => row,
             Err(_) if self.options.skip_invalid => {
@@ -146,7 +128,7 @@ impl<'a> Sink<'a> {
             }
             Err(message) => {
                 self.finish()?;
-                return Err(self.at(line, &message));
+                return Err(at_line(self.options, line, &message));
             }
         };
         if !self.created {
@@ -166,10 +148,6 @@ impl<'a> Sink<'a> {
             self.send()?;
         }
         Ok(())
-    }
-
-    fn at(&self, line: u64, message: &str) -> Failure {
-        Failure::Refused(format!("{} line {line}: {message}", self.options.file.display()))
     }
 
     fn send(&mut self) -> Result<()> {
@@ -250,7 +228,7 @@ impl<'a> Sink<'a> {
 }
 
 /// The request that stores `rows`: columns where they share their labels.
-fn batch(series: &str, rows: &[Row]) -> String {
+pub(super) fn batch(series: &str, rows: &[Row]) -> String {
     let name = Value::from(series);
     let mut request = format!("{{\"type\":\"BatchInsert\",\"data\":{{\"series\":{name}");
     let mut buffer = ryu::Buffer::new();
@@ -304,186 +282,4 @@ fn batch(series: &str, rows: &[Row]) -> String {
 
 fn labels_json(labels: &Labels) -> Value {
     labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<Map<_, _>>().into()
-}
-
-#[derive(Deserialize)]
-struct JsonRow {
-    timestamp_ns: i64,
-    values: Vec<f64>,
-    #[serde(default)]
-    labels: std::collections::BTreeMap<String, String>,
-}
-
-fn read_json(reader: impl BufRead, options: &Import, sink: &mut Sink<'_>) -> Result<()> {
-    for (at, line) in reader.lines().enumerate() {
-        let number = at as u64 + 1;
-        let line = line.map_err(on_file(options.file.display()))?;
-        if number < options.from_line || line.trim().is_empty() {
-            continue;
-        }
-        let row = serde_json::from_str::<JsonRow>(&line)
-            .map_err(|e| format!("{e}; a line is {{\"timestamp_ns\":…,\"values\":[…],\"labels\":{{…}}}}"))
-            .and_then(|row| {
-                let labels = Labels::new(&row.labels).map_err(|e| e.to_string())?;
-                Ok(Row { timestamp_ns: row.timestamp_ns, values: row.values, labels })
-            });
-        sink.push(number, row)?;
-    }
-    Ok(())
-}
-
-/// Which column is what.
-struct Columns {
-    time: usize,
-    format: TimeFormat,
-    values: Vec<usize>,
-    labels: Vec<usize>,
-    /// The column of our own exports that holds all labels.
-    label_set: Option<usize>,
-    names: Vec<String>,
-}
-
-/// What separates the fields of a file that starts with `start`: a comma, or, where the
-/// first line has none, what it has of the other usual ones.
-fn delimiter(start: &[u8]) -> u8 {
-    let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    *b",;\t".iter().find(|&separator| line.contains(separator)).unwrap_or(&b',')
-}
-
-fn read_csv(reader: impl Read, delimiter: u8, options: &Import, sink: &mut Sink<'_>) -> Result<()> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(reader);
-    let mut record = StringRecord::new();
-    let mut columns: Option<Columns> = None;
-    let mut header: Option<StringRecord> = None;
-    loop {
-        match reader.read_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(e) => {
-                let line = e.position().map_or_else(|| reader.position().line(), csv::Position::line);
-                sink.push(line, Err(e.to_string()))?;
-                if matches!(e.kind(), csv::ErrorKind::Io(_)) {
-                    break;
-                }
-                continue;
-            }
-        }
-        let line = record.position().map_or(0, csv::Position::line);
-        if columns.is_none() {
-            if header.is_none()
-                && !options.no_header
-                && !record.iter().any(|field| field.trim().parse::<f64>().is_ok())
-            {
-                header = Some(record.clone());
-                continue;
-            }
-            let names_line = header.as_ref().unwrap_or(&record).position().map_or(line, csv::Position::line);
-            columns = Some(
-                Columns::find(options, header.as_ref(), &record)
-                    .map_err(|message| sink.at(names_line, &message))?,
-            );
-        }
-        if let Some(columns) = columns.as_ref().filter(|_| line >= options.from_line) {
-            sink.push(line, columns.read(&record))?;
-        }
-    }
-    if columns.is_none() {
-        return Err(Failure::Refused(format!("{}: there is no data in the file", options.file.display())));
-    }
-    Ok(())
-}
-
-impl Columns {
-    fn find(
-        options: &Import,
-        header: Option<&StringRecord>,
-        first: &StringRecord,
-    ) -> std::result::Result<Self, String> {
-        let names: Vec<String> = match header {
-            Some(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
-            None => (1..=first.len()).map(|at| at.to_string()).collect(),
-        };
-        let index = |wanted: &str| -> std::result::Result<usize, String> {
-            let by_name = names.iter().position(|name| name == wanted);
-            let by_number =
-                wanted.parse::<usize>().ok().filter(|at| (1..=names.len()).contains(at)).map(|at| at - 1);
-            by_name
-                .or(by_number)
-                .ok_or_else(|| format!("there is no column '{wanted}'; there are: {}", names.join(", ")))
-        };
-        let time = if let Some(column) = &options.time_column {
-            index(column)?
-        } else {
-            let known = ["timestamp_ns", "timestamp", "time", "date", "datetime", "ts"];
-            let by_name = |known: &&str| names.iter().position(|name| name.eq_ignore_ascii_case(known));
-            known.iter().find_map(by_name).unwrap_or(0)
-        };
-        let labels = options
-            .label_columns
-            .iter()
-            .map(|column| index(column))
-            .collect::<std::result::Result<Vec<_>, _>>()?;
-        let ours = names.first().is_some_and(|name| name == "timestamp_ns")
-            && names.last().is_some_and(|name| name == "labels");
-        let label_set = (ours && labels.is_empty()).then(|| names.len() - 1);
-        let values = if options.value_columns.is_empty() {
-            (0..names.len())
-                .filter(|at| *at != time && Some(*at) != label_set && !labels.contains(at))
-                .collect()
-        } else {
-            options
-                .value_columns
-                .iter()
-                .map(|column| index(column))
-                .collect::<std::result::Result<Vec<_>, _>>()?
-        };
-        if values.is_empty() {
-            return Err("there is no value column; name some with --value-columns".into());
-        }
-        let format = TimeFormat::parse(&options.time_format)?
-            .detect(names.get(time).map_or("", String::as_str), first.get(time).unwrap_or_default());
-        Ok(Self { time, format, values, labels, label_set, names })
-    }
-
-    fn read(&self, record: &StringRecord) -> std::result::Result<Row, String> {
-        let field = |at: usize| {
-            record.get(at).ok_or_else(|| {
-                format!(
-                    "the row has {} fields; column '{}' is number {}",
-                    record.len(),
-                    self.names[at],
-                    at + 1
-                )
-            })
-        };
-        let timestamp_ns = self.format.read(field(self.time)?)?;
-        let mut values = Vec::with_capacity(self.values.len());
-        for &at in &self.values {
-            let text = field(at)?.trim();
-            match text.parse::<f64>() {
-                Ok(value) if value.is_finite() => values.push(value),
-                _ => {
-                    return Err(format!(
-                        "'{text}' in column '{}' is not a finite number; choose columns with --value-columns and \
-                         --label-columns, or skip such rows with --skip-invalid",
-                        self.names[at]
-                    ));
-                }
-            }
-        }
-        let labels = if let Some(at) = self.label_set {
-            parse_labels(record.get(at).unwrap_or_default())
-        } else {
-            let mut pairs = Vec::new();
-            for &at in &self.labels {
-                let value = field(at)?;
-                if !value.is_empty() {
-                    pairs.push((self.names[at].as_str(), value));
-                }
-            }
-            Labels::new(pairs)
-        };
-        Ok(Row { timestamp_ns, values, labels: labels.map_err(|e| e.message().to_owned())? })
-    }
 }

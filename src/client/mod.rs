@@ -2,18 +2,21 @@
 //!
 //! `options` is what can be asked on the command line; `connection` speaks the line
 //! dialects with a server, inside TLS or not; `show` renders replies for people;
-//! `repl`, `import`, `export` and `plot` are what the program can do beyond passing a
+//! `repl`, `import` (with `rows`), `export` and `plot` are what the program can do beyond passing a
 //! command on.
 
 mod chart;
 mod connection;
 mod export;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod import;
 mod options;
 mod plot;
 mod raster;
 mod repl;
+mod rows;
 mod session;
 mod show;
 mod svg;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::base::{Error, Result, SeriesName, ValueType};
 use crate::manifest::SeriesRecord;
+use crate::segments::Segment;
 
 /// A series that exists.
 #[derive(Debug)]
@@ -118,6 +119,31 @@ impl Catalog {
         let series = self.by_id.remove(&id)?;
         self.by_name.remove(&series.name);
         Some(series)
+    }
+
+    /// Whether points of this form may belong to a series: to this one, or to one that is
+    /// gone.
+    pub fn check_form(&self, id: u64, dimension: usize, value_type: ValueType) -> Result<()> {
+        match self.by_id(id) {
+            Some(series) if series.dimension as usize != dimension || series.value_type != value_type => {
+                Err(Error::corrupt(format!(
+                    "{value_type} points of dimension {dimension} for the series '{}', which has {} and {}",
+                    series.name, series.value_type, series.dimension
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a segment's points may belong to the series that are known.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` naming the file.
+    pub fn check_segment(&self, segment: &Segment) -> Result<()> {
+        let mut series = segment.index().series.iter();
+        series
+            .try_for_each(|entry| self.check_form(entry.series_id, entry.dimension, entry.value_type))
+            .map_err(|e| e.context(segment.path().display()))
     }
 
     pub fn len(&self) -> usize {

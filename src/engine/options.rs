@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, SHARDS_MAX};
 use crate::compaction::CompactionOptions;
 
 /// When a write is acknowledged.
@@ -109,8 +109,8 @@ impl Options {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if self.shards == 0 || self.shards > 4096 {
-            return Err(Error::invalid(format!("{} shards; use 1 to 4096", self.shards)));
+        if self.shards == 0 || self.shards > SHARDS_MAX {
+            return Err(Error::invalid(format!("{} shards; use 1 to {SHARDS_MAX}", self.shards)));
         }
         if self.buffer_points == 0 {
             return Err(Error::invalid("a buffer of 0 points; use at least 1"));

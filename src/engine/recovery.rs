@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::base::{Error, ErrorCode, Result, TimeRange};
+use crate::base::{Error, ErrorCode, Result, SEQ_MAX, TimeRange};
 use crate::format::{HEADER_BYTES, MANIFEST, log_name, parse_log_name, parse_segment_name};
 use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quarantine};
 use crate::memtable::Memtable;
@@ -57,7 +57,7 @@ impl Shard {
         // Where it is not known which of the files are live, they are left alone.
         let names = if unreadable.is_some() { Vec::new() } else { file_names(&environment, dir)? };
         let next_segment_id = remove_unlisted(&environment, dir, &names, &manifest)?;
-        let segments = open_segments(&environment, &store, dir, number, &mut manifest)?;
+        let segments = open_segments(&environment, &store, dir, number, &mut manifest, &catalog)?;
 
         let (replayed_from, next_series_id) = (manifest.flushed_seq, manifest.next_series_id);
         let mut shard = Self {
@@ -176,12 +176,15 @@ impl Shard {
         let bytes_max = self.environment.budget.limit_bytes() / 2 / u64::from(options.shards);
         read_log(vfs.as_ref(), &self.dir, self.number, first_seq, |seq, record| {
             if let crate::wal::Record::Create { series_id, .. } = &record {
-                self.next_series_id.fetch_max(series_id + 1, Ordering::SeqCst);
+                self.next_series_id.fetch_max(series_id.saturating_add(1), Ordering::SeqCst);
             }
             if seq <= flushed {
                 return Ok(());
             }
             let mut state = self.state.write();
+            state
+                .check_record(&record)
+                .map_err(|e| e.context(self.dir.join(log_name(first_seq)).display()))?;
             let bytes = state.apply(&record, seq);
             self.environment.budget.take(bytes as u64);
             let active = &state.active;
@@ -282,7 +285,8 @@ impl Shard {
             quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())?;
         }
         // New records must not take numbers that the lost ones had.
-        let lost_up_to = logs.iter().map(|first_seq| first_seq + (1 << 32)).max().unwrap_or_default();
+        let lost_up_to =
+            logs.iter().map(|first_seq| (*first_seq).min(SEQ_MAX) + (1 << 32)).max().unwrap_or_default();
         let greatest = self.log.lock().next_seq.max(lost_up_to).max(durable_seq);
         self.install(|manifest| {
             manifest.flushed_seq = greatest - 1;
@@ -389,7 +393,7 @@ fn remove_unlisted(
     for name in names {
         let unlisted = match parse_segment_name(name) {
             Some((id, _)) => {
-                next_id = next_id.max(id + 1);
+                next_id = next_id.max(id.saturating_add(1));
                 manifest.segments.iter().all(|segment| segment.file_name() != *name)
             }
             None => Path::new(name).extension().is_some_and(|extension| extension == "tmp"),
@@ -413,12 +417,15 @@ fn open_segments(
     dir: &Path,
     number: u32,
     manifest: &mut Manifest,
+    catalog: &Catalog,
 ) -> Result<Vec<Arc<Segment>>> {
     let mut segments = Vec::with_capacity(manifest.segments.len());
     let mut lost = Vec::new();
     for info in &manifest.segments {
         let cache = environment.cache.clone();
-        match Segment::open(environment.vfs.as_ref(), dir, number, info, cache) {
+        let opened = Segment::open(environment.vfs.as_ref(), dir, number, info, cache)
+            .and_then(|segment| catalog.check_segment(&segment).map(|()| segment));
+        match opened {
             Ok(segment) => segments.push(Arc::new(segment)),
             Err(e)
                 if environment.options.recover == Recover::Degraded && e.code() == ErrorCode::CorruptData =>

@@ -111,6 +111,32 @@ impl State {
         }
     }
 
+    /// Whether a record from a log can be applied. A checksum says that a file is as it
+    /// was written, not that it was written for this shard.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA`.
+    pub fn check_record(&self, record: &Record) -> Result<()> {
+        match record {
+            Record::Insert(insert) => {
+                self.catalog.check_form(insert.series_id, insert.dimension, insert.values.value_type())
+            }
+            Record::Create { series_id, .. } if self.catalog.by_id(*series_id).is_none() => {
+                let mut tables = self.frozen.iter().map(|table| &**table).chain([&self.active]);
+                let mut segments = self.segments.iter();
+                if tables.any(|table| table.series_points(*series_id) > 0)
+                    || segments.any(|segment| segment.index().series(*series_id).is_some())
+                {
+                    return Err(Error::corrupt(format!(
+                        "a new series has the id {series_id} of an older one"
+                    )));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Applies one record; returns the bytes that it takes in memory.
     pub fn apply(&mut self, record: &Record, seq: u64) -> usize {
         match record {

@@ -73,7 +73,8 @@ fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, shards: u32, found:
     }
     for info in &manifest.segments {
         let checked = verify_segment(vfs.as_ref(), &dir.join(info.file_name()), number, info)
-            .and_then(|()| Segment::open(vfs.as_ref(), dir, number, info, Arc::new(BlockCache::new(0))));
+            .and_then(|()| Segment::open(vfs.as_ref(), dir, number, info, Arc::new(BlockCache::new(0))))
+            .and_then(|segment| state.catalog.check_segment(&segment).map(|()| segment));
         match checked {
             Ok(segment) => {
                 found.files += 1;
@@ -146,6 +147,7 @@ fn verify_logs(
         }
         let replay = read_log(vfs, dir, shard, first_seq, |seq, record| {
             if seq > flushed_seq {
+                state.check_record(&record).map_err(|e| e.context(path.display()))?;
                 state.apply(&record, seq);
             }
             Ok(())

@@ -13,6 +13,9 @@ use super::{FileHeader, FileKind, HEADER_BYTES, Reader};
 /// Largest payload: a shard's catalog of a few million series.
 const PAYLOAD_BYTES_MAX: usize = 512 << 20;
 
+/// Bytes in memory that a byte of payload may stand for.
+const MEMORY_A_BYTE: usize = 32;
+
 /// The whole file for a record.
 pub fn encode_metadata<T: Encode>(header: FileHeader, record: &T) -> Result<Vec<u8>> {
     let payload = bincode::encode_to_vec(record, bincode::config::standard())
@@ -50,18 +53,37 @@ pub fn decode_metadata<T: Decode<()>>(bytes: &[u8], kind: FileKind) -> Result<(F
         return Err(reader.error("metadata fails its CRC"));
     }
     reader.finish()?;
-    let config = bincode::config::standard().with_limit::<PAYLOAD_BYTES_MAX>();
-    let (record, used) = bincode::decode_from_slice::<T, _>(payload, config)
-        .map_err(|e| Error::corrupt(format!("metadata can't be decoded: {e}")))?;
+    // A forged number of elements is given memory before they are read: no more than a
+    // record of this size can need.
+    let decoded = match payload.len() {
+        0..0x1000 => decode_within::<T, { 0x1000 * MEMORY_A_BYTE }>(payload),
+        0x1000..0x10_0000 => decode_within::<T, { 0x10_0000 * MEMORY_A_BYTE }>(payload),
+        _ => decode_within::<T, { PAYLOAD_BYTES_MAX * MEMORY_A_BYTE }>(payload),
+    };
+    let (record, used) = decoded.map_err(|e| Error::corrupt(format!("metadata can't be decoded: {e}")))?;
     if used != payload.len() {
         return Err(Error::corrupt("metadata has bytes after its record"));
     }
     Ok((header, record))
 }
 
+fn decode_within<T: Decode<()>, const BYTES_MAX: usize>(
+    payload: &[u8],
+) -> Result<(T, usize), bincode::error::DecodeError> {
+    bincode::decode_from_slice(payload, bincode::config::standard().with_limit::<BYTES_MAX>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_forged_length_takes_no_memory() {
+        let header = FileHeader::new(FileKind::Manifest, 1, 2, 3);
+        let bytes = encode_metadata(header, &(1_u64 << 20)).unwrap();
+        let error = decode_metadata::<Vec<[u64; 8]>>(&bytes, FileKind::Manifest).unwrap_err();
+        assert!(error.message().contains("Limit"), "{error}");
+    }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_found() {

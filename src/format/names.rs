@@ -62,14 +62,17 @@ pub fn temp_segment_name(id: u64) -> String {
 /// Id and content hash of a segment name.
 pub fn parse_segment_name(name: &str) -> Option<(u64, u128)> {
     let (id, hash) = name.strip_prefix("seg-")?.strip_suffix(".seg")?.split_once('-')?;
-    if hash.len() != 32 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if hash.len() != 32 || !hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
     Some((digits(id, 10)?, u128::from_str_radix(hash, 16).ok()?))
 }
 
+/// A number as it is written above: filled up to `width` with zeros, and no further. A
+/// file of another spelling is none of ours.
 fn digits(text: &str, width: usize) -> Option<u64> {
-    if text.len() < width || !text.bytes().all(|b| b.is_ascii_digit()) {
+    let is_filled = text.len() == width || text.len() > width && !text.starts_with('0');
+    if !is_filled || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     text.parse().ok()
@@ -86,8 +89,17 @@ mod tests {
         assert_eq!(parse_shard_name(&shard_name(12345)), Some(12345));
         assert_eq!(parse_log_name(&log_name(u64::MAX)), Some(u64::MAX));
         assert_eq!(parse_segment_name(&segment_name(9, 0xff << 100)), Some((9, 0xff << 100)));
-        for bad in ["seg-1-00.seg", "wal-1.log", "gen-", "seg-0000000001.tmp", "wal-+0000000000000000001.log"]
-        {
+        let upper = segment_name(9, 0xff).replace('f', "F");
+        for bad in [
+            upper.as_str(),
+            "wal-000000000000000000001.log",
+            "gen-00000000001",
+            "seg-1-00.seg",
+            "wal-1.log",
+            "gen-",
+            "seg-0000000001.tmp",
+            "wal-+0000000000000000001.log",
+        ] {
             assert_eq!(parse_segment_name(bad), None);
             assert_eq!(parse_log_name(bad), None);
             assert_eq!(parse_generation_name(bad), None);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
-use crate::base::{Error, ErrorCode, Result};
+use crate::base::{Error, ErrorCode, Result, SHARDS_MAX};
 use crate::format::{
     CURRENT, DATABASE, FileHeader, FileKind, HEADER_BYTES, MANIFEST, decode_metadata, encode_metadata,
     generation_name, parse_generation_name, parse_log_name, parse_segment_name, parse_shard_name, shard_name,
@@ -209,7 +209,7 @@ fn shards_of(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64, reason: &Error) ->
     found.sort_unstable();
     found.dedup();
     match found.as_slice() {
-        [shards] if *shards > 0 => Ok(*shards),
+        [shards] if (1..=SHARDS_MAX).contains(shards) => Ok(*shards),
         _ => Err(Error::corrupt(format!(
             "{}; the manifests in {} say {found:?} shards: restore the file from a backup",
             reason.message(),
@@ -229,7 +229,7 @@ fn set_aside(vfs: &dyn Vfs, dir: &Path, name: &str, reason: &Error) -> Result<()
 
 fn read_database(vfs: &dyn Vfs, dir: &Path) -> Result<DirectoryRecord> {
     let (header, record) = read_record::<DirectoryRecord>(vfs, dir, DATABASE)?;
-    if record.shards == 0 || header.id != 0 {
+    if !(1..=SHARDS_MAX).contains(&record.shards) || header.id != 0 {
         let path = dir.join(DATABASE);
         return Err(Error::corrupt(format!(
             "{}: {} shards, id {}",

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::base::{Error, Result, SeriesName, TimeRange, ValueType};
+use crate::base::{DIMENSION_MAX, Error, Result, SEQ_MAX, SeriesName, TimeRange, ValueType};
 use crate::segments::SegmentInfo;
 
 /// A series in a manifest.
@@ -48,6 +48,9 @@ impl SeriesRecord {
                 )));
             }
         };
+        if self.dimension == 0 || self.dimension > DIMENSION_MAX {
+            return Err(Error::corrupt(format!("series '{}' of dimension {}", self.name, self.dimension)));
+        }
         let name = SeriesName::new(&self.name).map_err(|e| Error::corrupt(e.message()))?;
         Ok((name, value_type))
     }
@@ -106,5 +109,21 @@ impl Manifest {
     /// The manifest of a new shard, in a database of so many.
     pub fn empty(shards: u32) -> Self {
         Self { epoch: 1, shards, next_segment_id: 1, next_series_id: 1, ..Self::default() }
+    }
+
+    /// Checks what a checksum does not tell: that one can count on from its numbers, and
+    /// that its series can be.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA`.
+    pub fn check(&self) -> Result<()> {
+        let ids = self.series.iter().map(|series| series.id).chain(self.segments.iter().map(|s| s.id));
+        let numbers =
+            [self.revision, self.flushed_seq, self.durable_seq, self.next_segment_id, self.next_series_id];
+        let numbers = numbers.into_iter().chain(self.newest_log);
+        if let Some(number) = ids.chain(numbers).find(|&number| number > SEQ_MAX) {
+            return Err(Error::corrupt(format!("a number of {number} in a manifest")));
+        }
+        self.series.iter().try_for_each(|series| series.checked().map(drop))
     }
 }

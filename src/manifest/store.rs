@@ -62,6 +62,7 @@ impl ManifestStore for FileManifestStore {
         if header.shard != self.shard || header.id != manifest.revision {
             return Err(in_file(Error::corrupt(format!("is the manifest of shard {}", header.shard))));
         }
+        manifest.check().map_err(in_file)?;
         Ok(manifest)
     }
 

@@ -178,6 +178,9 @@ impl Index {
                 _ => return Err(reader.error("series ids out of order")),
             };
             let dimension = reader.varint_max(u64::from(DIMENSION_MAX), "a dimension")?;
+            if dimension == 0 {
+                return Err(reader.error("a dimension of 0"));
+            }
             let value_type = match reader.u8()? {
                 0 => ValueType::F64,
                 1 => ValueType::F32,

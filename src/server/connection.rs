@@ -28,12 +28,10 @@ const TLS_MAJOR: u8 = 3;
 const TLS_REFUSAL: [u8; 7] = [0x15, TLS_MAJOR, 3, 0, 2, 2, 40];
 
 /// Serves one connection until it ends.
-pub(super) async fn serve(
-    state: Arc<State>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    stop: watch::Receiver<bool>,
-) {
+pub(super) async fn serve<S>(state: Arc<State>, stream: S, peer: SocketAddr, stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     let mut stream = stream;
     let caller = Caller::new(peer);
     let Some((first, kind)) = look(&state, &mut stream, stop.clone()).await else { return };
@@ -130,7 +128,7 @@ pub(super) async fn refuse(mut stream: TcpStream, connections_max: usize) {
 }
 
 /// Answers, in the dialect of its first bytes, a connection that is then closed.
-async fn tell(mut stream: TcpStream, first: &[u8], status: u16, error: Error) {
+async fn tell(mut stream: impl AsyncWrite + Unpin, first: &[u8], status: u16, error: Error) {
     let kind = sniff(first);
     let json = kind == Sniff::Http || first.trim_ascii_start().first() == Some(&b'{');
     let body =

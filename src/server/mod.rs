@@ -13,6 +13,8 @@ mod burst;
 mod commit;
 mod connection;
 mod data_file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http;
 mod lines;
 mod metrics;

@@ -18,6 +18,6 @@ pub use record::{DeleteRecord, InsertRecord, Record};
 pub use writer::LogWriter;
 
 /// The salt of a log's frames: the CRC of its header, which no other file has.
-fn frame_salt(header: &[u8]) -> u32 {
+pub(crate) fn frame_salt(header: &[u8]) -> u32 {
     crc32fast::hash(header) | 1
 }

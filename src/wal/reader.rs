@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, SEQ_MAX};
 use crate::format::{
     FRAME_HEADER_BYTES, FileHeader, FileKind, FrameProblem, HEADER_BYTES, Reader, log_name, parse_frame,
 };
@@ -61,6 +61,9 @@ impl LogReader {
         let mut header = vec![0; HEADER_BYTES.min(file_len as usize)];
         read_exact_at(file.as_ref(), &mut header, 0).map_err(io_error)?;
         let decoded = FileHeader::decode(&header, FileKind::Log).map_err(|e| e.context(path.display()))?;
+        if decoded.id > SEQ_MAX {
+            return Err(Error::corrupt(format!("{}: begins at record {}", path.display(), decoded.id)));
+        }
         Ok(Self {
             file,
             path: path.to_owned(),
