@@ -20,8 +20,8 @@ pub use deadline::Deadline;
 pub use error::{Blame, Error, ErrorCode, Result};
 pub use labels::{LabelFilter, Labels};
 pub use limits::{
-    BATCH_POINTS_MAX, DIMENSION_MAX, LABEL_BYTES_MAX, LABEL_PAIRS_MAX, NAME_BYTES_MAX,
-    RESULT_POINTS_MAX_DEFAULT,
+    BATCH_POINTS_MAX, DIMENSION_MAX, LABEL_BYTES_MAX, LABEL_PAIRS_MAX, LABEL_SETS_MAX_DEFAULT,
+    LABEL_SETS_OF_SERIES_MAX_DEFAULT, NAME_BYTES_MAX, RESULT_POINTS_MAX_DEFAULT, SERIES_MAX_DEFAULT,
 };
 pub use memory::{MemoryBudget, MemoryShares};
 pub use name::SeriesName;

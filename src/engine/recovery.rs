@@ -12,8 +12,9 @@ use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quaranti
 use crate::memtable::Memtable;
 use crate::segments::Segment;
 use crate::vfs::{Vfs, read_exact_at};
-use crate::wal::{Judgement, LogReader, Replay, read_log};
+use crate::wal::{Judgement, LogReader, Record, Replay, read_log};
 
+use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::options::Recover;
 use super::shard::{Environment, LogState, ManifestState, OldLog, Shard, State};
@@ -32,6 +33,7 @@ impl Shard {
     /// `CORRUPT_DATA` naming file and place, where [`Recover::Strict`] is asked for.
     pub fn open(
         environment: Arc<Environment>,
+        cardinality: Arc<Cardinality>,
         dir: &Path,
         number: u32,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
@@ -42,9 +44,10 @@ impl Shard {
             Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(), Some(e)),
             Err(e) => return Err(hinted(&e)),
         };
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::new(cardinality.clone());
         for record in &manifest.series {
             let series = Series::from_record(record).map_err(|e| e.context(dir.display()))?;
+            cardinality.note_series();
             catalog.insert(Arc::new(series));
         }
         let names = environment
@@ -58,6 +61,11 @@ impl Shard {
         }
         let next_segment_id = remove_unlisted(&environment, dir, &names, &manifest);
         let segments = open_segments(&environment, &store, dir, number, &mut manifest)?;
+        for entry in segments.iter().flat_map(|segment| &segment.index().series) {
+            if let Some(series) = catalog.by_id(entry.series_id) {
+                cardinality.note_label_sets(series, &entry.labels);
+            }
+        }
 
         let (replayed_from, next_series_id) = (manifest.flushed_seq, manifest.next_series_id);
         let mut shard = Self {
@@ -71,6 +79,8 @@ impl Shard {
             log: Mutex::new(LogState { writer: None, next_seq: replayed_from + 1 }),
             log_bytes: AtomicU64::new(0),
             old_logs: Mutex::default(),
+            cardinality,
+            vanished: Mutex::default(),
             next_series_id: AtomicU64::new(next_series_id),
             manifest: Mutex::new(ManifestState { store: Box::new(store), manifest, next_segment_id }),
             state: RwLock::new(State { catalog, active: Memtable::default(), frozen: Vec::new(), segments }),
@@ -171,13 +181,18 @@ impl Shard {
         // All shards together stay within half of what running may take.
         let bytes_max = self.environment.budget.limit_bytes() / 2 / u64::from(options.shards);
         read_log(vfs.as_ref(), path, |seq, record| {
-            if let crate::wal::Record::Create { series_id, .. } = &record {
+            if let Record::Create { series_id, .. } = &record {
                 self.next_series_id.fetch_max(series_id + 1, std::sync::atomic::Ordering::SeqCst);
             }
             if seq <= flushed {
                 return Ok(());
             }
             let mut state = self.state.write();
+            if let Record::Insert(insert) = &record
+                && let Some(series) = state.catalog.by_id(insert.series_id)
+            {
+                self.cardinality.note_label_sets(series, &insert.label_sets);
+            }
             let bytes = state.apply(&record, seq);
             self.environment.budget.take(bytes as u64);
             let active = &state.active;

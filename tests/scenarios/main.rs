@@ -5,6 +5,7 @@
 mod support;
 
 mod auth;
+mod cardinality;
 mod client;
 mod commands;
 mod docs;
