@@ -2,6 +2,7 @@
 //! that orchestrators and Prometheus ask for.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +10,10 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+};
+use hyper::http::uri::Authority;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +25,7 @@ use crate::protocol::{Command, Envelope, Renderer, Reply, http_status, parse_jso
 
 use super::auth::{Caller, Role};
 use super::state::{Reserved, State};
+use super::strict::Strict;
 use super::write::{is_write, memory_bytes};
 
 /// Bytes of a reply rendered at a time.
@@ -66,7 +71,8 @@ pub(super) async fn serve<S>(
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT.min(state.request_timeout()));
+    let stream = Strict::new(stream, state.request_timeout());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // A broken connection has nobody to tell.
@@ -154,6 +160,24 @@ fn has_header<B>(request: &Request<B>, name: hyper::header::HeaderName, part: &s
     value.is_some_and(|value| value.to_ascii_lowercase().contains(part))
 }
 
+/// Whether the body is said to be JSON, and nothing else.
+fn is_json<B>(request: &Request<B>) -> bool {
+    let mut types = request.headers().get_all(CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else { return false };
+    let essence = only.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(JSON)
+}
+
+/// Whether the request was sent to an address or to localhost: names that nobody's name
+/// server can give to another machine.
+fn is_host_literal<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let Ok(host) = host.parse::<Authority>() else { return false };
+    let name = host.host().to_ascii_lowercase();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+    name == "localhost" || name.ends_with(".localhost") || address.parse::<IpAddr>().is_ok()
+}
+
 /// What a request with a token does before its own work.
 async fn log_in<B>(state: &State, caller: &mut Caller, request: &Request<B>) -> Result<()> {
     // Each request shows its own token or none.
@@ -222,9 +246,13 @@ async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming
     // JSON without asking first.
     let from_page =
         request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site");
-    if from_page && !has_token && !has_header(&request, CONTENT_TYPE, JSON) {
+    let trusted = has_token || is_json(&request);
+    // A name in the Host header may have been made to lead here by the page's own server,
+    // which makes its scripts no strangers to the browser.
+    if from_page && !(has_token || is_json(&request) && is_host_literal(&request)) {
         return refuse(Error::invalid(
-            "a request from a web page must have Content-Type: application/json or a token",
+            "a request from a web page must have a token; or Content-Type: application/json, and an address or \
+             localhost as its host",
         ));
     }
     let bytes_max = state.settings.max_line_bytes as usize;
@@ -261,6 +289,13 @@ async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming
     drop((body, reserved));
     let command = match parsed.command.and_then(|command| {
         state.admit(caller, &command)?;
+        if !trusted && Role::needed_for(&command).is_some_and(|role| role > Role::Read) {
+            return Err(Error::invalid(format!(
+                "{} over HTTP must have Content-Type: application/json or a token, so that no web page can send it \
+                 unasked; with curl: -H 'Content-Type: application/json'",
+                command.name()
+            )));
+        }
         Ok(command)
     }) {
         Ok(command) => command,

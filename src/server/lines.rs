@@ -15,7 +15,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::base::{Error, ErrorCode, Result};
-use crate::protocol::{Command, Envelope, Line, Parsed, Renderer, Reply, next_line, parse_line};
+use crate::protocol::{
+    Command, Envelope, Line, Parsed, Renderer, Reply, is_http_line, next_line, parse_line,
+};
 
 use super::audit::Entry;
 use super::auth::Caller;
@@ -155,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             let rest = &self.input[self.consumed..];
             let parsed = match next_line(rest, self.searched, line_max) {
                 Line::Complete(line, taken) => {
-                    let parsed = if self.skipping { None } else { parse_line(line) };
+                    let parsed = if self.skipping { None } else { understand(line) };
                     self.skipping = false;
                     self.consumed += taken;
                     self.searched = 0;
@@ -164,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
                 Line::NeedMore if self.eof => {
                     // The last line may lack its end.
-                    let parsed = if self.skipping { None } else { parse_line(rest) };
+                    let parsed = if self.skipping { None } else { understand(rest) };
                     self.consumed = self.input.len();
                     self.searched = 0;
                     if parsed.is_none() {
@@ -216,11 +218,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.slots.push_back(Slot::Ready(envelope, Err(error)));
     }
 
-    async fn run_request(&mut self, Parsed { envelope, command }: Parsed) -> Result<(), Gone> {
-        let command = match command {
-            Ok(command) => command,
-            Err(e) => {
+    async fn run_request(&mut self, request: Request) -> Result<(), Gone> {
+        let (envelope, command) = match request {
+            Request::Lines(Parsed { envelope, command: Ok(command) }) => (envelope, command),
+            Request::Lines(Parsed { envelope, command: Err(e) }) => {
                 self.refuse(envelope, e);
+                return Ok(());
+            }
+            Request::Http => {
+                self.closing = true;
+                self.refuse(
+                    Envelope::default(),
+                    Error::new(
+                        ErrorCode::ParseError,
+                        "this is a line of HTTP, which must begin a connection with a method, a path below 8 KiB and \
+                         HTTP/1.1; the connection is closed",
+                    ),
+                );
                 return Ok(());
             }
         };
@@ -454,6 +468,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         timeout(GOODBYE, drain).await.map_err(|_| Gone)?
     }
+}
+
+/// A line that is not blank.
+enum Request {
+    Lines(Parsed),
+    /// Nothing on this connection can be trusted to be meant for this program.
+    Http,
+}
+
+fn understand(line: &[u8]) -> Option<Request> {
+    let parsed = parse_line(line)?;
+    let is_text = parsed.command.is_err() && !parsed.envelope.json;
+    Some(if is_text && is_http_line(line) { Request::Http } else { Request::Lines(parsed) })
 }
 
 /// How to answer a request that was not read to its end.

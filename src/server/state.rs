@@ -219,7 +219,7 @@ impl State {
         {
             self.metrics.auth_failures.inc();
             self.audit.refused(caller, command, e);
-            caller.slow_down().await;
+            caller.slow_down(&self.auth.failures).await;
         }
         role
     }

@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod docs;
 mod dump;
+mod hostile;
 mod http;
 mod kill;
 mod limits;
