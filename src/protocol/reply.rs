@@ -287,7 +287,7 @@ pub struct DatabaseStats {
     pub wal_bytes: u64,
     /// Segments.
     pub segments: u64,
-    /// Label sets of all series together, as TSDB_MAX_LABEL_SETS counts them.
+    /// Label sets of all series together, as the limit counts them.
     pub label_sets: u64,
 }
 

@@ -33,6 +33,9 @@ const READ_BYTES_MAX: usize = 64 << 10;
 const FREE_BYTES: usize = 256 << 10;
 /// Bytes of replies collected before they are sent.
 const SEND_BYTES: usize = 256 << 10;
+/// Bytes of a reply rendered at a time, and before it counts as a long one.
+const RENDER_BYTES: usize = 64 << 10;
+const FIRST_BYTES: usize = 16 << 10;
 /// Most writes that wait for their commit together.
 const WRITES_MAX: usize = 8192;
 /// Most bytes of them, unless one alone has more.
@@ -154,6 +157,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn run_lines(&mut self) -> Result<(), Gone> {
         let line_max = self.state.settings.max_line_bytes as usize;
         while !self.closing {
+            let is_long = self.input.len() - self.consumed > FREE_BYTES;
+            let turn = if is_long { self.state.turn().await } else { None };
             let rest = &self.input[self.consumed..];
             let parsed = match next_line(rest, self.searched, line_max) {
                 Line::Complete(line, taken) => {
@@ -199,6 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     return Ok(());
                 }
             };
+            drop(turn);
             if let Some(parsed) = parsed {
                 self.run_request(parsed).await?;
                 tokio::task::coop::consume_budget().await;
@@ -346,8 +352,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn render(&mut self, envelope: Envelope, reply: Result<Reply>) -> Result<(), Gone> {
         let mut renderer = Renderer::new(envelope, reply);
+        let mut bytes_max = self.out.len() + FIRST_BYTES;
         loop {
-            match renderer.fill(&mut self.out, SEND_BYTES) {
+            // What goes on after its first piece takes turns with others like it.
+            let turn = if bytes_max == RENDER_BYTES { self.state.turn().await } else { None };
+            let filled = renderer.fill(&mut self.out, bytes_max);
+            drop(turn);
+            bytes_max = RENDER_BYTES;
+            match filled {
                 Ok(true) => break,
                 Ok(false) => self.send().await?,
                 Err(e) => {
