@@ -211,7 +211,7 @@ impl Shard {
         for (series, sets) in &draft.label_sets {
             self.cardinality.give_back_label_sets(series, sets);
         }
-        draft.created.values().for_each(|_| self.cardinality.give_back_series());
+        draft.created.values().for_each(|series| self.cardinality.forget(series));
     }
 
     /// Makes the records durable, then readable. Returns the view before each
