@@ -112,7 +112,7 @@ mod tests {
             assert_eq!(code(path), ErrorCode::InvalidArgument, "{path:?}");
         }
         assert_eq!(code("sub"), ErrorCode::InvalidArgument, "a directory");
-        std::fs::write(dir.join("plain"), "").unwrap();
+        crate::vfs::write_atomic(&RealDisk, &dir, "plain", b"").unwrap();
         assert_eq!(code("plain/x"), ErrorCode::InvalidArgument, "a file as a directory");
         let missing = resolve(&RealDisk, &dir, "none/a", false).unwrap_err();
         assert_eq!(missing.code(), ErrorCode::FileNotFound);
