@@ -17,3 +17,9 @@ pub const SHARDS_MAX: u32 = 4096;
 pub const SEQ_MAX: u64 = u64::MAX >> 1;
 /// Most points in one reply, where the request names no limit.
 pub const RESULT_POINTS_MAX_DEFAULT: usize = 1_000_000;
+/// Most series, where the operator sets no limit.
+pub const SERIES_MAX_DEFAULT: u64 = 2_000_000;
+/// Most label sets of all series together, where the operator sets no limit.
+pub const LABEL_SETS_MAX_DEFAULT: u64 = 4_000_000;
+/// Most label sets of one series, where the operator sets no limit.
+pub const LABEL_SETS_OF_SERIES_MAX_DEFAULT: u64 = 1_000_000;

@@ -20,8 +20,9 @@ pub use deadline::Deadline;
 pub use error::{Blame, Error, ErrorCode, Result};
 pub use labels::{LabelFilter, Labels};
 pub use limits::{
-    BATCH_POINTS_MAX, DIMENSION_MAX, LABEL_BYTES_MAX, LABEL_PAIRS_MAX, NAME_BYTES_MAX,
-    RESULT_POINTS_MAX_DEFAULT, SEQ_MAX, SHARDS_MAX,
+    BATCH_POINTS_MAX, DIMENSION_MAX, LABEL_BYTES_MAX, LABEL_PAIRS_MAX, LABEL_SETS_MAX_DEFAULT,
+    LABEL_SETS_OF_SERIES_MAX_DEFAULT, NAME_BYTES_MAX, RESULT_POINTS_MAX_DEFAULT, SEQ_MAX, SERIES_MAX_DEFAULT,
+    SHARDS_MAX,
 };
 pub use memory::{MemoryBudget, MemoryShares};
 pub use name::SeriesName;

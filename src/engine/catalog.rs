@@ -10,6 +10,8 @@ use crate::base::{Error, Result, SeriesName, ValueType};
 use crate::manifest::SeriesRecord;
 use crate::segments::Segment;
 
+use super::cardinality::{Cardinality, LabelSets};
+
 /// A series that exists.
 #[derive(Debug)]
 pub(super) struct Series {
@@ -22,6 +24,8 @@ pub(super) struct Series {
     /// Grows with every change; changed only under the shard's state lock.
     version: AtomicU64,
     count: Mutex<Option<(u64, u64)>>,
+    /// Only [`Cardinality`] touches them.
+    pub(super) label_sets: Mutex<LabelSets>,
 }
 
 impl Series {
@@ -34,6 +38,7 @@ impl Series {
             assigned_max_ns: AtomicI64::new(i64::MIN),
             version: AtomicU64::new(0),
             count: Mutex::new(None),
+            label_sets: Mutex::default(),
         }
     }
 
@@ -94,14 +99,18 @@ impl Series {
     }
 }
 
-/// The series of a shard, by name and by id.
-#[derive(Debug, Default)]
+/// The series of a shard, by name and by id. Whoever adds one has taken its room.
 pub(super) struct Catalog {
+    pub cardinality: Arc<Cardinality>,
     by_name: HashMap<SeriesName, Arc<Series>>,
     by_id: HashMap<u64, Arc<Series>>,
 }
 
 impl Catalog {
+    pub fn new(cardinality: Arc<Cardinality>) -> Self {
+        Self { cardinality, by_name: HashMap::new(), by_id: HashMap::new() }
+    }
+
     pub fn get(&self, name: &str) -> Option<&Arc<Series>> {
         self.by_name.get(name)
     }
@@ -118,6 +127,7 @@ impl Catalog {
     pub fn remove(&mut self, id: u64) -> Option<Arc<Series>> {
         let series = self.by_id.remove(&id)?;
         self.by_name.remove(&series.name);
+        self.cardinality.forget(&series);
         Some(series)
     }
 

@@ -15,6 +15,7 @@ use crate::merge::SeriesView;
 use crate::query::count_range;
 use crate::wal::{DeleteRecord, InsertRecord, LogWriter, Record};
 
+use super::cardinality::Hashed;
 use super::catalog::Series;
 use super::options::Durability;
 use super::shard::{LogState, OldLog, Shard, add};
@@ -50,8 +51,15 @@ enum Outcome {
     },
 }
 
-/// Series created or dropped by the frame under construction.
-type Overlay = HashMap<SeriesName, Option<Arc<Series>>>;
+/// What the frame under construction would change, and the room that it has taken.
+#[derive(Default)]
+struct Draft {
+    /// Series that it creates or drops.
+    series: HashMap<SeriesName, Option<Arc<Series>>>,
+    /// All that it creates, by id.
+    created: HashMap<u64, Arc<Series>>,
+    label_sets: Vec<(Arc<Series>, Vec<Hashed>)>,
+}
 
 impl Shard {
     /// Queues a write for the next commit. `done` is called where it was committed, or
@@ -136,7 +144,8 @@ impl Shard {
     }
 
     fn commit_frame(&self, log: &mut LogState, pending: &mut std::vec::IntoIter<(Write, Done)>) {
-        let mut overlay = Overlay::new();
+        self.forget_vanished(log);
+        let mut draft = Draft::default();
         let room = self.environment.check_disk();
         let mut answers: Vec<(Done, Result<Outcome>)> = Vec::new();
         let mut records: Vec<(usize, Record)> = Vec::new();
@@ -145,7 +154,7 @@ impl Shard {
             // What removes points may use the reserve: in the end it gives space back.
             let adds = matches!(write, Write::Create { .. } | Write::Insert { .. });
             let admitted = if adds { room.clone() } else { Ok(()) };
-            match admitted.and_then(|()| self.plan(write, &mut overlay)) {
+            match admitted.and_then(|()| self.plan(write, &mut draft)) {
                 Ok((outcome, None)) => answers.push((done, Ok(outcome))),
                 Ok((outcome, Some(record))) => {
                     if let Record::Insert(insert) = &record {
@@ -160,7 +169,8 @@ impl Shard {
                 break;
             }
         }
-        let result = if records.is_empty() { Ok(Vec::new()) } else { self.log_and_apply(log, &records) };
+        let result =
+            if records.is_empty() { Ok(Vec::new()) } else { self.log_and_apply(log, &records, &draft) };
         match result {
             Ok(views) => {
                 let mut views = views.into_iter();
@@ -187,6 +197,7 @@ impl Shard {
                 }
             }
             Err(failure) => {
+                self.give_back(&draft);
                 for (done, answer) in answers {
                     done(Err(answer.err().unwrap_or_else(|| failure.clone())));
                 }
@@ -195,9 +206,22 @@ impl Shard {
         self.freeze_if_full(log);
     }
 
+    /// Gives the room back of what did not come to be.
+    fn give_back(&self, draft: &Draft) {
+        for (series, sets) in &draft.label_sets {
+            self.cardinality.give_back_label_sets(series, sets);
+        }
+        draft.created.values().for_each(|series| self.cardinality.forget(series));
+    }
+
     /// Makes the records durable, then readable. Returns the view before each
     /// deletion.
-    fn log_and_apply(&self, log: &mut LogState, records: &[(usize, Record)]) -> Result<Vec<SeriesView>> {
+    fn log_and_apply(
+        &self,
+        log: &mut LogState,
+        records: &[(usize, Record)],
+        draft: &Draft,
+    ) -> Result<Vec<SeriesView>> {
         let first_seq = self.write_frame(log, records)?;
         let environment = &self.environment;
         let (mut points, mut bytes, mut views) = (0, 0, Vec::new());
@@ -205,10 +229,18 @@ impl Shard {
         for (at, (_, record)) in records.iter().enumerate() {
             match record {
                 Record::Insert(insert) => points += insert.len() as u64,
+                // The one whose label sets were counted.
+                Record::Create { series_id, .. } => {
+                    draft
+                        .created
+                        .get(series_id)
+                        .into_iter()
+                        .for_each(|series| state.catalog.insert(series.clone()));
+                }
                 Record::Delete(delete) => {
                     views.extend(state.catalog.by_id(delete.series_id).map(|series| state.view(series)));
                 }
-                _ => {}
+                Record::Drop { .. } => {}
             }
             bytes += state.apply(record, first_seq + at as u64);
         }
@@ -274,8 +306,8 @@ impl Shard {
         Ok(writer)
     }
 
-    fn plan(&self, write: Write, overlay: &mut Overlay) -> Result<(Outcome, Option<Record>)> {
-        let found = match overlay.get(write.series().as_str()) {
+    fn plan(&self, write: Write, draft: &mut Draft) -> Result<(Outcome, Option<Record>)> {
+        let found = match draft.series.get(write.series().as_str()) {
             Some(found) => found.clone(),
             None => self.state.read().catalog.get(write.series().as_str()).cloned(),
         };
@@ -285,15 +317,21 @@ impl Shard {
                     return existing(&series, dimension, value_type, if_not_exists)
                         .map(|()| (Outcome::Ready(Written::Created { created: false }), None));
                 }
+                self.cardinality.take_series()?;
                 let series_id = self.next_series_id.fetch_add(1, Ordering::SeqCst);
-                let series = Series::new(series_id, name.clone(), dimension, value_type);
-                overlay.insert(name.clone(), Some(Arc::new(series)));
+                let series = Arc::new(Series::new(series_id, name.clone(), dimension, value_type));
+                draft.created.insert(series_id, series.clone());
+                draft.series.insert(name.clone(), Some(series));
                 let record = Record::Create { series_id, name, dimension, value_type };
                 Ok((Outcome::Ready(Written::Created { created: true }), Some(record)))
             }
             Write::Insert { series: name, points } => {
                 let series = found.ok_or_else(|| self.not_found(&name))?;
                 let (insert, assigned_ns) = complete(&series, points, self.environment.clock.now_ns())?;
+                let new = self.cardinality.take_label_sets(&series, &insert.label_sets)?;
+                if !new.is_empty() {
+                    draft.label_sets.push((series, new));
+                }
                 let fold = |fold: fn(i64, i64) -> i64| insert.timestamps.iter().copied().reduce(fold);
                 let written = Written::Inserted {
                     inserted: insert.len(),
@@ -311,7 +349,7 @@ impl Shard {
             }
             Write::Drop { name } => {
                 let series = found.ok_or_else(|| self.not_found(&name))?;
-                overlay.insert(name, None);
+                draft.series.insert(name, None);
                 Ok((Outcome::Ready(Written::Dropped), Some(Record::Drop { series_id: series.id })))
             }
         }

@@ -268,6 +268,7 @@ impl Engine {
             series: summaries.len() as u64,
             points: summaries.iter().map(|series| series.count).sum(),
             memory_bytes: environment.budget.used_bytes() + environment.cache.memory_bytes(),
+            label_sets: self.inner.generation.read().cardinality.label_sets(),
             ..Totals::default()
         };
         for shard in self.shards() {
@@ -287,6 +288,7 @@ impl Engine {
         let environment = &self.inner.environment;
         let counts = &environment.counts;
         let shards = self.shards();
+        let cardinality = self.inner.generation.read().cardinality.clone();
         let (cache_hits, cache_misses) = environment.cache.hits_and_misses();
         Counters {
             points_written: counts.points_written.load(Ordering::Relaxed),
@@ -300,6 +302,8 @@ impl Engine {
             cache_hits,
             cache_misses,
             read_only_shards: shards.iter().filter(|shard| shard.trouble.read().is_some()).count() as u64,
+            series: cardinality.series(),
+            label_sets: cardinality.label_sets(),
             damaged_files: shards.iter().map(|shard| shard.losses.len() as u64).sum(),
         }
     }

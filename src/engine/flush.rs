@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::base::{Error, Result, TimeRange};
+use crate::base::{Error, Labels, Result, TimeRange};
 use crate::compaction::{CompactionReport, CompactionTask, plan, run_compaction, still_hides};
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
@@ -96,6 +96,7 @@ impl Shard {
             state.frozen.retain(|frozen| !Arc::ptr_eq(frozen, table));
             state.segments.extend(segment.clone());
         }
+        self.note_vanished(table.label_sets_with_tombstones(), segment.as_deref());
         environment.budget.give_back(table.memory_bytes() as u64);
         self.retire_logs(table.last_seq());
         Ok(segment.is_some())
@@ -151,6 +152,17 @@ impl Shard {
         Ok(())
     }
 
+    /// Notes the label sets that were in memory or in segments and are not in the segment
+    /// that replaces them: what is not elsewhere either gives its room back.
+    fn note_vanished<'a>(&self, before: impl Iterator<Item = (u64, &'a Labels)>, after: Option<&Segment>) {
+        let is_kept = |series_id: u64, labels: &Labels| {
+            let entry = after.and_then(|segment| segment.index().series(series_id));
+            entry.is_some_and(|entry| entry.labels.binary_search(labels).is_ok())
+        };
+        let gone = before.filter(|&(series_id, labels)| !is_kept(series_id, labels));
+        self.vanished.lock().extend(gone.map(|(series_id, labels)| (series_id, labels.clone())));
+    }
+
     /// Removes logs whose every record is flushed.
     fn retire_logs(&self, flushed_seq: u64) {
         let gone: Vec<OldLog> =
@@ -192,7 +204,13 @@ impl Shard {
         {
             let mut state = self.state.write();
             state.segments.retain(|segment| !chosen.contains(&segment.info().id));
-            state.segments.extend(output);
+            state.segments.extend(output.clone());
+        }
+        if task.inputs.iter().any(|input| !input.index().tombstones.is_empty()) {
+            let entries = task.inputs.iter().flat_map(|input| &input.index().series);
+            let sets = entries.flat_map(|entry| entry.labels.iter().map(|labels| (entry.series_id, labels)));
+            self.note_vanished(sets, output.as_deref());
+            self.forget_vanished(&self.log.lock());
         }
         for input in &task.inputs {
             environment.obsolete.add_in_use(input.path().to_owned(), input);

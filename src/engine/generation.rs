@@ -11,6 +11,7 @@ use crate::base::{Result, SeriesName};
 use crate::format::{shard_name, shard_of};
 
 use super::background::Background;
+use super::cardinality::Cardinality;
 use super::shard::{Environment, Shard};
 
 /// Tells the log about once a second how far the opening is.
@@ -45,6 +46,7 @@ impl Progress {
 pub(super) struct Generation {
     pub number: u64,
     pub shards: Vec<Arc<Shard>>,
+    pub cardinality: Arc<Cardinality>,
     background: Option<Background>,
 }
 
@@ -52,10 +54,17 @@ impl Generation {
     /// Opens every shard, in parallel, without starting threads.
     pub fn open(environment: &Arc<Environment>, dir: &Path, number: u64, shards: u32) -> Result<Self> {
         let progress = Progress::new(shards);
+        let cardinality = Arc::new(Cardinality::new(&environment.options, environment.cache.clone()));
         let opened: Vec<_> = (0..shards)
             .into_par_iter()
             .map(|shard| {
-                let opened = Shard::open(environment.clone(), &dir.join(shard_name(shard)), shard, shards)?;
+                let opened = Shard::open(
+                    environment.clone(),
+                    cardinality.clone(),
+                    &dir.join(shard_name(shard)),
+                    shard,
+                    shards,
+                )?;
                 progress.add(opened.1.records);
                 Ok(opened)
             })
@@ -66,7 +75,7 @@ impl Generation {
             tracing::info!(records, torn_logs = torn, "logs replayed");
         }
         let shards = opened.into_iter().map(|(shard, _)| shard).collect();
-        Ok(Self { number, shards, background: None })
+        Ok(Self { number, shards, cardinality, background: None })
     }
 
     /// Starts the threads.

@@ -31,8 +31,8 @@ impl Engine {
     /// acknowledged before this returns are replaced too.
     ///
     /// # Errors
-    /// `PATH_NOT_ALLOWED`, `FILE_NOT_FOUND`, `CORRUPT_DATA`, `READ_ONLY`, `TIMEOUT`;
-    /// nothing has changed then.
+    /// `PATH_NOT_ALLOWED`, `FILE_NOT_FOUND`, `CORRUPT_DATA`, `READ_ONLY`, `TIMEOUT`,
+    /// `LIMIT_EXCEEDED` for too many series or label sets; nothing has changed then.
     pub fn load(&self, path: &str, deadline: &Deadline) -> Result<LoadReport> {
         let source = resolve(self.vfs().as_ref(), &self.snapshot_dir(), path, false)?;
         self.load_from(&source, deadline)
@@ -72,7 +72,8 @@ impl Engine {
         let mut stage =
             Stage { generation: &generation, names: HashSet::new(), current: None, waiting: None };
         let mut points = 0;
-        let read = read_snapshot(&mut input, |item| {
+        let bytes_max = self.query_bytes_max();
+        let read = read_snapshot(&mut input, bytes_max, |item| {
             deadline.check()?;
             match item {
                 SnapshotItem::Series(series) => stage.begin(series),
@@ -147,6 +148,9 @@ impl Stage<'_> {
         if !self.names.insert(series.name.clone()) {
             return Err(Error::corrupt(format!("series '{}' comes twice", series.name)));
         }
+        // Counted where the record is applied.
+        self.generation.cardinality.take_series()?;
+        self.generation.cardinality.give_back_series();
         let shards = &self.generation.shards;
         let shard = &shards[shard_of(series.name.as_str(), shards.len() as u32) as usize];
         let series_id = shard.next_series_id.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -197,6 +201,7 @@ impl Stage<'_> {
             return Ok(());
         };
         let (insert, _) = complete(series, points, 0).map_err(|e| Error::corrupt(e.message()))?;
+        self.generation.cardinality.take_label_sets(series, &insert.label_sets)?;
         shard.load_record(&Record::Insert(insert))?;
         // The live generation has the other part of the memory.
         let staged = |shard: &Arc<Shard>| shard.state.read().active.memory_bytes() as u64;

@@ -17,6 +17,7 @@
 //! | `verify` | the offline check |
 
 mod background;
+mod cardinality;
 mod catalog;
 mod commit;
 mod facade;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::{Error, Result, SHARDS_MAX};
+use crate::base::{
+    Error, LABEL_SETS_MAX_DEFAULT, LABEL_SETS_OF_SERIES_MAX_DEFAULT, Result, SERIES_MAX_DEFAULT, SHARDS_MAX,
+};
 use crate::compaction::CompactionOptions;
 
 /// When a write is acknowledged.
@@ -79,6 +81,12 @@ pub struct Options {
     /// Bytes of the disk that are left to flushes and compactions: with fewer free,
     /// inserts are refused until there is space again.
     pub disk_reserve_bytes: u64,
+    /// Most series; a snapshot with more is not loaded.
+    pub series_max: u64,
+    /// Most label sets of all series together. What is stored opens with any limit.
+    pub label_sets_max: u64,
+    /// Most label sets of one series.
+    pub label_sets_of_series_max: u64,
     /// What happens where a file fails its checks.
     pub recover: Recover,
     /// When segments are merged.
@@ -101,6 +109,9 @@ impl Options {
             buffer_points: 10_000,
             memory_limit_bytes: 1 << 30,
             disk_reserve_bytes: 64 << 20,
+            series_max: SERIES_MAX_DEFAULT,
+            label_sets_max: LABEL_SETS_MAX_DEFAULT,
+            label_sets_of_series_max: LABEL_SETS_OF_SERIES_MAX_DEFAULT,
             recover: Recover::Strict,
             compaction: CompactionOptions::default(),
             compaction_bytes_per_second: 64 << 20,

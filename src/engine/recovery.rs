@@ -13,8 +13,9 @@ use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quaranti
 use crate::memtable::Memtable;
 use crate::segments::Segment;
 use crate::vfs::{File, read_exact_at};
-use crate::wal::{Judgement, Replay, read_log};
+use crate::wal::{Judgement, Record, Replay, read_log};
 
+use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::options::Recover;
 use super::shard::{Environment, LogState, ManifestState, OldLog, Shard, State};
@@ -37,6 +38,7 @@ impl Shard {
     /// `CORRUPT_DATA` naming file and place, where [`Recover::Strict`] is asked for.
     pub fn open(
         environment: Arc<Environment>,
+        cardinality: Arc<Cardinality>,
         dir: &Path,
         number: u32,
         shards: u32,
@@ -49,15 +51,21 @@ impl Shard {
             Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(shards), Some(e)),
             Err(e) => return Err(hinted(&e)),
         };
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::new(cardinality.clone());
         for record in &manifest.series {
             let series = Series::from_record(record).map_err(|e| e.context(dir.display()))?;
+            cardinality.note_series();
             catalog.insert(Arc::new(series));
         }
         // Where it is not known which of the files are live, they are left alone.
         let names = if unreadable.is_some() { Vec::new() } else { file_names(&environment, dir)? };
         let next_segment_id = remove_unlisted(&environment, dir, &names, &manifest)?;
         let segments = open_segments(&environment, &store, dir, number, &mut manifest, &catalog)?;
+        for entry in segments.iter().flat_map(|segment| &segment.index().series) {
+            if let Some(series) = catalog.by_id(entry.series_id) {
+                cardinality.note_label_sets(series, &entry.labels);
+            }
+        }
 
         let (replayed_from, next_series_id) = (manifest.flushed_seq, manifest.next_series_id);
         let mut shard = Self {
@@ -72,6 +80,8 @@ impl Shard {
             log_bytes: AtomicU64::new(0),
             old_logs: Mutex::default(),
             durable_seq: AtomicU64::new(manifest.durable_seq),
+            cardinality,
+            vanished: Mutex::default(),
             next_series_id: AtomicU64::new(next_series_id),
             manifest: Mutex::new(ManifestState { store: Box::new(store), manifest, next_segment_id }),
             state: RwLock::new(State { catalog, active: Memtable::default(), frozen: Vec::new(), segments }),
@@ -175,7 +185,7 @@ impl Shard {
         // All shards together stay within half of what running may take.
         let bytes_max = self.environment.budget.limit_bytes() / 2 / u64::from(options.shards);
         read_log(vfs.as_ref(), &self.dir, self.number, first_seq, |seq, record| {
-            if let crate::wal::Record::Create { series_id, .. } = &record {
+            if let Record::Create { series_id, .. } = &record {
                 self.next_series_id.fetch_max(series_id.saturating_add(1), Ordering::SeqCst);
             }
             if seq <= flushed {
@@ -185,6 +195,11 @@ impl Shard {
             state
                 .check_record(&record)
                 .map_err(|e| e.context(self.dir.join(log_name(first_seq)).display()))?;
+            if let Record::Insert(insert) = &record
+                && let Some(series) = state.catalog.by_id(insert.series_id)
+            {
+                self.cardinality.note_label_sets(series, &insert.label_sets);
+            }
             let bytes = state.apply(&record, seq);
             self.environment.budget.take(bytes as u64);
             let active = &state.active;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::base::{Clock, Error, ErrorCode, MemoryBudget, MemoryShares, Result, SeriesName, TimeRange};
+use crate::base::{
+    Clock, Error, ErrorCode, Labels, MemoryBudget, MemoryShares, Result, SeriesName, TimeRange,
+};
 use crate::manifest::{Loss, Manifest, ManifestStore, ObsoleteFiles};
 use crate::memtable::Memtable;
 use crate::merge::SeriesView;
@@ -14,6 +16,7 @@ use crate::segments::{BlockCache, Segment};
 use crate::vfs::Vfs;
 use crate::wal::{LogWriter, Record};
 
+use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::commit::Queue;
 use super::options::Options;
@@ -137,6 +140,16 @@ impl State {
         }
     }
 
+    /// Whether a point in memory or in a segment may carry a label set.
+    fn may_carry(&self, series_id: u64, labels: &Labels) -> bool {
+        let mut tables = self.frozen.iter().map(|table| &**table).chain([&self.active]);
+        let stored = |segment: &Arc<Segment>| {
+            let entry = segment.index().series(series_id);
+            entry.is_some_and(|entry| entry.labels.binary_search(labels).is_ok())
+        };
+        tables.any(|table| table.has_labels(series_id, labels)) || self.segments.iter().any(stored)
+    }
+
     /// Applies one record; returns the bytes that it takes in memory.
     pub fn apply(&mut self, record: &Record, seq: u64) -> usize {
         match record {
@@ -147,6 +160,7 @@ impl State {
                     self.catalog.get(name.as_str()).is_some_and(|known| known.id > *series_id);
                 if self.catalog.by_id(*series_id).is_none() && !has_successor {
                     let series = Series::new(*series_id, name.clone(), *dimension, *value_type);
+                    self.catalog.cardinality.note_series();
                     self.catalog.insert(Arc::new(series));
                 }
                 self.active.note_seq(seq);
@@ -211,6 +225,11 @@ pub(super) struct Shard {
     pub old_logs: Mutex<Vec<OldLog>>,
     /// Every record below this is on disk.
     pub durable_seq: AtomicU64,
+    /// How many series and label sets the generation has.
+    pub cardinality: Arc<Cardinality>,
+    /// Label sets that a flush or a compaction left out; whoever holds `log` looks
+    /// whether they are still somewhere.
+    pub vanished: Mutex<Vec<(u64, Labels)>>,
     /// Only the holder of `log` moves it.
     pub next_series_id: AtomicU64,
     pub manifest: Mutex<ManifestState>,
@@ -242,6 +261,23 @@ impl Shard {
         }
         drop(trouble);
         self.flushed.notify_all();
+    }
+
+    /// Gives the room of label sets back that no point carries any more. `log` keeps a
+    /// write from bringing one back meanwhile.
+    pub fn forget_vanished(&self, _log: &LogState) {
+        let vanished = std::mem::take(&mut *self.vanished.lock());
+        if vanished.is_empty() {
+            return;
+        }
+        let state = self.state.read();
+        for (series_id, labels) in &vanished {
+            if let Some(series) = state.catalog.by_id(*series_id)
+                && !state.may_carry(*series_id, labels)
+            {
+                self.cardinality.forget_label_set(series, labels);
+            }
+        }
     }
 
     pub fn trouble(&self) -> Option<Error> {

@@ -11,7 +11,7 @@ use std::io::{BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Error, Labels, NAME_BYTES_MAX, Points, Result, SeriesName, ValueType};
+use crate::base::{Error, ErrorCode, Labels, NAME_BYTES_MAX, Points, Result, SeriesName, ValueType};
 use crate::format::{
     BLOCK_VALUES_MAX, Columns, FileHeader, FileKind, HEADER_BYTES, Reader, Seqs, Values, block_rows_for,
     decode_block, encode_block, get_labels, put_i64_zigzag, put_labels, put_str, put_varint,
@@ -23,7 +23,8 @@ const END: u8 = 3;
 /// A series chunk can hold many label sets; a block can hold one point of the largest
 /// dimension.
 const CHUNK_BYTES_MAX: usize = 256 << 20;
-const LINE_BYTES_MAX: u64 = 64 << 20;
+/// A point of the greatest dimension with all its labels has less.
+const LINE_BYTES_MAX: u64 = 4 << 20;
 const JSON_MARK: &str = "tsdb-vector-snapshot";
 
 /// A series in a snapshot.
@@ -217,14 +218,16 @@ pub(super) enum SnapshotItem {
 /// after the end is an error.
 ///
 /// # Errors
-/// `CORRUPT_DATA` with the place; whatever `take` returns.
+/// `CORRUPT_DATA` with the place; `LIMIT_EXCEEDED` where one chunk would take more than
+/// `bytes_max` of memory; whatever `take` returns.
 pub(super) fn read_snapshot(
     input: &mut impl BufRead,
+    bytes_max: u64,
     take: impl FnMut(SnapshotItem) -> Result<()>,
 ) -> Result<()> {
     let first = input.fill_buf().map_err(|e| read_error(&e))?;
     if first.starts_with(&FileKind::Snapshot.magic()) {
-        read_binary(input, take)
+        read_binary(input, bytes_max, take)
     } else if first.first() == Some(&b'{') {
         read_json(input, take)
     } else {
@@ -236,7 +239,18 @@ fn read_error(e: &std::io::Error) -> Error {
     Error::corrupt(format!("can't be read: {e}"))
 }
 
-fn read_binary(input: &mut impl Read, mut take: impl FnMut(SnapshotItem) -> Result<()>) -> Result<()> {
+fn too_large(what: &str, bytes_max: u64) -> Error {
+    Error::new(
+        ErrorCode::LimitExceeded,
+        format!("{what} takes more than {bytes_max} bytes of memory; raise TSDB_MEMORY_LIMIT"),
+    )
+}
+
+fn read_binary(
+    input: &mut impl Read,
+    bytes_max: u64,
+    mut take: impl FnMut(SnapshotItem) -> Result<()>,
+) -> Result<()> {
     let mut header = [0; HEADER_BYTES];
     input.read_exact(&mut header).map_err(|e| read_error(&e))?;
     FileHeader::decode(&header, FileKind::Snapshot)?;
@@ -245,10 +259,10 @@ fn read_binary(input: &mut impl Read, mut take: impl FnMut(SnapshotItem) -> Resu
     let (mut series, mut points) = (0, 0);
     loop {
         let at = |e: Error| e.context(format!("chunk at byte {offset}"));
-        let (kind, payload) = read_chunk(input).map_err(at)?;
+        let (kind, payload) = read_chunk(input, bytes_max).map_err(at)?;
         match kind {
             SERIES => {
-                let found = decode_series(&payload).map_err(at)?;
+                let found = decode_series(&payload, bytes_max).map_err(at)?;
                 current = Some(found.clone());
                 series += 1;
                 take(SnapshotItem::Series(found))?;
@@ -283,7 +297,7 @@ fn read_binary(input: &mut impl Read, mut take: impl FnMut(SnapshotItem) -> Resu
     }
 }
 
-fn read_chunk(input: &mut impl Read) -> Result<(u8, Vec<u8>)> {
+fn read_chunk(input: &mut impl Read, bytes_max: u64) -> Result<(u8, Vec<u8>)> {
     let cut = |e: std::io::Error| Error::corrupt(format!("the snapshot is cut short: {e}"));
     let mut head = [0; 5];
     input.read_exact(&mut head).map_err(cut)?;
@@ -293,6 +307,9 @@ fn read_chunk(input: &mut impl Read) -> Result<(u8, Vec<u8>)> {
         return Err(Error::corrupt(format!(
             "a chunk of {len} bytes; at most {CHUNK_BYTES_MAX} are expected"
         )));
+    }
+    if len as u64 > bytes_max {
+        return Err(too_large(&format!("a chunk of {len} bytes"), bytes_max));
     }
     // Grows as bytes arrive: a forged length does not allocate.
     let mut payload = Vec::new();
@@ -308,7 +325,7 @@ fn read_chunk(input: &mut impl Read) -> Result<(u8, Vec<u8>)> {
     Ok((kind, payload))
 }
 
-fn decode_series(payload: &[u8]) -> Result<SnapshotSeries> {
+fn decode_series(payload: &[u8], bytes_max: u64) -> Result<SnapshotSeries> {
     let mut reader = Reader::new(payload);
     let name = SeriesName::new(reader.str(NAME_BYTES_MAX)?).map_err(|e| Error::corrupt(e.message()))?;
     let dimension = reader.varint_max(u64::from(crate::base::DIMENSION_MAX), "a dimension")? as u32;
@@ -319,9 +336,18 @@ fn decode_series(payload: &[u8]) -> Result<SnapshotSeries> {
     };
     let is_assigned = reader.u8()? == 1;
     let assigned = reader.i64_zigzag()?;
-    let mut label_sets = Vec::new();
+    let mut label_sets: Vec<Labels> = Vec::new();
+    let mut bytes = 0;
     for _ in 0..reader.varint_max(payload.len() as u64, "the number of label sets")? {
-        label_sets.push(get_labels(&mut reader)?);
+        let set = get_labels(&mut reader)?;
+        if label_sets.last().is_some_and(|last| *last >= set) {
+            return Err(reader.error("label sets out of order"));
+        }
+        bytes += set.memory_bytes() as u64;
+        if bytes > bytes_max {
+            return Err(too_large("what a series has of label sets", bytes_max));
+        }
+        label_sets.push(set);
     }
     reader.finish()?;
     let assigned_max_ns = is_assigned.then_some(assigned);
@@ -373,6 +399,9 @@ fn read_json(input: &mut impl BufRead, mut take: impl FnMut(SnapshotItem) -> Res
             input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).map_err(|e| read_error(&e))?;
         if n == 0 {
             break;
+        }
+        if n as u64 == LINE_BYTES_MAX && !bytes.ends_with(b"\n") {
+            return Err(Error::corrupt(format!("line {number} has more than {LINE_BYTES_MAX} bytes")));
         }
         let line = bytes.trim_ascii();
         if line.is_empty() {

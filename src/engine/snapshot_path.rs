@@ -71,6 +71,12 @@ pub(super) fn resolve(vfs: &dyn Vfs, dir: &Path, path: &str, to_write: bool) -> 
         if !parent.starts_with(&root) {
             return Err(not_allowed(path, &root));
         }
+        if vfs.metadata(&parent).map_err(disk_error)?.is_none_or(|found| found.kind != FileKind::Dir) {
+            return Err(Error::invalid(format!(
+                "path '{path}': {} is not a directory; name another one",
+                parent.display()
+            )));
+        }
     }
     let target = parent.join(name);
     let found = vfs.metadata(&target).map_err(disk_error)?;
@@ -106,6 +112,8 @@ mod tests {
             assert_eq!(code(path), ErrorCode::InvalidArgument, "{path:?}");
         }
         assert_eq!(code("sub"), ErrorCode::InvalidArgument, "a directory");
+        crate::vfs::write_atomic(&RealDisk, &dir, "plain", b"").unwrap();
+        assert_eq!(code("plain/x"), ErrorCode::InvalidArgument, "a file as a directory");
         let missing = resolve(&RealDisk, &dir, "none/a", false).unwrap_err();
         assert_eq!(missing.code(), ErrorCode::FileNotFound);
         assert!(!dir.join("none").exists(), "a file to be read makes no directory");

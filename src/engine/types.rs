@@ -122,6 +122,8 @@ pub struct Totals {
     pub wal_bytes: u64,
     /// Segments.
     pub segments: u64,
+    /// Label sets of all series together, as the limit counts them.
+    pub label_sets: u64,
 }
 
 /// What has happened since the engine was opened.
@@ -151,6 +153,10 @@ pub struct Counters {
     pub read_only_shards: u64,
     /// Files lost to damage.
     pub damaged_files: u64,
+    /// Series.
+    pub series: u64,
+    /// Label sets of all series together.
+    pub label_sets: u64,
 }
 
 /// What a save wrote.

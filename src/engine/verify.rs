@@ -13,7 +13,9 @@ use crate::segments::{BlockCache, Segment, verify_segment};
 use crate::vfs::{FileKind, FileReader, Vfs};
 use crate::wal::{Judgement, read_log};
 
+use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
+use super::options::Options;
 use super::recovery::{MISSING_LOG, damage_at_end, of_database};
 use super::shard::State;
 use super::snapshot_file::{SnapshotItem, read_snapshot};
@@ -59,21 +61,26 @@ fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, shards: u32, found:
     for loss in &manifest.losses {
         found.notes.push(format!("{}: lost earlier, in quarantine: {}", loss.file, loss.reason));
     }
+    let cache = Arc::new(BlockCache::new(0));
+    let cardinality = Arc::new(Cardinality::new(&Options::new(dir), cache.clone()));
     let mut state = State {
-        catalog: Catalog::default(),
+        catalog: Catalog::new(cardinality.clone()),
         active: Memtable::default(),
         frozen: Vec::new(),
         segments: Vec::new(),
     };
     for record in &manifest.series {
         match Series::from_record(record) {
-            Ok(series) => state.catalog.insert(Arc::new(series)),
+            Ok(series) => {
+                cardinality.note_series();
+                state.catalog.insert(Arc::new(series));
+            }
             Err(e) => found.problems.push(format!("{}: {}", dir.display(), e.message())),
         }
     }
     for info in &manifest.segments {
         let checked = verify_segment(vfs.as_ref(), &dir.join(info.file_name()), number, info)
-            .and_then(|()| Segment::open(vfs.as_ref(), dir, number, info, Arc::new(BlockCache::new(0))))
+            .and_then(|()| Segment::open(vfs.as_ref(), dir, number, info, cache.clone()))
             .and_then(|segment| state.catalog.check_segment(&segment).map(|()| segment));
         match checked {
             Ok(segment) => {
@@ -200,7 +207,7 @@ fn verify_snapshots(vfs: &dyn Vfs, dir: &Path, found: &mut Verification) {
 fn verify_snapshot(vfs: &dyn Vfs, path: &Path) -> Result<(u64, u64)> {
     let file = vfs.open(path).map_err(|e| Error::corrupt(format!("can't be read: {e}")))?;
     let (mut series, mut points) = (0, 0);
-    read_snapshot(&mut FileReader::new(file, 0), |item| {
+    read_snapshot(&mut FileReader::new(file, 0), u64::MAX, |item| {
         match item {
             SnapshotItem::Series(_) => series += 1,
             SnapshotItem::Points(batch) => points += batch.len() as u64,

@@ -142,6 +142,14 @@ impl SeriesBuffer {
         added
     }
 
+    pub(super) fn has_labels(&self, labels: &Labels) -> bool {
+        self.label_ids.contains_key(labels)
+    }
+
+    pub(super) fn labels(&self) -> &[Labels] {
+        &self.labels
+    }
+
     fn intern(&mut self, labels: &Labels, added: &mut usize) -> u32 {
         if let Some(&id) = self.label_ids.get(labels) {
             return id;

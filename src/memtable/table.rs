@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{LabelFilter, TimeRange, ValueType};
+use crate::base::{LabelFilter, Labels, TimeRange, ValueType};
 use crate::wal::{DeleteRecord, InsertRecord};
 
 use super::SeriesSnapshot;
@@ -98,6 +98,18 @@ impl Memtable {
         self.series.get(&series_id).map_or(0, |buffer| buffer.points)
     }
 
+    /// Whether points of a series came with a label set.
+    pub fn has_labels(&self, series_id: u64, labels: &Labels) -> bool {
+        self.series.get(&series_id).is_some_and(|buffer| buffer.has_labels(labels))
+    }
+
+    /// The label sets of the series of which something was deleted.
+    pub fn label_sets_with_tombstones(&self) -> impl Iterator<Item = (u64, &Labels)> {
+        let deleted_from = self.tombstones.keys();
+        let buffers = deleted_from.filter_map(|series_id| Some((*series_id, self.series.get(series_id)?)));
+        buffers.flat_map(|(series_id, buffer)| buffer.labels().iter().map(move |labels| (series_id, labels)))
+    }
+
     /// One series at this instant; `None` where nothing of it is here.
     pub fn snapshot(
         &self,
@@ -117,7 +129,6 @@ impl Memtable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Labels;
     use crate::format::Values;
 
     fn insert(table: &mut Memtable, seq: u64, timestamps: &[i64], values: &[f64], labels: &[(&str, &str)]) {

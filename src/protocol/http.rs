@@ -47,6 +47,15 @@ pub fn sniff(bytes: &[u8]) -> Sniff {
     if last_word.starts_with(b"HTTP/1.") { Sniff::Http } else { Sniff::Lines }
 }
 
+/// Whether a line that is no command is one of an HTTP request: its first, or a header.
+/// Whoever sent it has no lines to say, and what follows may be chosen by a web page.
+pub fn is_http_line(line: &[u8]) -> bool {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let (first, more) = (words.next().unwrap_or_default(), words.next().is_some());
+    let last = words.next_back().unwrap_or_default();
+    first.ends_with(b":") || more && last.starts_with(b"HTTP/")
+}
+
 /// The status of a reply with this error.
 pub fn http_status(code: ErrorCode) -> u16 {
     match code {
@@ -68,6 +77,16 @@ pub fn http_status(code: ErrorCode) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn http_is_known_in_the_midst_of_lines() {
+        for http in ["POST / HTTP/1.1", "  get /a b HTTP/1.0\t", "PRI * HTTP/2.0", "Host: x", "Origin:"] {
+            assert!(is_http_line(http.as_bytes()), "{http}");
+        }
+        for line in ["", "DROP HTTP/1.1", "QUERY HTTP/1.1 24", "INSERT a 1 proto=HTTP/1.1", "PING"] {
+            assert!(!is_http_line(line.as_bytes()), "{line}");
+        }
+    }
 
     #[test]
     fn request_lines_are_told_from_commands() {

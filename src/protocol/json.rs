@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::base::{Error, ErrorCode, LabelFilter, Labels, Points, Result, SeriesName, TimeRange, ValueType};
@@ -82,6 +82,9 @@ fn shown(raw: &str) -> String {
     start
 }
 
+/// Fields of one object that are looked at, one a bit of [`Fields`].
+const FIELDS_MAX: usize = 64;
+
 /// The fields of an object, not yet understood.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -99,6 +102,11 @@ impl<'de> Deserialize<'de> for Entries<'de> {
                 let mut entries = Vec::new();
                 while let Some(key) = map.next_key::<String>()? {
                     entries.push((Cow::Owned(key), map.next_value::<&RawValue>()?));
+                    // One more than any request has is enough to be refused.
+                    if entries.len() > FIELDS_MAX {
+                        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                        break;
+                    }
                 }
                 Ok(Entries(entries))
             }

@@ -6,6 +6,7 @@
 //! replies and gets bytes. `docs/protocol.md` is the page for client authors.
 
 mod command;
+mod framing;
 mod help;
 mod http;
 mod json;
@@ -18,8 +19,9 @@ mod scan;
 mod text;
 
 pub use command::{Command, ExportFormat, TimeSelection};
+pub use framing::{Framing, Violation};
 pub use help::{COMMANDS, find_help};
-pub use http::{Sniff, http_status, sniff};
+pub use http::{Sniff, http_status, is_http_line, sniff};
 pub use json::parse_json;
 pub use line::{Line, next_line, parse_line};
 pub use render::{Renderer, csv_field};

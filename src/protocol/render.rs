@@ -335,6 +335,7 @@ impl Renderer {
                 "shards": stats.shards,
                 "wal_bytes": stats.wal_bytes,
                 "segments": stats.segments,
+                "label_sets": stats.label_sets,
             }),
             Reply::SeriesList(list) => {
                 let series: Vec<serde_json::Value> = list
@@ -528,6 +529,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 format!("shards {}", stats.shards),
                 format!("wal_bytes {}", stats.wal_bytes),
                 format!("segments {}", stats.segments),
+                format!("label_sets {}", stats.label_sets),
             ];
             ("figures of the database".to_owned(), lines)
         }

@@ -287,6 +287,8 @@ pub struct DatabaseStats {
     pub wal_bytes: u64,
     /// Segments.
     pub segments: u64,
+    /// Label sets of all series together, as the limit counts them.
+    pub label_sets: u64,
 }
 
 /// One command, for `HELP`.

@@ -18,7 +18,8 @@ type Key = (u64, u64);
 pub struct BlockCache {
     parts: [Mutex<Part>; PARTS],
     bytes_max: usize,
-    /// Bytes of the indexes of open segments, which leave less for blocks.
+    /// Bytes of the indexes of open segments, and of what is noted beside them, which
+    /// leave less for blocks.
     index_bytes: AtomicUsize,
     next_segment: AtomicU64,
     hits: AtomicU64,
@@ -48,6 +49,12 @@ impl BlockCache {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
+    }
+
+    /// Notes a change of the bytes that something else takes which only grows with
+    /// what is stored, and leaves less for blocks as indexes do.
+    pub fn note_other_bytes(&self, before: usize, after: usize) {
+        self.index_bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// A number for a segment that was just opened, whose index takes some memory.

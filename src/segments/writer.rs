@@ -68,6 +68,10 @@ pub struct SegmentWriter {
     hash: Xxh3,
     index: Index,
     pending: Option<Pending>,
+    /// The label sets that the series under construction may use.
+    offered: Vec<Labels>,
+    /// The one of them that was used last.
+    last_used: Option<u32>,
     encoded: Vec<u8>,
 }
 
@@ -103,6 +107,8 @@ impl SegmentWriter {
             hash: Xxh3::new(),
             index: Index::default(),
             pending: None,
+            offered: Vec::new(),
+            last_used: None,
             encoded: Vec::new(),
         };
         writer.write(&FileHeader::new(FileKind::Segment, shard, id, epoch).encode())?;
@@ -115,7 +121,7 @@ impl SegmentWriter {
     }
 
     /// Begins the next series; ids ascend. `labels` are sorted and hold every set
-    /// that will be pushed.
+    /// that will be pushed; those of which no row comes are left out.
     pub fn begin_series(
         &mut self,
         series_id: u64,
@@ -126,7 +132,15 @@ impl SegmentWriter {
         self.end_series()?;
         debug_assert!(labels.is_sorted(), "label sets are sorted");
         debug_assert!(self.index.series.last().is_none_or(|last| last.series_id < series_id), "ids ascend");
-        self.index.series.push(SeriesEntry { series_id, dimension, value_type, labels, blocks: Vec::new() });
+        self.index.series.push(SeriesEntry {
+            series_id,
+            dimension,
+            value_type,
+            labels: Vec::new(),
+            blocks: Vec::new(),
+        });
+        self.offered = labels;
+        self.last_used = None;
         self.pending = Some(Pending {
             timestamps: Vec::new(),
             seqs: Vec::new(),
@@ -139,7 +153,11 @@ impl SegmentWriter {
     /// Adds rows of one label set of the series that was begun; label sets, and the
     /// timestamps within one, ascend.
     pub fn push(&mut self, label: u32, columns: &Columns, rows: Range<usize>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let rows_max = block_rows_for(columns.dimension);
+        let label = self.use_label(label)?;
         let mut row = rows.start;
         while row < rows.end {
             let Some(pending) = &mut self.pending else {
@@ -158,6 +176,21 @@ impl SegmentWriter {
             }
         }
         Ok(())
+    }
+
+    /// The number that a label set has in the file.
+    fn use_label(&mut self, offered: u32) -> Result<u32> {
+        let Some(series) = self.index.series.last_mut() else {
+            return Err(Error::internal("points before the first series of a segment"));
+        };
+        if self.last_used != Some(offered) {
+            debug_assert!(self.last_used.is_none_or(|last| last < offered), "label sets ascend");
+            self.last_used = Some(offered);
+            series.labels.extend(self.offered.get(offered as usize).cloned());
+        }
+        (series.labels.len() as u32)
+            .checked_sub(1)
+            .ok_or_else(|| Error::internal("points of a label set that was not offered"))
     }
 
     fn write_block(&mut self) -> Result<()> {

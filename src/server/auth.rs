@@ -1,13 +1,14 @@
 //! Who may do what: tokens, the role that each gives, and what a caller has shown.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::base::{Error, ErrorCode, Result};
@@ -16,8 +17,16 @@ use crate::vfs::{RealDisk, read_all};
 
 /// Failed attempts after which a connection is closed.
 const ATTEMPTS_MAX: u32 = 10;
-/// A connection's n-th failed attempt is answered after n times this.
+/// An address's n-th failed attempt is answered after n times this.
 const SLOWED_BY: Duration = Duration::from_millis(50);
+/// No attempt is answered later.
+const SLOWED_BY_MAX: Duration = Duration::from_secs(5);
+/// After so long one failure of an address is forgiven.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(10);
+/// Failed attempts of one address that may wait for their answer; more are closed.
+const WAITING_MAX: usize = 64;
+/// Addresses that are remembered.
+const ADDRESSES_MAX: usize = 4096;
 /// A token file has at most so many bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Shorter tokens can be guessed.
@@ -48,7 +57,7 @@ impl Role {
     }
 
     /// The role that a command needs; `None` where anyone may.
-    fn needed_for(command: &Command) -> Option<Self> {
+    pub fn needed_for(command: &Command) -> Option<Self> {
         match command {
             Command::Ping | Command::Help { .. } | Command::Auth { .. } | Command::Quit => None,
             Command::Query { .. }
@@ -92,6 +101,7 @@ pub(super) struct Auth {
     users: RwLock<Vec<Arc<User>>>,
     /// Grows whenever the users may have changed.
     version: AtomicU64,
+    pub failures: Failures,
 }
 
 impl Auth {
@@ -106,8 +116,13 @@ impl Auth {
         let fixed = token.map(|token| {
             Arc::new(User { name: "TSDB_AUTH_TOKEN".into(), role: Role::Admin, token: token.to_owned() })
         });
-        let auth =
-            Self { fixed, file: file.map(Path::to_owned), users: RwLock::default(), version: 0.into() };
+        let auth = Self {
+            fixed,
+            file: file.map(Path::to_owned),
+            users: RwLock::default(),
+            version: 0.into(),
+            failures: Failures::default(),
+        };
         auth.reload()?;
         for user in auth.users.read().iter().filter(|user| user.token.len() < TOKEN_BYTES_SAFE) {
             tracing::warn!(
@@ -183,6 +198,84 @@ fn read_file(path: &Path) -> Result<Vec<User>> {
     Ok(users)
 }
 
+/// Wrong tokens by the address that they came from. A right token is never delayed:
+/// whoever shares an address with a guesser does not suffer.
+#[derive(Default)]
+pub(super) struct Failures {
+    by_address: Mutex<HashMap<IpAddr, Failing>>,
+}
+
+struct Failing {
+    /// Failures that are not forgiven yet.
+    count: u32,
+    last: Instant,
+    /// How many wait for their answer.
+    waiting: usize,
+}
+
+impl Failing {
+    fn forgive(&mut self, now: Instant) {
+        let rounds = now.saturating_duration_since(self.last).as_secs() / FORGIVEN_AFTER.as_secs();
+        self.count = self.count.saturating_sub(u32::try_from(rounds).unwrap_or(u32::MAX));
+    }
+}
+
+/// One that waits.
+pub(super) struct Waiting<'a> {
+    failures: &'a Failures,
+    address: IpAddr,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(failing) = self.failures.by_address.lock().get_mut(&self.address) {
+            failing.waiting = failing.waiting.saturating_sub(1);
+        }
+    }
+}
+
+impl Failures {
+    /// Notes a failure; says how long its answer has to wait. `None` where enough wait
+    /// already.
+    fn note(&self, address: IpAddr) -> Option<(Duration, Waiting<'_>)> {
+        let address = network(address);
+        let now = Instant::now();
+        let mut by_address = self.by_address.lock();
+        if by_address.len() >= ADDRESSES_MAX && !by_address.contains_key(&address) {
+            by_address.retain(|_, failing| {
+                failing.forgive(now);
+                failing.count > 0 || failing.waiting > 0
+            });
+            // All of them fail still: the one that has been quiet longest is forgiven.
+            let oldest =
+                by_address.iter().min_by_key(|(_, failing)| failing.last).map(|(address, _)| *address);
+            if let Some(oldest) = oldest.filter(|_| by_address.len() >= ADDRESSES_MAX) {
+                by_address.remove(&oldest);
+            }
+        }
+        let failing = by_address.entry(address).or_insert(Failing { count: 0, last: now, waiting: 0 });
+        failing.forgive(now);
+        failing.last = now;
+        failing.count = failing.count.saturating_add(1);
+        if failing.count.is_power_of_two() {
+            tracing::warn!(%address, failures = failing.count, "a wrong token");
+        }
+        if failing.waiting >= WAITING_MAX {
+            return None;
+        }
+        failing.waiting += 1;
+        Some(((SLOWED_BY * failing.count).min(SLOWED_BY_MAX), Waiting { failures: self, address }))
+    }
+}
+
+/// Who counts as one: an address, or what one customer of an IPv6 provider has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// The other end of a connection, and what it may do.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
@@ -225,16 +318,22 @@ impl Caller {
             return Ok(role);
         }
         self.failures += 1;
-        tracing::warn!(peer = %self.peer, failures = self.failures, "a wrong token");
         Err(Error::new(
             ErrorCode::Unauthorized,
             "the token is wrong; use the server's TSDB_AUTH_TOKEN, or one of its TSDB_AUTH_FILE",
         ))
     }
 
-    /// Keeps it waiting after a failure, the longer the more there were.
-    pub async fn slow_down(&self) {
-        tokio::time::sleep(SLOWED_BY * self.failures).await;
+    /// Keeps it waiting after a failure, the longer the more there were from its address;
+    /// where too many wait, the connection is not worth keeping.
+    pub async fn slow_down(&mut self, failures: &Failures) {
+        match failures.note(self.peer.ip()) {
+            Some((wait, waiting)) => {
+                tokio::time::sleep(wait).await;
+                drop(waiting);
+            }
+            None => self.failures = ATTEMPTS_MAX,
+        }
     }
 
     /// Forgets who it is.
@@ -309,6 +408,34 @@ mod tests {
         let open = Auth::open(None, None).unwrap();
         assert!(super::tests::caller().admit(&open, &Command::Flush).is_ok());
         assert_eq!(caller.log_in(&open, "x").unwrap_err().code(), ErrorCode::InvalidArgument);
+    }
+
+    #[test]
+    fn failures_are_counted_by_address_in_bounded_memory() {
+        let failures = Failures::default();
+        let address = |n: u32| IpAddr::V4(n.into());
+        let mut waiting = Vec::new();
+        for n in 1..=WAITING_MAX as u32 {
+            let (wait, one) = failures.note(address(1)).unwrap();
+            assert_eq!(wait, (SLOWED_BY * n).min(SLOWED_BY_MAX));
+            waiting.push(one);
+        }
+        assert!(failures.note(address(1)).is_none());
+        assert_eq!(failures.note(address(2)).unwrap().0, SLOWED_BY, "another address starts anew");
+        waiting.pop();
+        // Those that were turned away count too.
+        assert_eq!(failures.note(address(1)).unwrap().0, SLOWED_BY * (WAITING_MAX as u32 + 2));
+        for n in 3..3 * ADDRESSES_MAX as u32 {
+            failures.note(address(n));
+        }
+        assert_eq!(failures.by_address.lock().len(), ADDRESSES_MAX);
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+        assert_eq!(of("::ffff:1.2.3.4"), of("1.2.3.4"));
+        let mut failing = Failing { count: 9, last: Instant::now(), waiting: 0 };
+        failing.forgive(failing.last + 3 * FORGIVEN_AFTER);
+        assert_eq!(failing.count, 6);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,7 +38,7 @@ where
     match (kind, &state.tls) {
         (Sniff::Tls, Some(tls)) => {
             let handshake = tls.acceptor().accept(Rewind::new(first, stream));
-            let mut stream = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+            let mut stream = match timeout(HANDSHAKE_TIMEOUT.min(state.request_timeout()), handshake).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(e)) => return tracing::info!(%peer, error = %e, "a TLS handshake failed"),
                 Err(_) => return tracing::info!(%peer, "a TLS handshake took too long"),
@@ -92,14 +92,20 @@ async fn look<S: AsyncRead + Unpin>(
     mut stop: watch::Receiver<bool>,
 ) -> Option<(Vec<u8>, Sniff)> {
     let mut first = Vec::with_capacity(4 << 10);
+    let mut began = None;
     loop {
         match sniff(&first) {
             Sniff::NeedMore => {}
             kind => return Some((first, kind)),
         }
-        let wait = match state.settings.idle_timeout {
-            0 => Duration::MAX,
-            seconds => Duration::from_secs(seconds),
+        let wait = match (first.is_empty(), state.settings.idle_timeout) {
+            // The first line has one deadline, however slowly it comes.
+            (false, _) => {
+                let began: Instant = *began.get_or_insert_with(Instant::now);
+                state.request_timeout().saturating_sub(began.elapsed())
+            }
+            (true, 0) => Duration::MAX,
+            (true, seconds) => Duration::from_secs(seconds),
         };
         let read = tokio::select! {
             read = timeout(wait, stream.read_buf(&mut first)) => read.ok()?.ok()?,
@@ -113,18 +119,12 @@ async fn look<S: AsyncRead + Unpin>(
     }
 }
 
-/// Tells a connection, in its own dialect, that there are too many.
-pub(super) async fn refuse(mut stream: TcpStream, connections_max: usize) {
+/// Tells a connection, in its own dialect, why it is not served.
+pub(super) async fn refuse(mut stream: TcpStream, reason: String) {
     let mut first = Vec::with_capacity(1 << 10);
     // Who stays silent is answered in text.
     let _ = timeout(REFUSAL_TIMEOUT, stream.read_buf(&mut first)).await;
-    let error = Error::new(
-        ErrorCode::LimitExceeded,
-        format!(
-            "the server has its {connections_max} connections; close some, retry later, or raise TSDB_MAX_CONNECTIONS"
-        ),
-    );
-    tell(stream, &first, 503, error).await;
+    tell(stream, &first, 503, Error::new(ErrorCode::LimitExceeded, reason)).await;
 }
 
 /// Answers, in the dialect of its first bytes, a connection that is then closed.

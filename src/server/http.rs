@@ -2,25 +2,30 @@
 //! that orchestrators and Prometheus ask for.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+};
+use hyper::http::uri::Authority;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 
 use crate::base::{Error, ErrorCode, Result};
 use crate::protocol::{Command, Envelope, Renderer, Reply, http_status, parse_json};
 
 use super::auth::{Caller, Role};
 use super::state::{Reserved, State};
+use super::strict::Strict;
 use super::write::{is_write, memory_bytes};
 
 /// Bytes of a reply rendered at a time.
@@ -66,7 +71,8 @@ pub(super) async fn serve<S>(
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT.min(state.request_timeout()));
+    let stream = Strict::new(stream, state.request_timeout());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // A broken connection has nobody to tell.
@@ -80,6 +86,9 @@ pub(super) async fn serve<S>(
 struct ReplyBody {
     first: Vec<u8>,
     renderer: Option<Renderer>,
+    state: Arc<State>,
+    /// The wait for the next turn.
+    turn: Option<Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>>,
     _reserved: Option<Reserved>,
 }
 
@@ -87,18 +96,22 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         if !self.first.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first).into()))));
         }
-        let Some(renderer) = &mut self.renderer else { return Poll::Ready(None) };
+        let this = &mut *self;
+        let Some(renderer) = &mut this.renderer else { return Poll::Ready(None) };
+        let turn = this.turn.get_or_insert_with(|| Box::pin(this.state.turn()));
+        let _turn = ready!(turn.as_mut().poll(cx));
+        this.turn = None;
         let mut chunk = Vec::new();
         match renderer.fill(&mut chunk, CHUNK_BYTES) {
-            Ok(true) => self.renderer = None,
+            Ok(true) => this.renderer = None,
             Ok(false) => {}
             Err(e) => {
                 tracing::error!(error = %e, "an export broke off");
-                self.renderer = None;
+                this.renderer = None;
                 return Poll::Ready(Some(Err(e)));
             }
         }
@@ -115,7 +128,12 @@ fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) 
     answer
 }
 
-fn reply(envelope: Envelope, result: Result<Reply>, reserved: Option<Reserved>) -> Answer {
+fn reply(
+    state: &Arc<State>,
+    envelope: Envelope,
+    result: Result<Reply>,
+    reserved: Option<Reserved>,
+) -> Answer {
     let status = match &result {
         Ok(_) => StatusCode::OK,
         Err(e) => StatusCode::from_u16(http_status(e.code())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -125,9 +143,15 @@ fn reply(envelope: Envelope, result: Result<Reply>, reserved: Option<Reserved>) 
     // A short reply has a length; a long one is streamed.
     let body = match renderer.fill(&mut first, CHUNK_BYTES) {
         Ok(true) => Either::Right(Full::new(first.into())),
-        Ok(false) => Either::Left(ReplyBody { first, renderer: Some(renderer), _reserved: reserved }),
+        Ok(false) => Either::Left(ReplyBody {
+            first,
+            renderer: Some(renderer),
+            state: state.clone(),
+            turn: None,
+            _reserved: reserved,
+        }),
         // Nothing was sent yet.
-        Err(e) => return reply(envelope, Err(e), None),
+        Err(e) => return reply(state, envelope, Err(e), None),
     };
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
@@ -138,8 +162,8 @@ fn reply(envelope: Envelope, result: Result<Reply>, reserved: Option<Reserved>) 
     answer
 }
 
-fn refuse(error: Error) -> Answer {
-    reply(Envelope::default(), Err(error), None)
+fn refuse(state: &Arc<State>, error: Error) -> Answer {
+    reply(state, Envelope::default(), Err(error), None)
 }
 
 /// The token of the request, if it has one.
@@ -152,6 +176,24 @@ fn bearer<B>(request: &Request<B>) -> Option<&str> {
 fn has_header<B>(request: &Request<B>, name: hyper::header::HeaderName, part: &str) -> bool {
     let value = request.headers().get(name).and_then(|value| value.to_str().ok());
     value.is_some_and(|value| value.to_ascii_lowercase().contains(part))
+}
+
+/// Whether the body is said to be JSON, and nothing else.
+fn is_json<B>(request: &Request<B>) -> bool {
+    let mut types = request.headers().get_all(CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else { return false };
+    let essence = only.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(JSON)
+}
+
+/// Whether the request was sent to an address or to localhost: names that nobody's name
+/// server can give to another machine.
+fn is_host_literal<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let Ok(host) = host.parse::<Authority>() else { return false };
+    let name = host.host().to_ascii_lowercase();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+    name == "localhost" || name.ends_with(".localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// What a request with a token does before its own work.
@@ -173,12 +215,12 @@ async fn route(
     let readable = matches!(*request.method(), Method::GET | Method::POST | Method::HEAD);
     let open = matches!(path, "/health" | "/ready");
     if !open && let Err(e) = log_in(state, caller, &request).await {
-        return refuse(e);
+        return refuse(state, e);
     }
     match path {
         "/health" | "/ready" | "/metrics" if !readable => {
             let message = format!("{} {path}: use GET or POST", request.method());
-            let mut answer = refuse(Error::invalid(message));
+            let mut answer = refuse(state, Error::invalid(message));
             *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             answer
         }
@@ -189,7 +231,7 @@ async fn route(
         },
         "/metrics" => {
             if let Err(e) = caller.require(&state.auth, Role::Read, "/metrics") {
-                return refuse(e);
+                return refuse(state, e);
             }
             let wants_open = has_header(&request, ACCEPT, "application/openmetrics-text");
             let content_type = if wants_open { OPENMETRICS } else { PROMETHEUS };
@@ -200,7 +242,7 @@ async fn route(
         }
         "/" if routes == Routes::All => {
             let message = format!("{} /: send one JSON request as the body of POST /", request.method());
-            let mut answer = refuse(Error::invalid(message));
+            let mut answer = refuse(state, Error::invalid(message));
             *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             answer
         }
@@ -209,7 +251,8 @@ async fn route(
                 Routes::All => "POST /, GET /health, GET /ready and GET /metrics",
                 Routes::Monitoring => "GET /metrics, GET /health and GET /ready",
             };
-            let mut answer = refuse(Error::invalid(format!("there is nothing at {path}; there are {known}")));
+            let mut answer =
+                refuse(state, Error::invalid(format!("there is nothing at {path}; there are {known}")));
             *answer.status_mut() = StatusCode::NOT_FOUND;
             answer
         }
@@ -222,19 +265,29 @@ async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming
     // JSON without asking first.
     let from_page =
         request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site");
-    if from_page && !has_token && !has_header(&request, CONTENT_TYPE, JSON) {
-        return refuse(Error::invalid(
-            "a request from a web page must have Content-Type: application/json or a token",
-        ));
+    let trusted = has_token || is_json(&request);
+    // A name in the Host header may have been made to lead here by the page's own server,
+    // which makes its scripts no strangers to the browser.
+    if from_page && !(has_token || is_json(&request) && is_host_literal(&request)) {
+        return refuse(
+            state,
+            Error::invalid(
+                "a request from a web page must have a token; or Content-Type: application/json, and an address or \
+             localhost as its host",
+            ),
+        );
     }
     let bytes_max = state.settings.max_line_bytes as usize;
     let too_large = || {
-        refuse(Error::new(
-            ErrorCode::TooLarge,
-            format!(
-                "the body has more than {bytes_max} bytes; send smaller batches, or raise TSDB_MAX_LINE_BYTES"
+        refuse(
+            state,
+            Error::new(
+                ErrorCode::TooLarge,
+                format!(
+                    "the body has more than {bytes_max} bytes; send smaller batches, or raise TSDB_MAX_LINE_BYTES"
+                ),
             ),
-        ))
+        )
     };
     let announced = request.body().size_hint();
     if announced.lower() > bytes_max as u64 {
@@ -243,17 +296,23 @@ async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming
     let expected = announced.upper().unwrap_or(bytes_max as u64);
     let reserved = match state.reserve_request(expected).await {
         Ok(reserved) => reserved,
-        Err(e) => return refuse(e),
+        Err(e) => return refuse(state, e),
     };
     let body = Limited::new(request.into_body(), bytes_max).collect();
     let body = match tokio::time::timeout(state.request_timeout(), body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(e)) if e.is::<LengthLimitError>() => return too_large(),
         Ok(Err(e)) => {
-            return refuse(Error::new(ErrorCode::ParseError, format!("the body could not be read: {e}")));
+            return refuse(
+                state,
+                Error::new(ErrorCode::ParseError, format!("the body could not be read: {e}")),
+            );
         }
         Err(_) => {
-            return refuse(Error::new(ErrorCode::Timeout, "the body did not arrive in time; send it faster"));
+            return refuse(
+                state,
+                Error::new(ErrorCode::Timeout, "the body did not arrive in time; send it faster"),
+            );
         }
     };
     state.metrics.received_bytes.inc_by(body.len() as u64);
@@ -261,23 +320,30 @@ async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming
     drop((body, reserved));
     let command = match parsed.command.and_then(|command| {
         state.admit(caller, &command)?;
+        if !trusted && Role::needed_for(&command).is_some_and(|role| role > Role::Read) {
+            return Err(Error::invalid(format!(
+                "{} over HTTP must have Content-Type: application/json or a token, so that no web page can send it \
+                 unasked; with curl: -H 'Content-Type: application/json'",
+                command.name()
+            )));
+        }
         Ok(command)
     }) {
         Ok(command) => command,
         Err(e) => {
             state.metrics.observe_unparsed(e.code());
-            return reply(parsed.envelope, Err(e), None);
+            return reply(state, parsed.envelope, Err(e), None);
         }
     };
     if is_write(&command) {
         // For as long as it waits for its commit.
         let _reserved = match state.reserve_request(memory_bytes(&command) as u64).await {
             Ok(reserved) => reserved,
-            Err(e) => return reply(parsed.envelope, Err(e), None),
+            Err(e) => return reply(state, parsed.envelope, Err(e), None),
         };
         let result = state.write(caller, command).await;
-        return reply(parsed.envelope, result, None);
+        return reply(state, parsed.envelope, result, None);
     }
     let (result, reserved) = state.answer(caller, command).await;
-    reply(parsed.envelope, result, reserved)
+    reply(state, parsed.envelope, result, reserved)
 }

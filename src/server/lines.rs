@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use crate::base::{Error, ErrorCode, Labels, Result};
 use crate::engine::Write;
-
 use crate::protocol::{
-    Command, Envelope, Line, Parsed, PointLine, Renderer, Reply, next_line, parse_line, scan_point,
+    Command, Envelope, Line, Parsed, PointLine, Renderer, Reply, is_http_line, next_line, parse_line,
+    scan_point,
 };
 
 use super::audit::Entry;
@@ -36,6 +36,9 @@ const READ_BYTES_MAX: usize = 64 << 10;
 const FREE_BYTES: usize = 256 << 10;
 /// Bytes of replies collected before they are sent.
 const SEND_BYTES: usize = 256 << 10;
+/// Bytes of a reply rendered at a time, and before it counts as a long one.
+const RENDER_BYTES: usize = 64 << 10;
+const FIRST_BYTES: usize = 16 << 10;
 /// Most writes that wait for their commit together.
 const WRITES_MAX: usize = 8192;
 /// Most bytes of them, unless one alone has more.
@@ -175,10 +178,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.began = Instant::now();
         while !self.closing {
             self.take_points(line_max).await?;
+            let is_long = self.input.len() - self.consumed > FREE_BYTES;
+            let turn = if is_long { self.state.turn().await } else { None };
             let rest = &self.input[self.consumed..];
             let parsed = match next_line(rest, self.searched, line_max) {
                 Line::Complete(line, taken) => {
-                    let parsed = if self.skipping { None } else { parse_line(line) };
+                    let parsed = if self.skipping { None } else { understand(line) };
                     self.skipping = false;
                     self.consumed += taken;
                     self.searched = 0;
@@ -187,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
                 Line::NeedMore if self.eof => {
                     // The last line may lack its end.
-                    let parsed = if self.skipping { None } else { parse_line(rest) };
+                    let parsed = if self.skipping { None } else { understand(rest) };
                     self.consumed = self.input.len();
                     self.searched = 0;
                     if parsed.is_none() {
@@ -220,6 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     return Ok(());
                 }
             };
+            drop(turn);
             if let Some(parsed) = parsed {
                 self.run_request(parsed).await?;
                 tokio::task::coop::consume_budget().await;
@@ -309,11 +315,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.slots.push_back(Slot::Ready(envelope, Err(error)));
     }
 
-    async fn run_request(&mut self, Parsed { envelope, command }: Parsed) -> Result<(), Gone> {
-        let command = match command {
-            Ok(command) => command,
-            Err(e) => {
+    async fn run_request(&mut self, request: Request) -> Result<(), Gone> {
+        let (envelope, command) = match request {
+            Request::Lines(Parsed { envelope, command: Ok(command) }) => (envelope, command),
+            Request::Lines(Parsed { envelope, command: Err(e) }) => {
                 self.refuse(envelope, e);
+                return Ok(());
+            }
+            Request::Http => {
+                self.closing = true;
+                self.refuse(
+                    Envelope::default(),
+                    Error::new(
+                        ErrorCode::ParseError,
+                        "this is a line of HTTP, which must begin a connection with a method, a path below 8 KiB and \
+                         HTTP/1.1; the connection is closed",
+                    ),
+                );
                 return Ok(());
             }
         };
@@ -451,8 +469,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn render(&mut self, envelope: Envelope, reply: Result<Reply>) -> Result<(), Gone> {
         let mut renderer = Renderer::new(envelope, reply);
+        let mut bytes_max = self.out.len() + FIRST_BYTES;
         loop {
-            match renderer.fill(&mut self.out, SEND_BYTES) {
+            // What goes on after its first piece takes turns with others like it.
+            let turn = if bytes_max == RENDER_BYTES { self.state.turn().await } else { None };
+            let filled = renderer.fill(&mut self.out, bytes_max);
+            drop(turn);
+            bytes_max = RENDER_BYTES;
+            match filled {
                 Ok(true) => break,
                 Ok(false) => self.send().await?,
                 Err(e) => {
@@ -573,6 +597,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         timeout(GOODBYE, drain).await.map_err(|_| Gone)?
     }
+}
+
+/// A line that is not blank.
+enum Request {
+    Lines(Parsed),
+    /// Nothing on this connection can be trusted to be meant for this program.
+    Http,
+}
+
+fn understand(line: &[u8]) -> Option<Request> {
+    let parsed = parse_line(line)?;
+    let is_text = parsed.command.is_err() && !parsed.envelope.json;
+    Some(if is_text && is_http_line(line) { Request::Http } else { Request::Lines(parsed) })
 }
 
 /// How to answer a request that was not read to its end.

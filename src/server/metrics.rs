@@ -144,6 +144,8 @@ impl Collector for EngineFigures {
         }
         for (name, help, value) in [
             ("memory_bytes", "Bytes of memtables and block cache", engine.memory_bytes()),
+            ("series", "Series", counters.series),
+            ("label_sets", "Label sets of all series together", counters.label_sets),
             ("read_only_shards", "Shards that refuse writes", counters.read_only_shards),
             ("damaged_files", "Files that failed their checks", counters.damaged_files),
         ] {

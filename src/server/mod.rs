@@ -23,11 +23,13 @@ mod read;
 mod rewind;
 mod settings;
 mod state;
+mod strict;
 mod tls;
 mod write;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +55,8 @@ const PORT_DEFAULT: u16 = 6380;
 const METRICS_PORT_DEFAULT: u16 = 9091;
 /// How long connections may take to finish at a stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long the listener waits where a connection could not be accepted.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Connections that may be told at a time that there are too many.
 const REFUSALS_MAX: usize = 64;
 
@@ -60,8 +64,17 @@ const REFUSALS_MAX: usize = 64;
 ///
 /// # Errors
 /// What kept it from starting, or a log that could not be synced at the end.
-pub fn run(settings: Settings) -> Result<()> {
-    raise_file_limit();
+pub fn run(mut settings: Settings) -> Result<()> {
+    // The other half is for logs and segments, which must never lack one.
+    let connections_max = usize::try_from(raise_file_limit() / 2).unwrap_or(usize::MAX).max(1);
+    if settings.max_connections > connections_max {
+        tracing::warn!(
+            "TSDB_MAX_CONNECTIONS={} is more than half of the files that this process may open; it is {connections_max} \
+             now: raise the limit of open files (`ulimit -n`)",
+            settings.max_connections
+        );
+        settings.max_connections = connections_max;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::internal(format!("the server could not start: {e}")))?;
     let state = Arc::new(State::new(settings)?);
@@ -71,14 +84,16 @@ pub fn run(settings: Settings) -> Result<()> {
     result
 }
 
-/// Segments are kept open, connections are many: take all descriptors there are.
-fn raise_file_limit() {
+/// Segments are kept open, connections are many: take all descriptors there are, and
+/// say how many.
+fn raise_file_limit() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(e) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(error = %e, "the limit of open files could not be raised");
     }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 async fn bind(host: &str, port: u16) -> std::io::Result<TcpListener> {
@@ -197,29 +212,52 @@ async fn accept(
     mut stop: watch::Receiver<bool>,
 ) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let refuse = |stream: TcpStream, reason: String| {
+        state.metrics.refused_connections.inc();
+        if let Ok(permit) = refusals.clone().try_acquire_owned() {
+            tokio::spawn(async move {
+                connection::refuse(stream, reason).await;
+                drop(permit);
+            });
+        }
+    };
+    let mut reserve = None;
+    let mut told = false;
     loop {
+        // Given up where there is no other descriptor left to refuse a connection with,
+        // and taken again once one is free.
+        reserve = reserve.or_else(reserve_descriptor);
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     // Out of descriptors, as a rule: closing connections will free some.
-                    tracing::warn!(error = %e, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(error = %e, "connections can't be accepted; raise the limit of open files");
+                    }
+                    if reserve.take().is_some()
+                        && let Ok(Ok((stream, _))) = timeout(ACCEPT_AGAIN_AFTER, listener.accept()).await
+                    {
+                        refuse(stream, "the server has no file descriptor left; retry later".into());
+                    } else {
+                        tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                    }
                     continue;
                 }
             },
             _ = stop.changed() => return,
         };
+        told = false;
         prepare(&stream);
         let Ok(permit) = connections.clone().try_acquire_owned() else {
-            state.metrics.refused_connections.inc();
-            if let Ok(permit) = refusals.clone().try_acquire_owned() {
-                let connections_max = state.settings.max_connections;
-                tokio::spawn(async move {
-                    connection::refuse(stream, connections_max).await;
-                    drop(permit);
-                });
-            }
+            let connections_max = state.settings.max_connections;
+            refuse(
+                stream,
+                format!(
+                    "the server has its {connections_max} connections; close some, retry later, or raise \
+                     TSDB_MAX_CONNECTIONS"
+                ),
+            );
             continue;
         };
         let (state, stop) = (state.clone(), stop.clone());
@@ -230,6 +268,11 @@ async fn accept(
             drop((metrics, permit));
         });
     }
+}
+
+/// A descriptor that is kept for the time when there is no other.
+fn reserve_descriptor() -> Option<OwnedFd> {
+    std::io::stderr().as_fd().try_clone_to_owned().ok()
 }
 
 /// Counts a connection for as long as it lives, through a panic too.

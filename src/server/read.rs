@@ -182,6 +182,7 @@ pub(super) fn execute(
                 shards: totals.shards,
                 wal_bytes: totals.wal_bytes,
                 segments: totals.segments,
+                label_sets: totals.label_sets,
             }))
         }
         Command::List => {

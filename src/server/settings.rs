@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::base::RESULT_POINTS_MAX_DEFAULT;
+use crate::base::{
+    LABEL_SETS_MAX_DEFAULT, LABEL_SETS_OF_SERIES_MAX_DEFAULT, RESULT_POINTS_MAX_DEFAULT, SERIES_MAX_DEFAULT,
+};
 use crate::engine::{Durability, Options, Recover};
 
 /// A time-series database whose points are vectors, with similarity search and
@@ -78,6 +80,16 @@ pub struct Settings {
     /// Free space of the disk that is kept for flushes: with less, inserts are refused.
     #[arg(long, env = "TSDB_DISK_RESERVE", default_value = "64MiB", value_parser = parse_bytes)]
     pub disk_reserve: u64,
+    /// Most series.
+    #[arg(long, env = "TSDB_MAX_SERIES", default_value_t = SERIES_MAX_DEFAULT, value_name = "SERIES")]
+    pub max_series: u64,
+    /// Most label sets of all series together.
+    #[arg(long, env = "TSDB_MAX_LABEL_SETS", default_value_t = LABEL_SETS_MAX_DEFAULT, value_name = "SETS")]
+    pub max_label_sets: u64,
+    /// Most label sets of one series.
+    #[arg(long, env = "TSDB_MAX_LABEL_SETS_PER_SERIES", default_value_t = LABEL_SETS_OF_SERIES_MAX_DEFAULT,
+          value_name = "SETS")]
+    pub max_label_sets_per_series: u64,
     /// Longest request: a line, or an HTTP body.
     #[arg(long, env = "TSDB_MAX_LINE_BYTES", default_value = "16MiB", value_parser = parse_bytes)]
     pub max_line_bytes: u64,
@@ -116,6 +128,9 @@ impl Settings {
             buffer_points: self.buffer_size,
             memory_limit_bytes: self.memory_limit,
             disk_reserve_bytes: self.disk_reserve,
+            series_max: self.max_series,
+            label_sets_max: self.max_label_sets,
+            label_sets_of_series_max: self.max_label_sets_per_series,
             recover: match self.recover {
                 RecoverSetting::Strict => Recover::Strict,
                 RecoverSetting::Degraded => Recover::Degraded,

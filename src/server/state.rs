@@ -43,6 +43,9 @@ pub(super) struct State {
     requests: Budget,
     /// Memory of rows that are being collected or sent.
     rows: Budget,
+    /// Turns of parsing and rendering what is long: fewer than there are threads that
+    /// serve sockets, so that short requests always find one.
+    turns: Arc<Semaphore>,
 }
 
 /// A bounded amount of memory, shared by all connections.
@@ -125,6 +128,7 @@ impl State {
             maintenance: Pool::start("maintenance", 1, 16).map_err(|e| no_thread(&e))?,
             requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2)),
             rows: Budget::new(memory.queries),
+            turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             settings,
         })
     }
@@ -188,6 +192,13 @@ impl State {
         self.requests.reserve(bytes, Duration::from_secs(10)).await
     }
 
+    /// Waits for a turn of work on something long; it should take a few milliseconds.
+    pub fn turn(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send + use<> {
+        let turns = self.turns.clone();
+        // They are never closed.
+        async move { turns.acquire_owned().await.ok() }
+    }
+
     /// Answers any command that is not a write; also says what memory the reply takes,
     /// to be kept until it is sent.
     pub async fn answer(
@@ -227,7 +238,7 @@ impl State {
         {
             self.metrics.auth_failures.inc();
             self.audit.refused(caller, command, e);
-            caller.slow_down().await;
+            caller.slow_down(&self.auth.failures).await;
         }
         role
     }

@@ -6,10 +6,12 @@ mod support;
 
 mod auth;
 mod bench;
+mod cardinality;
 mod client;
 mod commands;
 mod docs;
 mod dump;
+mod hostile;
 mod http;
 mod kill;
 mod limits;

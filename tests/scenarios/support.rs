@@ -234,8 +234,13 @@ pub fn http(address: SocketAddr, request: &str) -> (u16, String, String) {
     (status, head.to_ascii_lowercase(), body.to_owned())
 }
 
-/// `POST /` with headers of one's own.
+/// `POST /` of JSON, with headers of one's own.
 pub fn post(address: SocketAddr, headers: &str, body: &str) -> (u16, Value) {
+    post_as(address, &format!("Content-Type: application/json\r\n{headers}"), body)
+}
+
+/// `POST /` with these headers alone.
+pub fn post_as(address: SocketAddr, headers: &str, body: &str) -> (u16, Value) {
     let length = body.len();
     let (status, _, body) = http(
         address,

@@ -1,6 +1,7 @@
 //! The engine as a whole, on the simulated disk: against an ordered map, through
 //! crashes, restarts, and a clock that jumps.
 
+mod cardinality;
 mod crash;
 mod damage;
 mod fault;
