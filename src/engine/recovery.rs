@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use parking_lot::{Condvar, Mutex, RwLock};
-
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Condvar, Mutex, RwLock};
 use crate::base::{Error, ErrorCode, Result, TimeRange};
 use crate::format::{HEADER_BYTES, MANIFEST, parse_log_name, parse_segment_name};
 use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quarantine};
@@ -172,7 +171,7 @@ impl Shard {
         let bytes_max = self.environment.budget.limit_bytes() / 2 / u64::from(options.shards);
         read_log(vfs.as_ref(), path, |seq, record| {
             if let crate::wal::Record::Create { series_id, .. } = &record {
-                self.next_series_id.fetch_max(series_id + 1, std::sync::atomic::Ordering::SeqCst);
+                self.next_series_id.fetch_max(series_id + 1, Ordering::SeqCst);
             }
             if seq <= flushed {
                 return Ok(());

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, RwLock};
-
-use crate::base::{Clock, Error, ErrorCode, MemoryBudget, MemoryShares, Result, SeriesName, TimeRange};
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Condvar, Mutex, RwLock};
+use crate::base::{
+    Clock, Error, ErrorCode, MemoryBudget, MemoryShares, Result, SeriesName, TimeRange, caught,
+};
 use crate::manifest::{Loss, Manifest, ManifestStore, ObsoleteFiles};
 use crate::memtable::Memtable;
 use crate::merge::SeriesView;
@@ -199,16 +200,45 @@ impl Shard {
         let mut trouble = self.trouble.write();
         if trouble.is_none() {
             tracing::error!(shard = self.number, %reason, "the shard is read-only from now on");
-            *trouble = Some(Error::new(
-                ErrorCode::ReadOnly,
-                format!(
-                    "writes are refused since a write failed ({}); reads go on; mend the disk and restart the server",
+            let reason_and_remedy = match reason.code() {
+                ErrorCode::Internal => format!(
+                    "since {}, which is a fault of the program; reads go on; restart the server, and report what its \
+                     log says",
                     reason.message()
                 ),
-            ));
+                _ => format!(
+                    "since a write failed ({}); reads go on; mend the disk and restart the server",
+                    reason.message()
+                ),
+            };
+            *trouble =
+                Some(Error::new(ErrorCode::ReadOnly, format!("writes are refused {reason_and_remedy}")));
         }
         drop(trouble);
         self.flushed.notify_all();
+    }
+
+    /// Runs a step that changes the shard. After a panic, which may have left anything
+    /// half done, the shard refuses writes, and the error says so.
+    pub fn guarded<T>(&self, what: &str, step: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut panicked = true;
+        let result = caught(what, || {
+            let result = step();
+            panicked = false;
+            result
+        });
+        match result {
+            Err(reason) if panicked => {
+                self.refuse_writes(&reason);
+                Err(self.trouble.read().clone().unwrap_or(reason))
+            }
+            result => result,
+        }
+    }
+
+    /// A shard that refuses writes changes its files no more either.
+    pub fn refuse_in_trouble(&self) -> Result<()> {
+        self.trouble.read().clone().map_or(Ok(()), Err)
     }
 
     pub fn trouble(&self) -> Option<Error> {

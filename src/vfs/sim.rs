@@ -6,10 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::{DirEntry, DirLock, File, FileKind, Metadata, Vfs};
 use crate::base::Rng;
+use crate::base::sync::Mutex;
 
 /// A sector: what a real disk keeps or loses as one.
 const SECTOR_BYTES: usize = 512;
