@@ -13,7 +13,8 @@ pub fn caught<T>(what: &str, step: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<&str>().copied();
         let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(Error::internal(format!("{what} panicked: {}", said.unwrap_or("(without a message)"))))
+        let said = said.unwrap_or("(without a message)");
+        Err(Error::internal(format!("{what} panicked ({said}): a fault of the program, please report it")))
     })
 }
 
@@ -29,9 +30,9 @@ mod tests {
         assert_eq!(caught("a test", || -> Result<()> { Err(refused.clone()) }), Err(refused));
         let fixed = caught("a test", || -> Result<()> { panic!("on purpose") }).unwrap_err();
         assert_eq!(fixed.code(), ErrorCode::Internal);
-        assert_eq!(fixed.message(), "a test panicked: on purpose");
+        assert_eq!(fixed.message(), "a test panicked (on purpose): a fault of the program, please report it");
         let number = 3;
         let formatted = caught("a test", || -> Result<()> { panic!("number {number}") }).unwrap_err();
-        assert_eq!(formatted.message(), "a test panicked: number 3");
+        assert!(formatted.message().contains("(number 3)"), "{formatted}");
     }
 }

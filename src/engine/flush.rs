@@ -131,6 +131,8 @@ impl Shard {
     /// force, so the shard must not go on.
     pub fn install(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
         let mut current = self.manifest.lock();
+        // Another install may have failed while this one waited.
+        self.refuse_in_trouble()?;
         let mut next = current.manifest.clone();
         change(&mut next);
         next.revision += 1;

@@ -80,22 +80,23 @@ impl Engine {
         let mut stage =
             Stage { generation: &generation, names: HashSet::new(), current: None, waiting: None };
         let mut points = 0;
-        let read = read_snapshot(&mut input, |item| {
-            deadline.check()?;
-            match item {
-                SnapshotItem::Series(series) => stage.begin(series),
-                SnapshotItem::Points(batch) => {
-                    points += batch.len() as u64;
-                    stage.add(batch)
+        let staged = caught("staging", || {
+            read_snapshot(&mut input, |item| {
+                deadline.check()?;
+                match item {
+                    SnapshotItem::Series(series) => stage.begin(series),
+                    SnapshotItem::Points(batch) => {
+                        points += batch.len() as u64;
+                        stage.add(batch)
+                    }
                 }
-            }
-        });
-        let flushed = read.and_then(|()| stage.apply_waiting()).and_then(|()| {
+            })?;
+            stage.apply_waiting()?;
             let series = stage.names.len() as u64;
             generation.shards.iter().try_for_each(|shard| shard.flush_all().map(drop))?;
             Ok(series)
         });
-        match flushed {
+        match staged {
             Ok(series) => Ok((generation, series, points)),
             Err(e) => {
                 generation.forget_memory();

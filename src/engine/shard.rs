@@ -201,11 +201,7 @@ impl Shard {
         if trouble.is_none() {
             tracing::error!(shard = self.number, %reason, "the shard is read-only from now on");
             let reason_and_remedy = match reason.code() {
-                ErrorCode::Internal => format!(
-                    "since {}, which is a fault of the program; reads go on; restart the server, and report what its \
-                     log says",
-                    reason.message()
-                ),
+                ErrorCode::Internal => format!("since {}; reads go on; restart the server", reason.message()),
                 _ => format!(
                     "since a write failed ({}); reads go on; mend the disk and restart the server",
                     reason.message()

@@ -23,6 +23,9 @@ mod state;
 mod tls;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;

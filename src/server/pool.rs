@@ -68,19 +68,13 @@ impl Pool {
     ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (name, running) = (self.name, self.running.clone());
+        let running = self.running.clone();
         running.lock().insert(id, deadline.clone());
         let guard = CancelOnDrop(deadline.clone());
         let job: Job = Box::new(move || {
             // What the connection is told must not depend on how far a job got that
             // waited past its deadline.
-            let result = deadline.check().and_then(|()| {
-                caught("the computation", || work(&deadline)).inspect_err(|e| {
-                    if e.code() == ErrorCode::Internal {
-                        tracing::error!(pool = name, error = %e, "a request failed; please report it");
-                    }
-                })
-            });
+            let result = deadline.check().and_then(|()| caught("the computation", || work(&deadline)));
             running.lock().remove(&id);
             // Nobody waits for a cancelled job.
             let _ = sender.send(result);

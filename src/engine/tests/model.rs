@@ -4,17 +4,6 @@ use rayon::prelude::*;
 
 use super::*;
 
-/// Tells, when a test panics, which seed to run again.
-struct SeedOfPanic(u64);
-
-impl Drop for SeedOfPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("again with TSDB_TEST_SEED={}", self.0);
-        }
-    }
-}
-
 /// Random operations against an ordered map, with flushes, compactions, restarts,
 /// saves, loads and clock jumps between.
 ///
