@@ -132,6 +132,37 @@ fn computation_never_sees_files_and_unsafe_is_in_kernels_alone() {
     }
 }
 
+/// The model checker decides only over what it is asked about.
+#[test]
+fn everything_from_the_engine_down_takes_locks_and_threads_from_base_sync() {
+    let root = root().join("src");
+    for layer in
+        ["base", "vfs", "format", "wal", "memtable", "segments", "manifest", "merge", "compaction", "engine"]
+    {
+        for (path, text) in sources(&root.join(layer)) {
+            let is_test =
+                path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+            if is_test || path == root.join("base/sync.rs") {
+                continue;
+            }
+            // Unit tests at the end of a file run on the machine's threads.
+            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            for (line, code) in code(text) {
+                for name in [
+                    "parking_lot",
+                    "crossbeam",
+                    "rayon",
+                    "std::sync::mpsc",
+                    "thread::spawn",
+                    "std::thread::sleep",
+                ] {
+                    assert!(!code.contains(name), "{}:{line}: {name}, not by base::sync", path.display());
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_module_has_its_tour() {
     for layer in LAYERS {

@@ -1,8 +1,10 @@
 //! What every other module may use: errors by blame, limits with units, names
 //! and labels, rows, memory, clocks and deadlines.
 //!
-//! `base` imports nothing of this crate and touches no file, socket or thread.
+//! `base` imports nothing of this crate, touches no file or socket, and starts no
+//! thread; `sync` is where everything else gets its locks and threads from.
 
+mod caught;
 mod clock;
 mod deadline;
 mod error;
@@ -14,7 +16,9 @@ mod points;
 mod rng;
 mod rows;
 mod series;
+pub mod sync;
 
+pub use caught::caught;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use deadline::Deadline;
 pub use error::{Blame, Error, ErrorCode, Result};

@@ -1,15 +1,13 @@
 //! The threads of a generation: one committer a shard, one that flushes, one that
 //! compacts, and one that syncs logs where the durability is an interval.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
-
-use crate::base::{Error, ErrorCode, Result};
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use crate::base::sync::thread::{self, JoinHandle};
+use crate::base::{Error, ErrorCode, Result, caught};
 
 use super::options::Durability;
 use super::shard::Shard;
@@ -21,7 +19,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 pub(super) struct Background {
     stopping: Arc<AtomicBool>,
     /// Dropped to wake who sleeps.
-    wake: Vec<Sender<()>>,
+    wake: Vec<SyncSender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -29,30 +27,55 @@ impl Background {
     /// Starts all threads for the shards of a generation.
     pub fn start(shards: &[Arc<Shard>]) -> Self {
         let mut background = Self { stopping: Arc::default(), wake: Vec::new(), threads: Vec::new() };
-        let (flush_now, flush_wanted) = bounded(1);
-        let (compact_now, compact_wanted) = bounded(1);
+        let (flush_now, flush_wanted) = sync_channel(1);
+        let (compact_now, compact_wanted) = sync_channel(1);
+        let all: Arc<[Arc<Shard>]> = shards.into();
         for shard in shards {
             let (shard, flush_now) = (shard.clone(), flush_now.clone());
-            background.spawn(&format!("commit-{}", shard.number), move || commit_loop(&shard, &flush_now));
+            let name = format!("tsdb-commit-{}", shard.number);
+            background.spawn(name, &all, move |_| commit_loop(&shard, &flush_now));
         }
-        let (all, stopping) = (shards.to_vec(), background.stopping.clone());
-        let compact = compact_now.clone();
-        background.spawn("flush", move || flush_loop(&all, &flush_wanted, &compact, &stopping));
-        let (all, stopping) = (shards.to_vec(), background.stopping.clone());
-        background.spawn("compact", move || compaction_loop(&all, &compact_wanted, &stopping));
+        let (stopping, compact) = (background.stopping.clone(), compact_now.clone());
+        background.spawn("tsdb-flush".into(), &all, move |shards| {
+            flush_loop(shards, &flush_wanted, &compact, &stopping);
+        });
+        let stopping = background.stopping.clone();
+        background.spawn("tsdb-compact".into(), &all, move |shards| {
+            compaction_loop(shards, &compact_wanted, &stopping);
+        });
         let durability = shards.first().map(|shard| shard.environment.options.durability);
         if let Some(Durability::Interval(interval)) = durability {
-            let (stop, stopped) = bounded(0);
-            let all = shards.to_vec();
-            background.spawn("sync", move || sync_loop(&all, interval, &stopped));
+            let (stop, stopped) = sync_channel(0);
+            background.spawn("tsdb-sync".into(), &all, move |shards| sync_loop(shards, interval, &stopped));
             background.wake.push(stop);
         }
         background.wake.extend([flush_now, compact_now]);
         background
     }
 
-    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) {
-        let thread = thread::Builder::new().name(format!("tsdb-{name}")).spawn(run);
+    /// Each step that changes a shard guards itself. Whatever else panics ends its
+    /// thread, and nothing is acknowledged any more.
+    fn spawn(
+        &mut self,
+        name: String,
+        shards: &Arc<[Arc<Shard>]>,
+        run: impl FnOnce(&[Arc<Shard>]) + Send + 'static,
+    ) {
+        let shards = shards.clone();
+        let what = format!("the thread {name}");
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            let ended = caught(&what, || {
+                run(&shards);
+                Ok(())
+            });
+            if let Err(reason) = ended {
+                for shard in &*shards {
+                    shard.refuse_writes(&reason);
+                    // Who waits for a committer that is gone is answered here.
+                    shard.drain();
+                }
+            }
+        });
         self.threads.push(thread.expect("the operating system gives us threads at start"));
     }
 
@@ -61,22 +84,15 @@ impl Background {
         self.stopping.store(true, Ordering::SeqCst);
         drop(self.wake);
         for thread in self.threads {
-            // Its panic was noted where it happened.
+            // It catches its panics itself.
             let _ = thread.join();
         }
     }
 }
 
-/// Runs one step; a panic turns the shard read-only.
-fn guarded(shard: &Shard, what: &str, step: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(step)).is_err() {
-        shard.refuse_after_panic(what);
-    }
-}
-
-fn commit_loop(shard: &Shard, flush_now: &Sender<()>) {
+fn commit_loop(shard: &Shard, flush_now: &SyncSender<()>) {
     while shard.wait_for_writes() {
-        guarded(shard, "a committer", || shard.commit_pending());
+        shard.commit_pending();
         if !shard.state.read().frozen.is_empty() || shard.environment.budget.is_tight() {
             // A full channel means that the flusher is about to look anyway.
             let _ = flush_now.try_send(());
@@ -84,20 +100,24 @@ fn commit_loop(shard: &Shard, flush_now: &Sender<()>) {
     }
 }
 
-fn flush_loop(shards: &[Arc<Shard>], wanted: &Receiver<()>, compact_now: &Sender<()>, stopping: &AtomicBool) {
+fn flush_loop(
+    shards: &[Arc<Shard>],
+    wanted: &Receiver<()>,
+    compact_now: &SyncSender<()>,
+    stopping: &AtomicBool,
+) {
     while !stopping.load(Ordering::SeqCst) {
         let _ = wanted.recv_timeout(LOOK_AGAIN_AFTER);
         for shard in shards {
             if stopping.load(Ordering::SeqCst) {
                 return;
             }
+            shard.retry_log();
             if shard.state.read().frozen.is_empty() || shard.trouble.read().is_some() {
                 continue;
             }
-            guarded(shard, "a flush", || {
-                // The reason stays in the shard; it is tried again.
-                let _ = shard.flush_frozen();
-            });
+            // The reason of a failure stays in the shard; it is tried again.
+            let _ = shard.flush_frozen();
             let _ = compact_now.try_send(());
         }
         flush_largest(shards, stopping);
@@ -115,10 +135,8 @@ fn flush_largest(shards: &[Arc<Shard>], stopping: &AtomicBool) {
             .map(|shard| (shard.state.read().active.memory_bytes(), shard))
             .max_by_key(|(bytes, _)| *bytes);
         let Some((1.., shard)) = largest else { return };
-        guarded(shard, "a flush", || {
-            // The reason stays in the shard, which is passed by from now on.
-            let _ = shard.flush_all();
-        });
+        // The reason of a failure stays in the shard, which is passed by from now on.
+        let _ = shard.flush_all();
     }
 }
 
@@ -130,7 +148,7 @@ fn compaction_loop(shards: &[Arc<Shard>], wanted: &Receiver<()>, stopping: &Atom
                 return;
             }
             if shard.trouble.read().is_none() {
-                guarded(shard, "a compaction", || compact_fully(shard, stopping));
+                compact_fully(shard, stopping);
             }
         }
         if let Some(shard) = shards.first() {
@@ -167,9 +185,9 @@ fn compact_fully(shard: &Shard, stopping: &AtomicBool) {
 }
 
 fn sync_loop(shards: &[Arc<Shard>], interval: Duration, stopped: &Receiver<()>) {
-    while let Err(crossbeam::channel::RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
         for shard in shards {
-            guarded(shard, "a sync", || shard.sync_log());
+            shard.sync_log();
         }
     }
 }

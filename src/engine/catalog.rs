@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use crate::base::{Error, Result, SeriesName, ValueType};
 use crate::manifest::SeriesRecord;
 use crate::segments::Segment;

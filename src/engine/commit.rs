@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::run_elsewhere;
 use crate::base::{
     BATCH_POINTS_MAX, Deadline, Error, ErrorCode, LabelFilter, Points, Result, SeriesName, TimeRange,
-    ValueType,
+    ValueType, caught,
 };
 use crate::format::{FRAME_PAYLOAD_BYTES_MAX, Values};
 use crate::merge::SeriesView;
@@ -36,16 +37,25 @@ pub(super) type Done = Box<dyn FnOnce(Result<Written>) + Send>;
 /// Writes that wait for the next commit.
 #[derive(Default)]
 pub(super) struct Queue {
-    pending: Vec<(Write, Done)>,
+    writes: Vec<Write>,
+    /// Who waits for each of them.
+    callers: Vec<Done>,
     closed: bool,
 }
 
 /// What a planned write will answer once its frame is durable.
 enum Outcome {
     Ready(Written),
-    /// The points to be counted as deleted are those of a view that is taken just
-    /// before the tombstone applies.
-    Deleted {
+    Deleted { range: TimeRange, labels: LabelFilter },
+}
+
+/// What a write answers.
+enum Answer {
+    Now(Result<Written>),
+    /// Once the points are counted that a deletion hides: those of the view that was
+    /// taken just before the tombstone applied.
+    Count {
+        view: Option<SeriesView>,
         range: TimeRange,
         labels: LabelFilter,
     },
@@ -68,24 +78,28 @@ impl Shard {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
-            done(Err(Error::new(ErrorCode::ReadOnly, "the database is closing; connect again and retry")));
+            let closing =
+                || Error::new(ErrorCode::ReadOnly, "the database is closing; connect again and retry");
+            done(Err(self.trouble.read().clone().unwrap_or_else(closing)));
             return;
         }
-        queue.pending.push((write, done));
+        queue.writes.push(write);
+        queue.callers.push(done);
         drop(queue);
         self.queue_filled.notify_one();
     }
 
-    /// Takes no further writes; those that wait are still committed.
-    pub fn close_queue(&self) {
+    /// Takes no further writes, and commits those that wait.
+    pub fn drain(&self) {
         self.queue.lock().closed = true;
         self.queue_filled.notify_all();
+        self.commit_pending();
     }
 
     /// Waits for writes; false once the queue is closed and empty.
     pub fn wait_for_writes(&self) -> bool {
         let mut queue = self.queue.lock();
-        while queue.pending.is_empty() {
+        while queue.writes.is_empty() {
             if queue.closed {
                 return false;
             }
@@ -99,18 +113,35 @@ impl Shard {
         loop {
             let admitted = self.admit();
             let mut log = self.log.lock();
-            let mut pending = std::mem::take(&mut self.queue.lock().pending).into_iter();
-            if let Err(refusal) = admitted {
-                pending.for_each(|(_, done)| done(Err(refusal.clone())));
-                return;
+            // A committer that panicked leaves a log that nobody may use.
+            let admitted = admitted.and_then(|()| self.refuse_in_trouble());
+            let (writes, callers) = {
+                let mut queue = self.queue.lock();
+                (std::mem::take(&mut queue.writes), std::mem::take(&mut queue.callers))
+            };
+            let (mut writes, mut callers) = (writes.into_iter(), callers.into_iter());
+            // The callers stay out of it, for they are to hear of a panic.
+            let committed = admitted.and_then(|()| {
+                self.guarded("a group commit", || Ok(self.commit_frame(&mut log, &mut writes)))
+            });
+            match committed {
+                Ok(answers) => answers.into_iter().zip(&mut callers).for_each(|(answer, done)| {
+                    self.answer(answer, done);
+                }),
+                Err(refusal) => {
+                    callers.for_each(|done| self.answer(Answer::Now(Err(refusal.clone())), done));
+                    return;
+                }
             }
-            self.commit_frame(&mut log, &mut pending);
-            if pending.as_slice().is_empty() {
+            // The error stays in the shard; the points are in the log.
+            let _ = self.guarded("a group commit", || self.freeze_if_full(&mut log));
+            if writes.as_slice().is_empty() {
                 return;
             }
             // What did not fit stays before what came since.
             let mut queue = self.queue.lock();
-            queue.pending.splice(0..0, pending);
+            queue.writes.splice(0..0, writes);
+            queue.callers.splice(0..0, callers);
         }
     }
 
@@ -125,6 +156,11 @@ impl Shard {
             // Without threads the memory is given back by the one who took it.
             let is_over = environment.options.background && environment.budget.is_over();
             if !is_over && self.state.read().frozen.len() < FROZEN_MAX {
+                return Ok(());
+            }
+            // Nobody needs the room: the last writes of a closed shard were taken by
+            // another thread, and the flusher may have ended.
+            if self.queue.lock().writes.is_empty() {
                 return Ok(());
             }
             let mut failure = self.flush_failure.lock();
@@ -143,67 +179,77 @@ impl Shard {
         }
     }
 
-    fn commit_frame(&self, log: &mut LogState, pending: &mut std::vec::IntoIter<(Write, Done)>) {
+    /// Commits as many writes as fit in one frame; the rest stays in `writes`.
+    fn commit_frame(&self, log: &mut LogState, writes: &mut std::vec::IntoIter<Write>) -> Vec<Answer> {
         self.forget_vanished(log);
         let mut draft = Draft::default();
         let room = self.environment.check_disk();
-        let mut answers: Vec<(Done, Result<Outcome>)> = Vec::new();
-        let mut records: Vec<(usize, Record)> = Vec::new();
+        let mut outcomes: Vec<Result<Outcome>> = Vec::new();
+        let mut records: Vec<Record> = Vec::new();
         let mut frame_bytes = 0;
-        for (write, done) in pending.by_ref() {
+        for write in writes.by_ref() {
             // What removes points may use the reserve: in the end it gives space back.
             let adds = matches!(write, Write::Create { .. } | Write::Insert { .. });
             let admitted = if adds { room.clone() } else { Ok(()) };
             match admitted.and_then(|()| self.plan(write, &mut draft)) {
-                Ok((outcome, None)) => answers.push((done, Ok(outcome))),
-                Ok((outcome, Some(record))) => {
-                    if let Record::Insert(insert) = &record {
+                Ok((outcome, record)) => {
+                    if let Some(Record::Insert(insert)) = &record {
                         frame_bytes += insert.encoded_bytes_max();
                     }
-                    records.push((answers.len(), record));
-                    answers.push((done, Ok(outcome)));
+                    records.extend(record);
+                    outcomes.push(Ok(outcome));
                 }
-                Err(e) => answers.push((done, Err(e))),
+                Err(e) => outcomes.push(Err(e)),
             }
             if frame_bytes >= FRAME_BYTES_TARGET {
                 break;
             }
         }
-        let result =
+        let logged =
             if records.is_empty() { Ok(Vec::new()) } else { self.log_and_apply(log, &records, &draft) };
-        match result {
-            Ok(views) => {
-                let mut views = views.into_iter();
-                let inline = !self.environment.options.background;
-                for (done, answer) in answers {
-                    match answer {
-                        Ok(Outcome::Ready(written)) => done(Ok(written)),
-                        Ok(Outcome::Deleted { range, labels }) => {
-                            let view = views.next();
-                            let count = move || {
-                                let view =
-                                    view.ok_or_else(|| Error::internal("a deletion without a view"))?;
-                                let deleted = count_range(&view, range, &labels, &Deadline::none())?;
-                                Ok(Written::Deleted { deleted })
-                            };
-                            if inline {
-                                done(count());
-                            } else {
-                                rayon::spawn(move || done(count()));
-                            }
-                        }
-                        Err(e) => done(Err(e)),
-                    }
-                }
+        let mut views = Vec::new().into_iter();
+        let failure = match logged {
+            Ok(found) => {
+                views = found.into_iter();
+                None
             }
             Err(failure) => {
                 self.give_back(&draft);
-                for (done, answer) in answers {
-                    done(Err(answer.err().unwrap_or_else(|| failure.clone())));
-                }
+                Some(failure)
             }
-        }
-        self.freeze_if_full(log);
+        };
+        let answer = |outcome| match (outcome, &failure) {
+            (Err(e), _) => Answer::Now(Err(e)),
+            (Ok(_), Some(failure)) => Answer::Now(Err(failure.clone())),
+            (Ok(Outcome::Ready(written)), None) => Answer::Now(Ok(written)),
+            (Ok(Outcome::Deleted { range, labels }), None) => {
+                Answer::Count { view: views.next(), range, labels }
+            }
+        };
+        outcomes.into_iter().map(answer).collect()
+    }
+
+    fn answer(&self, answer: Answer, done: Done) {
+        let now = match answer {
+            Answer::Now(result) => result,
+            Answer::Count { view, range, labels } => {
+                let count = move || {
+                    let view = view.ok_or_else(|| Error::internal("a deletion without a view"))?;
+                    let deleted = count_range(&view, range, &labels, &Deadline::none())?;
+                    Ok(Written::Deleted { deleted })
+                };
+                let count = || caught("counting the deleted points", count);
+                if self.environment.options.background {
+                    return run_elsewhere(move || done(count()));
+                }
+                count()
+            }
+        };
+        // Nobody else goes without an answer because one of them panics.
+        let _ = self.guarded("the answer to a write", || {
+            done(now);
+            Ok(())
+        });
     }
 
     /// Gives the room back of what did not come to be.
@@ -219,14 +265,14 @@ impl Shard {
     fn log_and_apply(
         &self,
         log: &mut LogState,
-        records: &[(usize, Record)],
+        records: &[Record],
         draft: &Draft,
     ) -> Result<Vec<SeriesView>> {
         let first_seq = self.write_frame(log, records)?;
         let environment = &self.environment;
         let (mut points, mut bytes, mut views) = (0, 0, Vec::new());
         let mut state = self.state.write();
-        for (at, (_, record)) in records.iter().enumerate() {
+        for (at, record) in records.iter().enumerate() {
             match record {
                 Record::Insert(insert) => points += insert.len() as u64,
                 // The one whose label sets were counted.
@@ -252,16 +298,16 @@ impl Shard {
 
     /// Writes one frame and syncs it where the durability asks for that. Returns the
     /// number of its first record.
-    fn write_frame(&self, log: &mut LogState, records: &[(usize, Record)]) -> Result<u64> {
+    fn write_frame(&self, log: &mut LogState, records: &[Record]) -> Result<u64> {
         let environment = &self.environment;
         let first_seq = log.next_seq;
         if log.writer.is_none() {
-            log.writer = Some(self.create_log(first_seq)?);
+            self.begin_log(log)?;
         }
         let Some(writer) = &mut log.writer else {
             return Err(Error::internal("no log"));
         };
-        for (_, record) in records {
+        for record in records {
             writer.push(record);
         }
         let durable = environment.options.durability == Durability::Always;
@@ -286,6 +332,25 @@ impl Shard {
         self.log_bytes.store(writer.len_bytes(), Ordering::Relaxed);
         add(&environment.counts.wal_frames, 1);
         Ok(first_seq)
+    }
+
+    fn begin_log(&self, log: &mut LogState) -> Result<()> {
+        let made = self.create_log(log.next_seq);
+        *self.log_failure.lock() = made.as_ref().err().cloned();
+        log.writer = Some(made?);
+        Ok(())
+    }
+
+    /// Tries again to make a log where that failed, for nobody may dare to write.
+    pub fn retry_log(&self) {
+        if self.log_failure.lock().is_none() {
+            return;
+        }
+        let _ = self.guarded("making a log", || {
+            let mut log = self.log.lock();
+            self.refuse_in_trouble()?;
+            if log.writer.is_none() { self.begin_log(&mut log) } else { Ok(()) }
+        });
     }
 
     /// Makes a log and names it in the manifest, so that it is missed where it is lost;
@@ -356,7 +421,7 @@ impl Shard {
     }
 
     /// Freezes the active memtable where it has reached its budget.
-    fn freeze_if_full(&self, log: &mut LogState) {
+    fn freeze_if_full(&self, log: &mut LogState) -> Result<()> {
         let environment = &self.environment;
         let full = {
             let state = self.state.read();
@@ -367,10 +432,10 @@ impl Shard {
         if full {
             self.freeze(log);
             if !environment.options.background {
-                // The error stays in `flush_failure`; the points are in the log.
-                let _ = self.flush_frozen();
+                return self.flush_frozen().map(drop);
             }
         }
+        Ok(())
     }
 
     /// Makes the active memtable a frozen one and ends its log, so that the log can go
@@ -404,7 +469,14 @@ impl Shard {
 
     /// Syncs the log, for durabilities that do not sync every commit.
     pub fn sync_log(&self) {
-        let mut log = self.log.lock();
+        // The error stays in the shard.
+        let _ = self.guarded("a sync", || {
+            self.sync_writer(&mut self.log.lock());
+            Ok(())
+        });
+    }
+
+    fn sync_writer(&self, log: &mut LogState) {
         let Some(writer) = &mut log.writer else { return };
         match writer.sync() {
             Ok(()) => self.durable_seq.store(writer.durable_seq(), Ordering::SeqCst),

@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use parking_lot::{Mutex, RwLock};
-use rayon::prelude::*;
-
+use crate::base::sync::atomic::Ordering;
+use crate::base::sync::{Mutex, RwLock, in_parallel, mpsc};
 use crate::base::{
     Clock, Deadline, Error, ErrorCode, MemoryBudget, MemoryShares, Result, Rows, SeriesName, SystemClock,
     TimeRange, ValueType,
@@ -136,7 +134,7 @@ impl Engine {
     /// Of the request: `SERIES_NOT_FOUND`, `SERIES_EXISTS`, `DIMENSION_MISMATCH`,
     /// `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`; of the disk: `READ_ONLY`.
     pub fn write(&self, write: Write) -> Result<Written> {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let (sender, receiver) = mpsc::sync_channel(1);
         self.submit(write, move |result| {
             // The receiver waits below.
             let _ = sender.send(result);
@@ -329,8 +327,7 @@ impl Engine {
     /// # Errors
     /// `READ_ONLY` where the disk fails; the points stay in the logs.
     pub fn flush(&self) -> Result<FlushReport> {
-        let reports: Vec<FlushReport> =
-            self.shards().par_iter().map(|shard| shard.flush_all()).collect::<Result<_>>()?;
+        let reports = in_parallel(self.shards(), |shard| shard.flush_all())?;
         Ok(FlushReport {
             flushed_points: reports.iter().map(|report| report.flushed_points).sum(),
             segments_written: reports.iter().map(|report| report.segments_written).sum(),
@@ -447,7 +444,11 @@ impl Inner {
         let mut lock = self.lock.lock();
         // Later the directory may be another's.
         if lock.is_some() {
-            generation.shards.par_iter().for_each(|shard| shard.end_log());
+            // What fails is said below.
+            let _ = in_parallel(generation.shards.clone(), |shard| {
+                shard.end_log();
+                Ok::<_, Error>(())
+            });
         }
         self.environment.obsolete.purge();
         *lock = None;

@@ -1,9 +1,9 @@
 //! From memtable to segment, and from segments to fewer segments.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use crate::base::{Error, Labels, Result, TimeRange};
+use crate::base::sync::atomic::Ordering;
+use crate::base::{Labels, Result, TimeRange};
 use crate::compaction::{CompactionReport, CompactionTask, plan, run_compaction, still_hides};
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
@@ -17,11 +17,25 @@ impl Shard {
     /// Flushes every frozen memtable, oldest first. After an error the points stay in
     /// memory and in the log, and it can be tried again.
     pub fn flush_frozen(&self) -> Result<FlushReport> {
+        self.guarded("a flush", || self.flush_tables())
+    }
+
+    /// Freezes what is active and flushes everything.
+    pub fn flush_all(&self) -> Result<FlushReport> {
+        self.guarded("a flush", || {
+            self.freeze(&mut self.log.lock());
+            self.flush_tables()
+        })
+    }
+
+    fn flush_tables(&self) -> Result<FlushReport> {
         let _one_at_a_time = self.flushing.lock();
         let mut report = FlushReport::default();
         loop {
             let next = self.state.read().frozen.first().cloned();
             let Some(table) = next else { break };
+            // After a panic a table may hold a part of a batch.
+            self.refuse_in_trouble()?;
             match self.flush_table(&table) {
                 Ok(written) => {
                     report.flushed_points += table.points() as u64;
@@ -40,12 +54,6 @@ impl Shard {
         }
         self.environment.obsolete.purge();
         Ok(report)
-    }
-
-    /// Freezes what is active and flushes everything.
-    pub fn flush_all(&self) -> Result<FlushReport> {
-        self.freeze(&mut self.log.lock());
-        self.flush_frozen()
     }
 
     fn next_segment_id(&self) -> u64 {
@@ -137,6 +145,8 @@ impl Shard {
     /// The same for who can tell whether the shard may go on.
     pub fn try_install(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
         let mut current = self.manifest.lock();
+        // Another install may have failed while this one waited.
+        self.refuse_in_trouble()?;
         let mut next = current.manifest.clone();
         change(&mut next);
         next.revision += 1;
@@ -173,15 +183,17 @@ impl Shard {
     }
 
     /// Runs one compaction, if the planner finds one.
-    pub fn compact_once(
-        &self,
-        mut throttle: impl FnMut(u64) -> Result<()>,
-    ) -> Result<Option<CompactionReport>> {
+    pub fn compact_once(&self, throttle: impl FnMut(u64) -> Result<()>) -> Result<Option<CompactionReport>> {
+        self.guarded("a compaction", || self.compact(throttle))
+    }
+
+    fn compact(&self, mut throttle: impl FnMut(u64) -> Result<()>) -> Result<Option<CompactionReport>> {
         let _one_at_a_time = self.compacting.lock();
         let environment = &self.environment;
         let segments = self.state.read().segments.clone();
         let infos: Vec<SegmentInfo> = segments.iter().map(|segment| segment.info().clone()).collect();
         let Some(chosen) = plan(&infos, &environment.options.compaction) else { return Ok(None) };
+        self.refuse_in_trouble()?;
         let (inputs, others): (Vec<_>, Vec<_>) =
             segments.into_iter().partition(|segment| chosen.contains(&segment.info().id));
         let output_id = self.next_segment_id();
@@ -221,10 +233,5 @@ impl Shard {
         add(&environment.counts.compaction_bytes_in, report.bytes_in);
         add(&environment.counts.compaction_bytes_out, report.bytes_out);
         Ok(Some(report))
-    }
-
-    /// Notes that a background thread panicked: what it held may be half done.
-    pub fn refuse_after_panic(&self, what: &str) {
-        self.refuse_writes(&Error::internal(format!("{what} panicked; this is a fault of the program")));
     }
 }

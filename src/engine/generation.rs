@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use rayon::prelude::*;
-
+use crate::base::sync::{Mutex, in_parallel};
 use crate::base::{Result, SeriesName};
 use crate::format::{shard_name, shard_of};
 
@@ -55,20 +53,12 @@ impl Generation {
     pub fn open(environment: &Arc<Environment>, dir: &Path, number: u64, shards: u32) -> Result<Self> {
         let progress = Progress::new(shards);
         let cardinality = Arc::new(Cardinality::new(&environment.options, environment.cache.clone()));
-        let opened: Vec<_> = (0..shards)
-            .into_par_iter()
-            .map(|shard| {
-                let opened = Shard::open(
-                    environment.clone(),
-                    cardinality.clone(),
-                    &dir.join(shard_name(shard)),
-                    shard,
-                    shards,
-                )?;
-                progress.add(opened.1.records);
-                Ok(opened)
-            })
-            .collect::<Result<_>>()?;
+        let opened = in_parallel((0..shards).collect(), |shard| {
+            let dir = dir.join(shard_name(shard));
+            let opened = Shard::open(environment.clone(), cardinality.clone(), &dir, shard, shards)?;
+            progress.add(opened.1.records);
+            Ok(opened)
+        })?;
         let records: u64 = opened.iter().map(|(_, report)| report.records).sum();
         let torn: u64 = opened.iter().map(|(_, report)| report.torn_logs).sum();
         if records > 0 {
@@ -90,10 +80,7 @@ impl Generation {
 
     /// Takes no further writes and commits those that wait.
     pub fn drain(&self) {
-        for shard in &self.shards {
-            shard.close_queue();
-            shard.commit_pending();
-        }
+        self.shards.iter().for_each(|shard| shard.drain());
     }
 
     /// Ends the threads; call [`drain`](Self::drain) first.

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::{Deadline, Error, Points, Result, SeriesName};
+use crate::base::sync::atomic::Ordering;
+use crate::base::{Deadline, Error, ErrorCode, Points, Result, SeriesName, caught};
 use crate::format::shard_of;
 use crate::manifest::{create_shard_dirs, remove_generation, stale_generations};
 use crate::vfs::FileReader;
@@ -55,7 +56,14 @@ impl Engine {
             let _ = remove_generation(self.vfs().as_ref(), self.data_dir(), number);
             e.context(source.display())
         })?;
-        self.switch_to(generation).map_err(|e| e.context(source.display()))?;
+        let switched = caught("a load", || self.switch_to(generation));
+        if let Err(e) = &switched
+            && e.code() == ErrorCode::Internal
+        {
+            // Half a switch: nothing more may be promised.
+            self.inner.generation.read().shards.iter().for_each(|shard| shard.refuse_writes(e));
+        }
+        switched.map_err(|e| e.context(source.display()))?;
         Ok(LoadReport { path: source.to_owned(), series, points })
     }
 
@@ -73,22 +81,23 @@ impl Engine {
             Stage { generation: &generation, names: HashSet::new(), current: None, waiting: None };
         let mut points = 0;
         let bytes_max = self.query_bytes_max();
-        let read = read_snapshot(&mut input, bytes_max, |item| {
-            deadline.check()?;
-            match item {
-                SnapshotItem::Series(series) => stage.begin(series),
-                SnapshotItem::Points(batch) => {
-                    points += batch.len() as u64;
-                    stage.add(batch)
+        let staged = caught("staging", || {
+            read_snapshot(&mut input, bytes_max, |item| {
+                deadline.check()?;
+                match item {
+                    SnapshotItem::Series(series) => stage.begin(series),
+                    SnapshotItem::Points(batch) => {
+                        points += batch.len() as u64;
+                        stage.add(batch)
+                    }
                 }
-            }
-        });
-        let flushed = read.and_then(|()| stage.apply_waiting()).and_then(|()| {
+            })?;
+            stage.apply_waiting()?;
             let series = stage.names.len() as u64;
             generation.shards.iter().try_for_each(|shard| shard.flush_all().map(drop))?;
             Ok(series)
         });
-        match flushed {
+        match staged {
             Ok(series) => Ok((generation, series, points)),
             Err(e) => {
                 generation.forget_memory();
@@ -100,12 +109,13 @@ impl Engine {
     /// The one step: no write is between the generations.
     fn switch_to(&self, mut staged: Generation) -> Result<()> {
         let mut live = self.inner.generation.write();
-        live.drain();
-        // Before the switch, for the first start after it removes what is not live.
+        // Before the switch, for the first start after it removes what is not live, and
+        // before the queues are closed, for a failure must leave everything as it was.
         if let Err(e) = live.shards.iter().try_for_each(|shard| shard.set_aside_unreadable()) {
             staged.forget_memory();
             return Err(e);
         }
+        live.drain();
         if let Err(e) = self.inner.database.switch_to(staged.number) {
             // Which generation a restart would find is open: both stay, with no more
             // promises.
@@ -153,7 +163,7 @@ impl Stage<'_> {
         self.generation.cardinality.give_back_series();
         let shards = &self.generation.shards;
         let shard = &shards[shard_of(series.name.as_str(), shards.len() as u32) as usize];
-        let series_id = shard.next_series_id.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let series_id = shard.next_series_id.fetch_add(1, Ordering::SeqCst);
         let SnapshotSeries { name, dimension, value_type, .. } = series;
         shard.load_record(&Record::Create { series_id, name, dimension, value_type })?;
         let found = shard.state.read().catalog.by_id(series_id).cloned();

@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, RwLock};
-
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Condvar, Mutex, RwLock};
 use crate::base::{Error, ErrorCode, Result, SEQ_MAX, TimeRange};
 use crate::format::{HEADER_BYTES, MANIFEST, log_name, parse_log_name, parse_segment_name};
 use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quarantine};
@@ -86,6 +85,7 @@ impl Shard {
             manifest: Mutex::new(ManifestState { store: Box::new(store), manifest, next_segment_id }),
             state: RwLock::new(State { catalog, active: Memtable::default(), frozen: Vec::new(), segments }),
             flushing: Mutex::default(),
+            log_failure: Mutex::default(),
             flush_failure: Mutex::default(),
             flushed: Condvar::new(),
             compacting: Mutex::default(),

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, RwLock};
-
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Condvar, Mutex, RwLock};
 use crate::base::{
-    Clock, Error, ErrorCode, Labels, MemoryBudget, MemoryShares, Result, SeriesName, TimeRange,
+    Clock, Error, ErrorCode, Labels, MemoryBudget, MemoryShares, Result, SeriesName, TimeRange, caught,
 };
 use crate::manifest::{Loss, Manifest, ManifestStore, ObsoleteFiles};
 use crate::memtable::Memtable;
@@ -236,6 +235,8 @@ pub(super) struct Shard {
     pub state: RwLock<State>,
     /// One flush at a time.
     pub flushing: Mutex<()>,
+    /// Why the last log could not be made, until one can.
+    pub log_failure: Mutex<Option<Error>>,
     /// Why the last flush failed, until one succeeds.
     pub flush_failure: Mutex<Option<Error>>,
     pub flushed: Condvar,
@@ -251,13 +252,15 @@ impl Shard {
         let mut trouble = self.trouble.write();
         if trouble.is_none() {
             tracing::error!(shard = self.number, %reason, "the shard is read-only from now on");
-            *trouble = Some(Error::new(
-                ErrorCode::ReadOnly,
-                format!(
-                    "writes are refused since a write failed ({}); reads go on; mend the disk and restart the server",
+            let reason_and_remedy = match reason.code() {
+                ErrorCode::Internal => format!("since {}; reads go on; restart the server", reason.message()),
+                _ => format!(
+                    "since a write failed ({}); reads go on; mend the disk and restart the server",
                     reason.message()
                 ),
-            ));
+            };
+            *trouble =
+                Some(Error::new(ErrorCode::ReadOnly, format!("writes are refused {reason_and_remedy}")));
         }
         drop(trouble);
         self.flushed.notify_all();
@@ -280,8 +283,32 @@ impl Shard {
         }
     }
 
+    /// Runs a step that changes the shard. After a panic, which may have left anything
+    /// half done, the shard refuses writes, and the error says so.
+    pub fn guarded<T>(&self, what: &str, step: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut panicked = true;
+        let result = caught(what, || {
+            let result = step();
+            panicked = false;
+            result
+        });
+        match result {
+            Err(reason) if panicked => {
+                self.refuse_writes(&reason);
+                Err(self.trouble.read().clone().unwrap_or(reason))
+            }
+            result => result,
+        }
+    }
+
+    /// A shard that refuses writes changes its files no more either.
+    pub fn refuse_in_trouble(&self) -> Result<()> {
+        self.trouble.read().clone().map_or(Ok(()), Err)
+    }
+
     pub fn trouble(&self) -> Option<Error> {
-        self.trouble.read().clone().or_else(|| self.flush_failure.lock().clone())
+        let passing = || self.log_failure.lock().clone().or_else(|| self.flush_failure.lock().clone());
+        self.trouble.read().clone().or_else(passing)
     }
 
     /// A series and its points at one instant.

@@ -5,8 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
+use crate::base::sync::Mutex;
 use crate::vfs::Vfs;
 
 /// Waits for the last reader of each obsolete file, then removes it. What a crash

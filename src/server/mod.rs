@@ -27,6 +27,9 @@ mod strict;
 mod tls;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,7 +1,6 @@
 //! Threads for work that takes a while, apart from the ones that serve sockets.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -10,7 +9,7 @@ use crossbeam::channel::{Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::base::{Deadline, Error, ErrorCode, Result};
+use crate::base::{Deadline, Error, ErrorCode, Result, caught};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -57,7 +56,8 @@ impl Pool {
     }
 
     /// Runs `work` on one of the threads. When the returned future is dropped, the
-    /// work is cancelled through its deadline; a panic in it becomes `INTERNAL`.
+    /// work is cancelled through its deadline; a panic in it becomes `INTERNAL`. (What
+    /// changes the database guards itself, and stops acknowledgements then.)
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED` where the queue is full, and what `work` answers.
@@ -74,13 +74,7 @@ impl Pool {
         let job: Job = Box::new(move || {
             // What the connection is told must not depend on how far a job got that
             // waited past its deadline.
-            let result = deadline.check().and_then(|()| {
-                catch_unwind(AssertUnwindSafe(|| work(&deadline))).unwrap_or_else(|_| {
-                    Err(Error::internal(
-                        "the computation failed unexpectedly; the server's log has the details: please report them",
-                    ))
-                })
-            });
+            let result = deadline.check().and_then(|()| caught("the computation", || work(&deadline)));
             running.lock().remove(&id);
             // Nobody waits for a cancelled job.
             let _ = sender.send(result);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::base::{Deadline, Error, ErrorCode, MemoryShares, Result};
+use crate::base::{Deadline, Error, ErrorCode, MemoryShares, Result, caught};
 use crate::engine::Engine;
 use crate::protocol::{Command, Reply, find_help};
 
@@ -337,7 +337,9 @@ impl State {
         let cost = read::cost(engine, &command, self.settings.max_result_points, threads)?;
         let deadline = Deadline::after(self.request_timeout());
         if cost.rows <= INLINE_ROWS_MAX && cost.bytes <= INLINE_BYTES_MAX && !cost.computes {
-            return read::execute(engine, command, &self.settings, self.started, &deadline);
+            return caught("the query", || {
+                read::execute(engine, command, &self.settings, self.started, &deadline)
+            });
         }
         let wait = self.request_timeout();
         *reserved = Some(self.rows.reserve(cost.bytes, wait).await?);

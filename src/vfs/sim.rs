@@ -6,10 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::{DirEntry, DirLock, File, FileKind, Metadata, Vfs};
 use crate::base::Rng;
+use crate::base::sync::Mutex;
 
 /// A sector: what a real disk keeps or loses as one.
 const SECTOR_BYTES: usize = 512;
@@ -48,6 +47,8 @@ struct State {
     kill_at: Option<u64>,
     reads: u64,
     fail_reads: Option<std::ops::Range<u64>>,
+    /// Panic in threads of this name, after so many more operations.
+    panic_in: Option<(String, u64)>,
     free_bytes: Option<u64>,
 }
 
@@ -201,6 +202,17 @@ impl SimDisk {
         self.0.lock().fail_as = Some(kind);
     }
 
+    /// After `operations` more changes, syncs, reads and openings by threads whose name
+    /// begins with `thread` (`?` where it has none), the next one panics.
+    pub fn panic_in(&self, thread: &str, operations: u64) {
+        self.0.lock().panic_in = Some((thread.to_owned(), operations));
+    }
+
+    /// Whether the planned panic is still to come.
+    pub fn will_panic(&self) -> bool {
+        self.0.lock().panic_in.is_some()
+    }
+
     /// Says from now on that so much space is free.
     pub fn set_free_bytes(&self, bytes: u64) {
         self.0.lock().free_bytes = Some(bytes);
@@ -271,7 +283,24 @@ impl SimDisk {
 }
 
 impl State {
+    fn count_to_panic(&mut self) {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("?");
+        let Some((begins, left)) = &mut self.panic_in else { return };
+        if !name.starts_with(begins.as_str()) {
+            return;
+        }
+        if *left > 0 {
+            *left -= 1;
+            return;
+        }
+        self.panic_in = None;
+        // Without the hook's output: it is on purpose.
+        std::panic::resume_unwind(Box::new(format!("simulated panic in {name}")));
+    }
+
     fn count_operation(&mut self) -> io::Result<()> {
+        self.count_to_panic();
         let number = self.operations;
         self.operations += 1;
         if self.kill_at.is_some_and(|at| number >= at) {
@@ -285,6 +314,7 @@ impl State {
     }
 
     fn count_read(&mut self) -> io::Result<()> {
+        self.count_to_panic();
         let number = self.reads;
         self.reads += 1;
         if self.fail_reads.as_ref().is_some_and(|numbers| numbers.contains(&number)) {

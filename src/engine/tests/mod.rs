@@ -2,10 +2,12 @@
 //! crashes, restarts, and a clock that jumps.
 
 mod cardinality;
+mod concurrency;
 mod crash;
 mod damage;
 mod fault;
 mod model;
+mod panics;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,17 @@ use crate::base::{
     ValueType,
 };
 use crate::vfs::{Crash, SimDisk, Vfs, read_all};
+
+/// Tells, when a test panics, which seed to run again.
+struct SeedOfPanic(u64);
+
+impl Drop for SeedOfPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("again with TSDB_TEST_SEED={}", self.0);
+        }
+    }
+}
 
 fn options() -> Options {
     Options {

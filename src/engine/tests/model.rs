@@ -7,17 +7,6 @@ use super::*;
 /// Operations of each seed.
 const OPERATIONS: usize = 10_000;
 
-/// Tells, when a test panics, which seed to run again.
-struct SeedOfPanic(u64);
-
-impl Drop for SeedOfPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("again with TSDB_TEST_SEED={}", self.0);
-        }
-    }
-}
-
 /// Random operations against an ordered map, with flushes, compactions, restarts,
 /// saves, loads and clock jumps between.
 ///
