@@ -106,7 +106,7 @@ impl Options {
             snapshot_dir: None,
             shards: 64,
             durability: Durability::Always,
-            buffer_points: 10_000,
+            buffer_points: 100_000,
             memory_limit_bytes: 1 << 30,
             disk_reserve_bytes: 64 << 20,
             series_max: SERIES_MAX_DEFAULT,

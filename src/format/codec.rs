@@ -7,6 +7,8 @@ use pco::standalone::{simple_compress_into, simple_decompress_into};
 
 use crate::base::{Error, Result, ValueType};
 
+use super::decimals::{Decimal, to_integers, to_values};
+use super::integers::{Line, PCO_LEVEL, best_shape, compress};
 use super::{Reader, Seqs, Values, put_i64_zigzag, put_varint};
 
 /// Fewer numbers than this are never worth pco's own header.
@@ -24,8 +26,16 @@ pub enum Codec {
     DeltaOfDelta = 2,
     /// The `pco` crate's standalone form.
     Pco = 3,
-    /// Pairs of run length and number; varints.
+    /// Pairs of run length and number; varints, those of timestamps and sequence numbers
+    /// zigzag.
     RunLength = 4,
+    /// First number (zigzag varint), step (varint), rise from the first number to the
+    /// last in steps (zigzag varint); then, as pco, how far each number is off this line
+    /// in steps.
+    Line = 5,
+    /// Values that are decimals: how many decimals (1 byte); then, as a column of its own
+    /// (codec and bytes), the values times that power of ten.
+    Decimal = 6,
 }
 
 impl Codec {
@@ -34,7 +44,7 @@ impl Codec {
     /// # Errors
     /// `CORRUPT_DATA` for a number that no codec has.
     pub fn from_id(id: u8) -> Result<Self> {
-        [Self::Raw, Self::Constant, Self::DeltaOfDelta, Self::Pco, Self::RunLength]
+        [Self::Raw, Self::Constant, Self::DeltaOfDelta, Self::Pco, Self::RunLength, Self::Line, Self::Decimal]
             .into_iter()
             .find(|codec| *codec as u8 == id)
             .ok_or_else(|| Error::corrupt(format!("unknown column codec {id}")))
@@ -48,6 +58,8 @@ impl Codec {
             Self::DeltaOfDelta => "delta-of-delta",
             Self::Pco => "pco",
             Self::RunLength => "run-length",
+            Self::Line => "line",
+            Self::Decimal => "decimal",
         }
     }
 }
@@ -76,8 +88,20 @@ impl Smallest {
         let mut bytes = Vec::new();
         // Writing to memory can't fail, and a failing compressor just leaves the
         // other candidates.
-        if simple_compress_into(numbers, &ChunkConfig::default(), &mut bytes).is_ok() {
+        let config = ChunkConfig::default().with_compression_level(PCO_LEVEL);
+        if simple_compress_into(numbers, &config, &mut bytes).is_ok() {
             self.offer(Codec::Pco, bytes);
+        }
+    }
+
+    /// Offers what is left of integers beside what foretells them best.
+    fn offer_foreseen(&mut self, numbers: &[i64]) {
+        let Some((line, rests)) = Line::through(numbers) else { return self.offer_pco(numbers) };
+        let mut bytes = Vec::new();
+        line.encode(&mut bytes);
+        // The differences of what is off a line are those of the numbers but for a constant.
+        if compress(&rests, best_shape(&rests), &mut bytes) {
+            self.offer(Codec::Line, bytes);
         }
     }
 
@@ -107,15 +131,29 @@ fn encode_integers(numbers: &[i64], out: &mut Vec<u8>) {
         Smallest::new(Codec::Constant, first.to_le_bytes().to_vec()).write(out);
         return;
     }
+    let runs = numbers.chunk_by(|a, b| a == b).count();
+    // Short runs, such as those of the sequence numbers of batches, leave little to gain.
+    if runs <= numbers.len() / 64 {
+        Smallest::new(Codec::RunLength, run_length(numbers)).write(out);
+        return;
+    }
     let mut best = Smallest::new(Codec::DeltaOfDelta, delta_of_delta(numbers));
-    // One byte a row is what pco can hardly beat on regular timestamps.
-    if best.bytes.len() > numbers.len() / 2 {
-        best.offer_pco(numbers);
+    if numbers.len() >= PCO_ROWS_MIN {
+        best.offer_foreseen(numbers);
     }
     if best.bytes.len() > numbers.len() * 8 {
         best.offer(Codec::Raw, numbers.iter().flat_map(|n| n.to_le_bytes()).collect());
     }
     best.write(out);
+}
+
+fn run_length(numbers: &[i64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for run in numbers.chunk_by(|a, b| a == b) {
+        put_varint(&mut out, run.len() as u64);
+        put_i64_zigzag(&mut out, run.first().copied().unwrap_or_default());
+    }
+    out
 }
 
 fn delta_of_delta(numbers: &[i64]) -> Vec<u8> {
@@ -153,12 +191,24 @@ pub(super) fn encode_values(values: &Values, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_floats<T: Number>(values: &[T], same: bool, bytes: impl Fn(&T) -> Vec<u8>, out: &mut Vec<u8>) {
+fn encode_floats<T: Number + Decimal>(
+    values: &[T],
+    same: bool,
+    bytes: impl Fn(&T) -> Vec<u8>,
+    out: &mut Vec<u8>,
+) {
     match values.first() {
         Some(first) if same => Smallest::new(Codec::Constant, bytes(first)).write(out),
         _ => {
             let mut best = Smallest::new(Codec::Raw, values.iter().flat_map(bytes).collect());
-            best.offer_pco(values);
+            match to_integers(values) {
+                Some((decimals, integers)) => {
+                    let mut column = vec![decimals];
+                    encode_integers(&integers, &mut column);
+                    best.offer(Codec::Decimal, column);
+                }
+                None => best.offer_pco(values),
+            }
             best.write(out);
         }
     }
@@ -211,7 +261,28 @@ impl RawColumn<'_> {
                 Ok(numbers)
             }
             Codec::Pco => self.pco(rows, 0_i64),
-            Codec::RunLength => self.unexpected(what),
+            Codec::RunLength => {
+                let mut reader = Reader::new(self.bytes);
+                let mut numbers = Vec::with_capacity(rows);
+                while numbers.len() < rows {
+                    let run = reader.varint_max((rows - numbers.len()) as u64, "a run of numbers")?;
+                    if run == 0 {
+                        return Err(reader.error("an empty run of numbers"));
+                    }
+                    numbers.resize(numbers.len() + run, reader.i64_zigzag()?);
+                }
+                reader.finish()?;
+                Ok(numbers)
+            }
+            Codec::Line => {
+                let mut reader = Reader::new(self.bytes);
+                let line = Line::decode(&mut reader)?;
+                let bytes = reader.take(reader.remaining())?;
+                let mut numbers = Self { codec: Codec::Pco, bytes }.pco(rows, 0_i64)?;
+                line.restore(&mut numbers);
+                Ok(numbers)
+            }
+            Codec::Decimal => self.unexpected(what),
         }
     }
 
@@ -251,8 +322,19 @@ impl RawColumn<'_> {
                 Values::F32(self.raw::<4>(values)?.map(f32::from_le_bytes).collect())
             }
             (ValueType::F32, Codec::Pco) => Values::F32(self.pco(values, 0.0)?),
+            (ValueType::F64, Codec::Decimal) => Values::F64(self.decimals(values)?),
+            (ValueType::F32, Codec::Decimal) => Values::F32(self.decimals(values)?),
             _ => return self.unexpected("values"),
         })
+    }
+
+    fn decimals<T: Decimal>(self, values: usize) -> Result<Vec<T>> {
+        let mut reader = Reader::new(self.bytes);
+        let decimals = reader.u8()?;
+        let integers = next_column(&mut reader)?.integers(values, "decimals")?;
+        reader.finish()?;
+        to_values(decimals, &integers)
+            .ok_or_else(|| Error::corrupt(format!("a column of {decimals} decimals")))
     }
 
     fn constant<const N: usize>(self) -> Result<[u8; N]> {
@@ -320,13 +402,27 @@ mod tests {
     }
 
     #[test]
-    fn regular_timestamps_take_delta_of_delta_and_jitter_takes_pco() {
+    fn what_can_be_foreseen_takes_little() {
+        let encoded = |numbers: &[i64]| {
+            let codec = integers_survive(numbers);
+            let mut out = Vec::new();
+            encode_timestamps(numbers, &mut out);
+            (codec, out.len())
+        };
         let regular: Vec<i64> = (0..1000).map(|i| 1_600_000_000_000_000_000 + i * 1_000_000_000).collect();
-        assert_eq!(integers_survive(&[5; 100]), Codec::Constant);
-        assert!(matches!(integers_survive(&regular), Codec::DeltaOfDelta | Codec::Pco));
+        assert_eq!(encoded(&[5; 100]), (Codec::Constant, 10));
+        assert_eq!(encoded(&[3, 9]).0, Codec::DeltaOfDelta);
+        let (codec, bytes) = encoded(&regular);
+        assert!(codec == Codec::Line && bytes < 60, "{bytes}");
+        // Jitter of a second in milliseconds: eleven bits.
+        let mut rng = crate::base::Rng::new(5);
         let jitter: Vec<i64> =
-            regular.iter().enumerate().map(|(i, t)| t + (i as i64 * 7_919) % 100_003).collect();
-        assert_eq!(integers_survive(&jitter), Codec::Pco);
+            (0..1000).map(|i| i * 10_000_000_000 + rng.below(2001) as i64 * 1_000_000).collect();
+        let (codec, bytes) = encoded(&jitter);
+        assert!(codec == Codec::Line && bytes < 1600, "{bytes}");
+        // One number for each batch.
+        let batches: Vec<i64> = (0..4000).map(|row| row / 1000).collect();
+        assert_eq!(encoded(&batches), (Codec::RunLength, 14));
         integers_survive(&[i64::MIN, i64::MAX, 0, -1, i64::MIN]);
         integers_survive(&[i64::MIN, i64::MAX]);
     }
@@ -334,10 +430,12 @@ mod tests {
     #[test]
     fn floats_come_back_bit_for_bit() {
         assert_eq!(floats_survive(Values::F64(vec![0.5; 300])), Codec::Constant);
-        assert_eq!(floats_survive(Values::F64((0..500).map(|i| f64::from(i) / 100.0).collect())), Codec::Pco);
+        let hundredths = (0..500).map(|i| f64::from(i) / 100.0);
+        assert_eq!(floats_survive(Values::F64(hundredths.clone().collect())), Codec::Decimal);
+        assert_eq!(floats_survive(Values::F32(hundredths.map(|v| v as f32).collect())), Codec::Decimal);
         floats_survive(Values::F64(vec![0.0, -0.0, f64::MIN_POSITIVE / 3.0, f64::MAX, -f64::MAX]));
         floats_survive(Values::F64((0..100).map(|i| if i % 2 == 0 { 0.0 } else { -0.0 }).collect()));
-        floats_survive(Values::F32((0..500).map(|i| (i as f32).sin()).collect()));
+        assert_eq!(floats_survive(Values::F32((0..500).map(|i| (i as f32).sin()).collect())), Codec::Pco);
     }
 
     proptest! {

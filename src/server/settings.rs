@@ -36,7 +36,7 @@ pub struct Settings {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub auto_save_interval: u64,
     /// Points that a shard buffers in memory before it flushes.
-    #[arg(long, env = "TSDB_BUFFER_SIZE", default_value_t = 10_000, value_name = "POINTS", value_parser = positive)]
+    #[arg(long, env = "TSDB_BUFFER_SIZE", default_value_t = 100_000, value_name = "POINTS", value_parser = positive)]
     pub buffer_size: usize,
     /// When a write is acknowledged: `always` (on disk), `interval:<ms>` or `none`.
     #[arg(long, env = "TSDB_DURABILITY", default_value = "always", value_parser = Durability::parse)]
