@@ -269,7 +269,7 @@ fn the_fixtures_hold_every_kind_of_file_and_codec() {
         }
         assert_eq!(magics.len(), 5, "{magics:?}");
         assert!(tombstones > 0);
-        let wanted = ["raw", "constant", "delta-of-delta", "pco", "run-length"];
+        let wanted = ["raw", "constant", "delta-of-delta", "pco", "run-length", "line", "decimal"];
         assert_eq!(codecs, BTreeSet::from(wanted), "{}", fixture.display());
     }
 }

@@ -112,6 +112,7 @@ impl Shard {
     pub fn commit_pending(&self) {
         loop {
             let admitted = self.admit();
+            let turn = self.environment.turns.take();
             let mut log = self.log.lock();
             // A committer that panicked leaves a log that nobody may use.
             let admitted = admitted.and_then(|()| self.refuse_in_trouble());
@@ -124,6 +125,7 @@ impl Shard {
             let committed = admitted.and_then(|()| {
                 self.guarded("a group commit", || Ok(self.commit_frame(&mut log, &mut writes)))
             });
+            drop(turn);
             match committed {
                 Ok(answers) => answers.into_iter().zip(&mut callers).for_each(|(answer, done)| {
                     self.answer(answer, done);

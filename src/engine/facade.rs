@@ -20,7 +20,11 @@ use super::catalog::Series;
 use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
+use super::turns::Turns;
 use super::types::{Counters, FlushReport, Query, SeriesSummary, Totals, Write, Written};
+
+/// Group commits, each of another shard, that run at once.
+const COMMITS_AT_ONCE: usize = 16;
 
 /// An open database. Cheap to clone; all clones are the same database, which closes
 /// when [`close`](Self::close) is called or the last clone goes.
@@ -97,6 +101,7 @@ impl Engine {
             clock,
             budget: MemoryBudget::new(memory.memtables),
             cache: Arc::new(BlockCache::new(memory.blocks as usize)),
+            turns: Turns::new(COMMITS_AT_ONCE),
             counts: Counts::default(),
             options,
         });

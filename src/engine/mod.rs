@@ -30,6 +30,7 @@ mod save;
 mod shard;
 mod snapshot_file;
 mod snapshot_path;
+mod turns;
 mod types;
 mod verify;
 

@@ -19,6 +19,7 @@ use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::commit::Queue;
 use super::options::Options;
+use super::turns::Turns;
 
 /// What all shards share.
 pub(super) struct Environment {
@@ -29,6 +30,8 @@ pub(super) struct Environment {
     pub budget: MemoryBudget,
     pub cache: Arc<BlockCache>,
     pub obsolete: ObsoleteFiles,
+    /// Of the committers of all shards.
+    pub turns: Turns,
     pub counts: Counts,
 }
 

@@ -71,6 +71,8 @@ pub(super) async fn serve<S>(
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
+    // Who has sent everything and says so still wants its answers.
+    builder.half_close(true);
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT.min(state.request_timeout()));
     let stream = Strict::new(stream, state.request_timeout());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use parking_lot::Mutex;
+use crate::base::sync::Mutex;
 use rustix::fs::OFlags;
 
 use super::File;
