@@ -128,6 +128,20 @@ mod tests {
     use super::*;
     use crate::base::Rng;
 
+    /// The only guard of acknowledged writes that the simulated disk knows nothing of.
+    #[test]
+    fn what_is_written_around_the_cache_is_on_the_disk_when_the_call_returns() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        fs::write(&path, b"").unwrap();
+        let Some(direct) = LogFile::open(&path).unwrap().direct else {
+            eprintln!("SKIPPED: {} is on a file system without O_DIRECT", path.display());
+            return;
+        };
+        let flags = rustix::fs::fcntl_getfl(&direct.lock().file).unwrap();
+        assert!(flags.contains(OFlags::DIRECT | OFlags::DSYNC), "{flags:?}");
+    }
+
     #[test]
     fn appended_bytes_are_what_is_read() {
         let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,9 @@
 //! client then finds must agree with what it was told before. Now and then the opening
 //! itself is crashed at each of its operations.
 
-use super::steps::{SCENARIOS, Step, Worlds, is_refusal, random};
+use rayon::prelude::*;
+
+use super::steps::{Step, Worlds, all_steps, is_refusal};
 use super::*;
 
 /// States tried of each crash: three corner cases, and random ones.
@@ -166,17 +168,24 @@ fn crash_the_recovery(disk: &SimDisk, worlds: &Worlds, when: &str, tally: &mut T
     }
 }
 
+/// Runs all scenarios, and random ones, on all processors.
+fn in_each_scenario(seeds: u64, run: fn(&str, &[Step], &mut Tally)) -> Tally {
+    let tallies = all_steps(0..seeds).into_par_iter().map(|(scenario, steps)| {
+        let mut tally = Tally::default();
+        run(&scenario, &steps, &mut tally);
+        tally
+    });
+    tallies.reduce(Tally::default, |one, other| Tally {
+        states: one.states + other.states,
+        kills: one.kills + other.kills,
+        recoveries: one.recoveries + other.recoveries,
+    })
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_by_a_crash() {
     let seeds = std::env::var("TSDB_TEST_CRASH_SEEDS").map_or(8, |seeds| seeds.parse().unwrap());
-    let mut tally = Tally::default();
-    for (scenario, steps) in SCENARIOS {
-        crash_everywhere(scenario, steps, &mut tally);
-    }
-    for seed in 0..seeds {
-        crash_everywhere(&format!("seed {seed}"), &random(seed, 12), &mut tally);
-    }
-    let Tally { states, recoveries, .. } = tally;
+    let Tally { states, recoveries, .. } = in_each_scenario(seeds, crash_everywhere);
     println!("crash states: {states}, and {recoveries} of crashed recoveries");
     assert!(states > 15_000, "{states} states are few");
 }
@@ -184,15 +193,9 @@ fn nothing_acknowledged_is_lost_by_a_crash() {
 #[test]
 fn what_is_served_after_a_kill_is_there_after_a_crash() {
     let seeds = std::env::var("TSDB_TEST_CRASH_SEEDS").map_or(0, |seeds| seeds.parse().unwrap());
-    let mut tally = Tally::default();
-    for (scenario, steps) in SCENARIOS {
-        kill_everywhere(scenario, steps, &mut tally);
-    }
-    for seed in 0..seeds {
-        kill_everywhere(&format!("seed {seed}"), &random(seed, 12), &mut tally);
-    }
-    println!("crash states after a kill: {}", tally.kills);
-    assert!(tally.kills > 2000, "{} are few", tally.kills);
+    let Tally { kills, .. } = in_each_scenario(seeds, kill_everywhere);
+    println!("crash states after a kill: {kills}");
+    assert!(kills > 2000, "{kills} are few");
 }
 
 /// Where writes are acknowledged before they are synced, a crash takes the last of them,

@@ -151,7 +151,7 @@ fn looks_like(world: &World, content: &Content) -> bool {
 }
 
 /// A scenario in which every part of the engine has something to do.
-pub(super) const SCENARIOS: &[(&str, &[Step])] = &[
+const SCENARIOS: &[(&str, &[Step])] = &[
     (
         "flush and compaction",
         &[
@@ -248,8 +248,14 @@ pub(super) const SCENARIOS: &[(&str, &[Step])] = &[
     ),
 ];
 
+/// All scenarios, and a random one of each seed, with their names.
+pub(super) fn all_steps(seeds: std::ops::Range<u64>) -> Vec<(String, Vec<Step>)> {
+    let told = SCENARIOS.iter().map(|(name, steps)| ((*name).to_owned(), steps.to_vec()));
+    told.chain(seeds.map(|seed| (format!("seed {seed}"), random(seed, 12)))).collect()
+}
+
 /// A scenario of random steps.
-pub(super) fn random(seed: u64, length: usize) -> Vec<Step> {
+fn random(seed: u64, length: usize) -> Vec<Step> {
     let mut rng = Rng::new(seed);
     let mut steps = vec![Step::Create("a"), Step::Create("b")];
     for at in 0..length {
