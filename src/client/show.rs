@@ -1,5 +1,7 @@
 //! Replies for people: aligned tables with readable times.
 
+use std::fmt::Write as _;
+
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
@@ -160,7 +162,20 @@ fn anomalies(data: &Value) -> String {
     });
     let header = ["", "from (UTC)", "to (UTC)", "score", "least unlike the window from"];
     let shown = table(&header, &[0, 3], body.collect());
-    format!("{shown}\n(windows of {} points among {})", text(&data["window"]), text(&data["n"]))
+    format!("{shown}\n({})", searched(data))
+}
+
+/// What an analysis looked at, and what it did not.
+fn searched(data: &Value) -> String {
+    let mut shown = format!("windows of {} points among {}", text(&data["window"]), text(&data["n"]));
+    if let Some(skipped) = data["skipped"].as_u64().filter(|skipped| *skipped > 0) {
+        let _ = write!(shown, "; {skipped} left out");
+    }
+    if data["exact"] == false {
+        let coverage = 100.0 * data["coverage"].as_f64().unwrap_or_default();
+        let _ = write!(shown, "; not exact: {coverage:.1} % of the pairs were looked at in time");
+    }
+    shown
 }
 
 fn motifs(data: &Value) -> String {
@@ -176,7 +191,7 @@ fn motifs(data: &Value) -> String {
     });
     let header = ["", "distance", "from (UTC)", "to (UTC)", "and from (UTC)", "to (UTC)"];
     let shown = table(&header, &[0, 1], body.collect());
-    format!("{shown}\n(windows of {} points among {})", text(&data["window"]), text(&data["n"]))
+    format!("{shown}\n({})", searched(data))
 }
 
 fn stats(data: &Value) -> String {
@@ -262,7 +277,13 @@ mod tests {
                 && row.contains("1.25"),
             "{shown}"
         );
-        assert!(shown.contains("among 10"));
+        assert!(shown.ends_with("(windows of 3 points among 10)"), "{shown}");
+        let data =
+            json!({"window": 3, "n": 10, "motifs": [], "skipped": 4, "exact": false, "coverage": 0.25});
+        let shown = show("Motif", &data);
+        assert!(
+            shown.ends_with("among 10; 4 left out; not exact: 25.0 % of the pairs were looked at in time)")
+        );
     }
 
     #[test]

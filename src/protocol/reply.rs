@@ -1,6 +1,7 @@
 //! What a client gets, whatever dialect it speaks.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::base::{Labels, Result, Rows, SeriesName, ValueType};
 
@@ -50,19 +51,15 @@ pub enum Reply {
     },
     /// To `Anomaly`.
     Anomalies {
-        /// Points a window has.
-        window: usize,
-        /// Points that were searched.
-        n: usize,
+        /// What was searched.
+        summary: AnalysisSummary,
         /// Worst first.
         anomalies: Vec<AnomalyRow>,
     },
     /// To `Motif`.
     Motifs {
-        /// Points a window has.
-        window: usize,
-        /// Points that were searched.
-        n: usize,
+        /// What was searched.
+        summary: AnalysisSummary,
         /// Closest first.
         motifs: Vec<MotifRow>,
     },
@@ -193,6 +190,65 @@ pub struct MatchRow {
     pub similarity: f64,
 }
 
+/// What an analysis looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AnalysisSummary {
+    /// Points a window has.
+    pub window: usize,
+    /// Points that were searched.
+    pub n: usize,
+    /// Neighbours are more than this many points away.
+    pub exclusion_zone: usize,
+    /// The longest gap that a window may cross; `None` where no limit was applied.
+    pub max_gap_ns: Option<u64>,
+    /// Windows that took part.
+    pub windows: u64,
+    /// Windows that did not.
+    pub skipped: u64,
+    /// Pairs of windows that were looked at.
+    pub cells: u64,
+    /// Pairs of windows there are.
+    pub cells_total: u64,
+    /// Whether the time sufficed for the whole answer.
+    pub exact: bool,
+    /// From the start of the work to its end.
+    pub elapsed: Duration,
+    /// Whether it was known from an earlier request.
+    pub cached: bool,
+}
+
+impl AnalysisSummary {
+    /// The part of all pairs that was looked at, 0 to 1.
+    pub fn coverage(&self) -> f64 {
+        if self.cells == self.cells_total { 1.0 } else { self.cells as f64 / self.cells_total as f64 }
+    }
+}
+
+/// What is particular about a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WindowFlags {
+    /// One value in every dimension.
+    pub constant: bool,
+    /// A gap is less than a window's length away.
+    pub near_gap: bool,
+}
+
+impl WindowFlags {
+    /// Those that hold of either of two windows.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { constant: self.constant || other.constant, near_gap: self.near_gap || other.near_gap }
+    }
+
+    /// The names of those that hold.
+    pub fn names(self) -> Vec<&'static str> {
+        [(self.constant, "constant"), (self.near_gap, "near_gap")]
+            .into_iter()
+            .filter_map(|(holds, name)| holds.then_some(name))
+            .collect()
+    }
+}
+
 /// One discord.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnomalyRow {
@@ -204,6 +260,10 @@ pub struct AnomalyRow {
     pub index: usize,
     /// Distance to the nearest neighbour.
     pub score: f64,
+    /// The same as a part of the greatest there can be; z-normalised windows only.
+    pub normalized_score: Option<f64>,
+    /// What is particular about the window.
+    pub flags: WindowFlags,
     /// First point of the nearest neighbour.
     pub neighbor_timestamp_ns: i64,
     /// The same as an index.
@@ -226,6 +286,10 @@ pub struct WindowRef {
 pub struct MotifRow {
     /// Between the two windows.
     pub distance: f64,
+    /// The same as a part of the greatest there can be; z-normalised windows only.
+    pub normalized_score: Option<f64>,
+    /// What is particular about either window.
+    pub flags: WindowFlags,
     /// The earlier window.
     pub a: WindowRef,
     /// The later window.

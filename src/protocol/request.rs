@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{LabelFilter, Labels, Points, TimeRange};
 
-use super::{Command, ExportFormat, TimeSelection};
+use super::{Analysis, Command, ExportFormat, TimeSelection};
 
 /// The JSON request that asks for `command`.
 pub fn json_request(command: &Command) -> Value {
@@ -47,13 +47,19 @@ pub fn json_request(command: &Command) -> Value {
             });
             ("FindSimilar", with_labels(with_range(data, *range), labels))
         }
-        Command::Anomaly { series, window, k, labels, range, normalize } => {
-            let data = json!({ "series": series.as_str(), "window": window, "k": k, "normalize": normalize });
-            ("Anomaly", with_labels(with_range(data, *range), labels))
+        Command::Anomaly(of) => {
+            let mut data = analysis(of);
+            if of.left {
+                data["left"] = json!(true);
+            }
+            ("Anomaly", data)
         }
-        Command::Motif { series, window, k, labels, range, normalize } => {
-            let data = json!({ "series": series.as_str(), "window": window, "k": k, "normalize": normalize });
-            ("Motif", with_labels(with_range(data, *range), labels))
+        Command::Motif(of) => {
+            let mut data = analysis(of);
+            if of.flat {
+                data["flat"] = json!(true);
+            }
+            ("Motif", data)
         }
         Command::Stats { series } => {
             ("GetStats", json!({ "series": series.as_ref().map_or("all", |series| series.as_str()) }))
@@ -85,6 +91,18 @@ pub fn json_request(command: &Command) -> Value {
         Command::Quit => ("Quit", json!({})),
     };
     json!({ "type": kind, "data": data })
+}
+
+fn analysis(of: &Analysis) -> Value {
+    let mut data = json!({ "series": of.series.as_str(), "k": of.k, "normalize": of.normalize });
+    data["window"] = of.window.map_or_else(|| json!("auto"), |window| json!(window));
+    if let Some(ns) = of.max_gap_ns {
+        data["max_gap"] = json!(ns);
+    }
+    if let Some(ms) = of.timeout_ms {
+        data["timeout_ms"] = json!(ms);
+    }
+    with_labels(with_range(data, of.range), &of.labels)
 }
 
 fn labels_value(labels: &Labels) -> Value {

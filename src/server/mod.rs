@@ -7,6 +7,7 @@
 //! maintenance each by a bounded pool of their own (`read`, `pool`), so that a long
 //! computation never holds up an insert.
 
+mod analysis;
 mod audit;
 mod auth;
 mod burst;

@@ -1,0 +1,190 @@
+//! Anomalies and motifs with everything that can be asked of them, against the oracle.
+
+use serde_json::{Value, json};
+use tsdb_vector::base::Rng;
+use tsdb_vector::mp::{self, Selection, oracle};
+
+use crate::support::{Lines, Server};
+
+fn noisy_wave(points: usize, period: f64, seed: u64) -> Vec<f64> {
+    let mut rng = Rng::new(seed);
+    (0..points).map(|at| (at as f64 * std::f64::consts::TAU / period).sin() + 0.3 * rng.unit_f64()).collect()
+}
+
+fn store(lines: &mut Lines, series: &str, times: &[i64], values: &[f64]) {
+    lines.data("CreateSeries", json!({"name": series, "dimension": 1, "if_not_exists": true}));
+    lines.data("BatchInsert", json!({"series": series, "timestamps_ns": times, "values": values}));
+}
+
+fn seconds(points: usize) -> Vec<i64> {
+    (0..points as i64).map(|at| at * 1_000_000_000).collect()
+}
+
+fn selection(values: &[f64], window: usize) -> Selection<'_> {
+    Selection { values, dimension: 1, window, normalize: true }
+}
+
+fn anomalies(data: &Value) -> Vec<(u64, f64)> {
+    let row = |row: &Value| (row["index"].as_u64().unwrap(), row["score"].as_f64().unwrap());
+    data["anomalies"].as_array().unwrap().iter().map(row).collect()
+}
+
+fn close(found: f64, expected: f64) {
+    assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{found} instead of {expected}");
+}
+
+/// The discords of the windows and neighbours that may be.
+fn expected(
+    values: &[f64],
+    window: usize,
+    k: usize,
+    may_match: impl Fn(usize, usize) -> bool,
+) -> Vec<(u64, f64)> {
+    let of = selection(values, window);
+    let profile = oracle::nearest(&of, &of, may_match);
+    mp::discords_of(&profile, window, k).iter().map(|found| (found.index as u64, found.score)).collect()
+}
+
+fn assert_same(found: &[(u64, f64)], expected: &[(u64, f64)]) {
+    assert_eq!(found.len(), expected.len(), "{found:?} instead of {expected:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found.0, expected.0);
+        close(found.1, expected.1);
+    }
+}
+
+#[test]
+fn earlier_neighbours_and_gaps_are_the_oracles() {
+    let server = Server::start();
+    let mut lines = server.connect();
+    let (n, window) = (500, 20);
+    let values = noisy_wave(n, 25.0, 1);
+    store(&mut lines, "regular", &seconds(n), &values);
+    let far = |i: usize, j: usize| i.abs_diff(j) > 5;
+
+    let both = lines.data("Anomaly", json!({"series": "regular", "window": window, "k": 4}));
+    assert_same(&anomalies(&both), &expected(&values, window, 4, far));
+    let figures = json!({
+        "window": 20, "n": 500, "exclusion_zone": 5, "max_gap_ns": 10_000_000_000_i64, "windows": 481, "skipped": 0,
+        "coverage": 1.0, "exact": true, "cached": false,
+    });
+    for (name, value) in figures.as_object().unwrap() {
+        assert_eq!(&both[name], value, "{name} of {both}");
+    }
+    assert_eq!(both["cells"], 476 * 475 / 2);
+    assert!(both["elapsed_ms"].as_f64().unwrap() > 0.0);
+    let row = &both["anomalies"][0];
+    close(row["normalized_score"].as_f64().unwrap(), row["score"].as_f64().unwrap() / (2.0 * 20_f64.sqrt()));
+    assert_eq!(row.get("flags"), None);
+    let plain = json!({"series": "regular", "window": window, "normalize": false});
+    assert_eq!(lines.data("Anomaly", plain)["anomalies"][0].get("normalized_score"), None);
+
+    let left = lines.data("Anomaly", json!({"series": "regular", "window": window, "k": 4, "left": true}));
+    assert_same(&anomalies(&left), &expected(&values, window, 4, |i, j| far(i, j) && j < i));
+    for row in left["anomalies"].as_array().unwrap() {
+        assert!(row["neighbor_index"].as_u64() < row["index"].as_u64(), "{row}");
+    }
+
+    // A minute is missing after point 249.
+    let mut times = seconds(n);
+    times[250..].iter_mut().for_each(|time| *time += 60_000_000_000);
+    store(&mut lines, "gap", &times, &values);
+    let crosses = |at: usize| (231..=249).contains(&at);
+    let gap = |max_gap: Value| json!({"series": "gap", "window": window, "k": 9, "max_gap": max_gap});
+    let whole = expected(&values, window, 9, |i, j| far(i, j) && !crosses(i) && !crosses(j));
+    for max_gap in [json!(null), json!("59s"), json!(1_000_000_000), json!("0.5m")] {
+        let found = lines.data("Anomaly", gap(max_gap));
+        assert_same(&anomalies(&found), &whole);
+        assert_eq!((&found["windows"], &found["skipped"]), (&json!(462), &json!(19)));
+        for row in found["anomalies"].as_array().unwrap() {
+            let index = row["index"].as_u64().unwrap();
+            let near = row.get("flags") == Some(&json!(["near_gap"]));
+            assert_eq!(near, index + 40 > 250 && index < 270, "{row}");
+        }
+    }
+    let found = lines.data("Anomaly", gap(json!("1h")));
+    assert_same(&anomalies(&found), &expected(&values, window, 9, far));
+    assert_eq!((&found["skipped"], &found["max_gap_ns"]), (&json!(0), &json!(3_600_000_000_000_i64)));
+    let found = lines.data("Anomaly", gap(json!(1)));
+    assert_eq!((&found["anomalies"], &found["skipped"]), (&json!([]), &json!(481)));
+    assert!(lines.text("ANOMALY gap 20 1").rows()[0].starts_with(&float(whole[0].1)));
+
+    // What has no usual step has no gap.
+    let bursts: Vec<i64> = (0..n as i64).map(|at| at / 7 * 1_000_000_000 + at % 7).collect();
+    store(&mut lines, "bursts", &bursts, &values);
+    let found = lines.data("Anomaly", json!({"series": "bursts", "window": window, "k": 4}));
+    assert_same(&anomalies(&found), &expected(&values, window, 4, far));
+    assert_eq!((&found["skipped"], &found["max_gap_ns"]), (&json!(0), &json!(null)));
+}
+
+/// The first digits of a number, as the server prints them.
+fn float(value: f64) -> String {
+    value.to_string().chars().take(10).collect()
+}
+
+#[test]
+fn flat_windows_are_a_motif_only_where_asked_for() {
+    let server = Server::start();
+    let mut lines = server.connect();
+    let mut values = noisy_wave(400, 25.0, 2);
+    values[100..130].fill(1.0);
+    values[300..330].fill(2.0);
+    store(&mut lines, "s", &seconds(400), &values);
+    let plain = lines.data("Motif", json!({"series": "s", "window": 20, "k": 2}));
+    let expected = oracle::motifs(&selection(&values, 20), 2);
+    for (row, expected) in plain["motifs"].as_array().unwrap().iter().zip(&expected) {
+        assert_eq!(row["a"]["index"], expected.a);
+        assert_eq!(row["b"]["index"], expected.b);
+        close(row["distance"].as_f64().unwrap(), expected.distance);
+        close(row["normalized_score"].as_f64().unwrap(), expected.distance / (2.0 * 20_f64.sqrt()));
+        assert_eq!(row.get("flags"), None);
+    }
+    assert_eq!(plain["skipped"], 22, "constant windows");
+    let flat = lines.data("Motif", json!({"series": "s", "window": 20, "k": 1, "flat": true}));
+    let row = &flat["motifs"][0];
+    assert_eq!((&row["distance"], &row["flags"]), (&json!(0.0), &json!(["constant"])));
+    assert_eq!((&row["a"]["index"], &row["b"]["index"]), (&json!(100), &json!(106)));
+    assert_eq!(flat["skipped"], 0);
+}
+
+#[test]
+fn the_window_may_be_left_to_the_server() {
+    let server = Server::start();
+    let mut lines = server.connect();
+    let values = noisy_wave(900, 37.0, 3);
+    store(&mut lines, "s", &seconds(900), &values);
+    let auto = lines.data("Anomaly", json!({"series": "s", "window": "auto", "k": 3}));
+    assert_eq!(auto["window"], 37);
+    let given = lines.data("Anomaly", json!({"series": "s", "window": 37, "k": 3}));
+    assert_eq!(auto["anomalies"], given["anomalies"]);
+    assert_eq!(lines.data("Motif", json!({"series": "s", "window": "auto"}))["window"], 37);
+    let few = json!({"series": "s", "window": "auto", "end_ns": 30_000_000_000_i64});
+    assert_eq!(lines.code("Anomaly", few), "NOT_ENOUGH_DATA");
+    for window in [json!("some"), json!(null), json!(2)] {
+        assert_eq!(lines.code("Anomaly", json!({"series": "s", "window": window})), "INVALID_ARGUMENT");
+    }
+}
+
+#[test]
+fn what_was_found_in_time_is_the_answer() {
+    let server = Server::start();
+    let mut lines = server.connect();
+    let n = 60_000;
+    let values = noisy_wave(n, 97.3, 4);
+    store(&mut lines, "s", &seconds(n), &values);
+    let asked = json!({"series": "s", "window": 100, "k": 3, "timeout_ms": 1});
+    let found = lines.data("Anomaly", asked.clone());
+    let coverage = found["coverage"].as_f64().unwrap();
+    assert!(found["exact"] == false && (0.0..1.0).contains(&coverage), "{found}");
+    let total = (n as u64 - 99 - 25) * (n as u64 - 99 - 26) / 2;
+    close(found["cells"].as_u64().unwrap() as f64 / total as f64, coverage);
+    for row in found["anomalies"].as_array().unwrap() {
+        let [a, b] = ["index", "neighbor_index"].map(|name| row[name].as_u64().unwrap() as usize);
+        close(row["score"].as_f64().unwrap(), oracle::distance(&selection(&values, 100), a, b));
+    }
+    assert_eq!(lines.data("Motif", asked)["exact"], false);
+    let patient =
+        json!({"series": "s", "window": 100, "end_ns": 999_000_000_000_i64, "timeout_ms": 3_600_000});
+    let found = lines.data("Anomaly", patient);
+    assert_eq!((&found["exact"], &found["coverage"]), (&json!(true), &json!(1.0)));
+}
