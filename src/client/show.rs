@@ -158,9 +158,10 @@ fn anomalies(data: &Value) -> String {
             time(&row["end_timestamp_ns"]),
             number(&row["score"]),
             time(&row["neighbor_timestamp_ns"]),
+            labels(&row["labels"]),
         ]
     });
-    let header = ["", "from (UTC)", "to (UTC)", "score", "least unlike the window from"];
+    let header = ["", "from (UTC)", "to (UTC)", "score", "least unlike the window from", "labels"];
     let shown = table(&header, &[0, 3], body.collect());
     format!("{shown}\n({})", searched(data))
 }
@@ -187,9 +188,10 @@ fn motifs(data: &Value) -> String {
             time(&row["a"]["end_timestamp_ns"]),
             time(&row["b"]["timestamp_ns"]),
             time(&row["b"]["end_timestamp_ns"]),
+            labels(&row["labels"]),
         ]
     });
-    let header = ["", "distance", "from (UTC)", "to (UTC)", "and from (UTC)", "to (UTC)"];
+    let header = ["", "distance", "from (UTC)", "to (UTC)", "and from (UTC)", "to (UTC)", "labels"];
     let shown = table(&header, &[0, 1], body.collect());
     format!("{shown}\n({})", searched(data))
 }
@@ -268,13 +270,14 @@ mod tests {
     fn anomalies_have_dates() {
         let data = json!({"window": 3, "n": 10, "anomalies": [{
             "timestamp_ns": 0, "end_timestamp_ns": 1_391_169_600_000_000_000_i64, "index": 0, "score": 1.25,
-            "neighbor_timestamp_ns": 5, "neighbor_index": 4}]});
+            "neighbor_timestamp_ns": 5, "neighbor_index": 4, "labels": {"host": "a"}}]});
         let shown = show("Anomaly", &data);
         let row = shown.lines().nth(1).unwrap();
         assert!(
             row.contains("1970-01-01 00:00:00")
                 && row.contains("2014-01-31 12:00:00")
-                && row.contains("1.25"),
+                && row.contains("1.25")
+                && row.ends_with("host=a"),
             "{shown}"
         );
         assert!(shown.ends_with("(windows of 3 points among 10)"), "{shown}");

@@ -171,6 +171,8 @@ pub struct Analysis {
     pub flat: bool,
     /// No window crosses a longer gap between two points; `None`: chosen from the steps.
     pub max_gap_ns: Option<u64>,
+    /// All label sets are one sequence in time order.
+    pub join_labels: bool,
     /// Milliseconds after which the best so far is the answer.
     pub timeout_ms: Option<u64>,
 }
@@ -188,6 +190,7 @@ impl Analysis {
             left: false,
             flat: false,
             max_gap_ns: None,
+            join_labels: false,
             timeout_ms: None,
         }
     }

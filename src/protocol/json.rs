@@ -242,6 +242,7 @@ impl<'a> Fields<'a> {
             range: self.open_range()?,
             normalize: self.flag("normalize", true)?,
             max_gap_ns: self.gap()?,
+            join_labels: self.flag("join_labels", false)?,
             timeout_ms: timeout.map(|ms| ms as u64),
             ..Analysis::new(series, window, k)
         })
@@ -467,8 +468,8 @@ mod tests {
             Command::Motif(Analysis { k: 1, normalize: false, flat: false, .. })
         ));
         assert!(matches!(
-            ok("Motif", r#"{"series":"a","window":3,"flat":true,"max_gap":7}"#),
-            Command::Motif(Analysis { flat: true, max_gap_ns: Some(7), .. })
+            ok("Motif", r#"{"series":"a","window":3,"flat":true,"max_gap":7,"join_labels":true}"#),
+            Command::Motif(Analysis { flat: true, max_gap_ns: Some(7), join_labels: true, .. })
         ));
         assert_eq!(ok("GetStats", r#"{"series":"all"}"#), Command::Stats { series: None });
         assert!(matches!(

@@ -250,6 +250,7 @@ impl Renderer {
         let mut data = json!({
             "window": summary.window,
             "n": summary.n,
+            "sequences": summary.sequences,
             "exclusion_zone": summary.exclusion_zone,
             "max_gap_ns": summary.max_gap_ns.map(gap),
             "windows": summary.windows,
@@ -317,7 +318,7 @@ impl Renderer {
                             "neighbor_timestamp_ns": time(found.neighbor_timestamp_ns),
                             "neighbor_index": found.neighbor_index,
                         });
-                        with_extras(row, found.normalized_score, found.flags)
+                        with_extras(row, found.normalized_score, found.flags, found.labels.as_ref())
                     })
                     .collect();
                 self.analysis_data(&summary, "anomalies", anomalies)
@@ -328,7 +329,7 @@ impl Renderer {
                     .map(|found| {
                         let (a, b) = (window(&found.a), window(&found.b));
                         let row = json!({ "distance": found.distance, "a": a, "b": b });
-                        with_extras(row, found.normalized_score, found.flags)
+                        with_extras(row, found.normalized_score, found.flags, found.labels.as_ref())
                     })
                     .collect();
                 self.analysis_data(&summary, "motifs", motifs)
@@ -679,6 +680,7 @@ fn with_extras(
     mut row: serde_json::Value,
     normalized_score: Option<f64>,
     flags: WindowFlags,
+    labels: Option<&Labels>,
 ) -> serde_json::Value {
     if let Some(score) = normalized_score {
         row["normalized_score"] = json!(score);
@@ -686,6 +688,9 @@ fn with_extras(
     let flags = flags.names();
     if !flags.is_empty() {
         row["flags"] = json!(flags);
+    }
+    if let Some(labels) = labels {
+        row["labels"] = labels_value(labels);
     }
     row
 }
@@ -856,6 +861,7 @@ mod tests {
                 score: 0.5,
                 normalized_score: Some(0.25),
                 flags: WindowFlags { near_gap: true, ..WindowFlags::default() },
+                labels: Some(Labels::new([("k", "v")]).unwrap()),
                 neighbor_timestamp_ns: 6,
                 neighbor_index: 6,
             }],
@@ -865,6 +871,7 @@ mod tests {
         for part in [
             "\"normalized_score\":0.25",
             "\"flags\":[\"near_gap\"]",
+            "\"labels\":{\"k\":\"v\"}",
             "\"coverage\":0.75",
             "\"max_gap_ns\":\"10\"",
             "\"exact\":false",

@@ -197,6 +197,8 @@ pub struct AnalysisSummary {
     pub window: usize,
     /// Points that were searched.
     pub n: usize,
+    /// Label sets that were analysed, each by itself; 1 where they are joined.
+    pub sequences: usize,
     /// Neighbours are more than this many points away.
     pub exclusion_zone: usize,
     /// The longest gap that a window may cross; `None` where no limit was applied.
@@ -249,7 +251,7 @@ impl WindowFlags {
     }
 }
 
-/// One discord.
+/// One discord. Indexes count from the first point of its sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnomalyRow {
     /// First point of the window.
@@ -264,6 +266,8 @@ pub struct AnomalyRow {
     pub normalized_score: Option<f64>,
     /// What is particular about the window.
     pub flags: WindowFlags,
+    /// Those of the window's points, where all of its sequence have the same.
+    pub labels: Option<Labels>,
     /// First point of the nearest neighbour.
     pub neighbor_timestamp_ns: i64,
     /// The same as an index.
@@ -290,6 +294,8 @@ pub struct MotifRow {
     pub normalized_score: Option<f64>,
     /// What is particular about either window.
     pub flags: WindowFlags,
+    /// Those of the windows' points, where all of their sequence have the same.
+    pub labels: Option<Labels>,
     /// The earlier window.
     pub a: WindowRef,
     /// The later window.

@@ -99,6 +99,9 @@ fn analysis(of: &Analysis) -> Value {
     if let Some(ns) = of.max_gap_ns {
         data["max_gap"] = json!(ns);
     }
+    if of.join_labels {
+        data["join_labels"] = json!(true);
+    }
     if let Some(ms) = of.timeout_ms {
         data["timeout_ms"] = json!(ms);
     }

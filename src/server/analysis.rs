@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::base::{Deadline, Error, ErrorCode, Result, Rows};
+use crate::base::{Deadline, Error, ErrorCode, Labels, Result, Rows};
 use crate::engine::{Engine, Query};
 use crate::mp::{self, Computation, Outcome, Progress, Selection, Sides, Stretches};
 use crate::protocol::{Analysis, AnalysisSummary, AnomalyRow, MotifRow, Reply, WindowFlags, WindowRef};
@@ -47,19 +47,38 @@ fn analyze<R: Send>(
 ) -> Part<R> {
     let started = Instant::now();
     let soft = analysis.timeout_ms.map(|ms| deadline.within(Duration::from_millis(ms)));
-    let sequences = vec![select(engine, analysis, deadline)?];
+    let sequences = select(engine, analysis, deadline)?;
     let window = match analysis.window {
         Some(window) => window,
         None => likely_window(&sequences, analysis, deadline)?,
     };
     let job = |rows| Job { analysis, rows, window, soft: soft.as_ref().unwrap_or(deadline), hard: deadline };
+    let (enough, too_few) = split_off_short(&sequences, window);
     let (short, long): (Vec<_>, Vec<_>) =
-        sequences.iter().enumerate().partition(|(_, rows)| rows.len() <= SHORT_POINTS);
+        enough.into_iter().enumerate().partition(|(_, rows)| rows.len() <= SHORT_POINTS);
     let mut parts: Vec<(usize, Part<R>)> =
         long.into_iter().map(|(at, rows)| (at, find(&job(rows)))).collect();
     parts.par_extend(short.into_par_iter().map(|(at, rows)| (at, find(&job(rows)))));
     parts.sort_unstable_by_key(|(at, _)| *at);
-    merge(parts.into_iter().map(|(_, part)| part), started)
+    let (mut summary, found) = merge(parts.into_iter().map(|(_, part)| part), started)?;
+    for rows in too_few {
+        summary.n += rows.len();
+        summary.skipped += (rows.len() + 1).saturating_sub(window) as u64;
+    }
+    Ok((summary, found))
+}
+
+/// The sequences that have two windows which may be neighbours, and the others; where
+/// none has, the longest tells what is missing.
+fn split_off_short(sequences: &[Rows], window: usize) -> (Vec<&Rows>, Vec<&Rows>) {
+    let needed = window.saturating_add(window.div_ceil(4)).saturating_add(1);
+    let (mut enough, mut too_few): (Vec<&Rows>, Vec<&Rows>) =
+        sequences.iter().partition(|rows| rows.len() >= needed);
+    if enough.is_empty() {
+        too_few.sort_by_key(|rows| rows.len());
+        enough.extend(too_few.pop());
+    }
+    (enough, too_few)
 }
 
 /// The answers of all sequences as one.
@@ -73,6 +92,7 @@ fn merge<R>(parts: impl Iterator<Item = Part<R>>, started: Instant) -> Part<R> {
             window: of.window,
             exclusion_zone: of.exclusion_zone,
             n: all.n + of.n,
+            sequences: all.sequences + 1,
             max_gap_ns: all.max_gap_ns.max(of.max_gap_ns),
             windows: all.windows + of.windows,
             skipped: all.skipped + of.skipped,
@@ -86,14 +106,17 @@ fn merge<R>(parts: impl Iterator<Item = Part<R>>, started: Instant) -> Part<R> {
     Ok((all, found))
 }
 
-/// All points that are to be analysed.
-fn select(engine: &Engine, analysis: &Analysis, deadline: &Deadline) -> Result<Rows> {
+/// All points that are to be analysed, in sequences.
+fn select(engine: &Engine, analysis: &Analysis, deadline: &Deadline) -> Result<Vec<Rows>> {
     let Analysis { series, range, labels, .. } = analysis;
     let query = Query { series: series.clone(), range: *range, labels: labels.clone(), limit: usize::MAX };
     let rows = engine.query(&query, deadline)?.rows;
     let threads = rayon::current_num_threads() as u64;
     let work = mp::memory_bytes(rows.len() as u64, rows.dimension as u64, threads);
-    let (bytes, bytes_max) = (work + rows.memory_bytes() as u64, engine.query_bytes_max());
+    // While label sets are taken apart they are there twice.
+    let apart = !analysis.join_labels && !rows.label_ids.is_empty();
+    let held = rows.memory_bytes() as u64 * if apart { 2 } else { 1 };
+    let (bytes, bytes_max) = (work + held, engine.query_bytes_max());
     if bytes > bytes_max {
         return Err(Error::new(
             ErrorCode::LimitExceeded,
@@ -104,7 +127,7 @@ fn select(engine: &Engine, analysis: &Analysis, deadline: &Deadline) -> Result<R
             ),
         ));
     }
-    Ok(rows)
+    Ok(if apart { rows.by_label_set() } else { vec![rows] })
 }
 
 fn likely_window(sequences: &[Rows], analysis: &Analysis, deadline: &Deadline) -> Result<usize> {
@@ -170,6 +193,7 @@ fn anomalies_of(job: &Job<'_>) -> Part<AnomalyRow> {
                 flags: job.flags(discord.index, computed.computation.is_flat(discord.index), &computed),
                 neighbor_timestamp_ns: job.rows.timestamps_ns[discord.neighbor],
                 neighbor_index: discord.neighbor,
+                labels: job.labels(),
             }
         })
         .collect();
@@ -194,6 +218,7 @@ fn motifs_of(job: &Job<'_>) -> Part<MotifRow> {
                 computation.is_flat_of_other(motif.b),
                 &computed,
             )),
+            labels: job.labels(),
             a: job.window_ref(motif.a),
             b: job.window_ref(motif.b),
         })
@@ -243,6 +268,11 @@ impl Job<'_> {
             end_timestamp_ns: self.rows.timestamps_ns[index + self.window - 1],
             index,
         }
+    }
+
+    fn labels(&self) -> Option<Labels> {
+        let joined = !self.rows.label_ids.is_empty();
+        self.rows.labels_of(0).filter(|_| !joined).cloned()
     }
 
     /// 2√m is how far two z-normalised windows can be from each other.

@@ -92,11 +92,14 @@ pub(super) fn cost(
             }
             Ok(Cost { bytes: (kept + page).min(engine.query_bytes_max()), ..whole })
         }
-        Command::Anomaly(Analysis { series, range, .. }) | Command::Motif(Analysis { series, range, .. }) => {
+        Command::Anomaly(analysis) | Command::Motif(analysis) => {
+            let Analysis { series, range, join_labels, .. } = analysis;
             let whole = of(series, *range, None, true)?;
             let (dimension, _) = engine.describe(series)?;
             let work = mp::memory_bytes(whole.rows, u64::from(dimension), threads);
-            let bytes = whole.bytes.saturating_add(work).min(engine.query_bytes_max());
+            // Several label sets are there twice while they are taken apart.
+            let rows = whole.bytes.saturating_mul(if *join_labels { 1 } else { 2 });
+            let bytes = rows.saturating_add(work).min(engine.query_bytes_max());
             Ok(Cost { bytes, ..whole })
         }
         // Figures are gathered block by block.

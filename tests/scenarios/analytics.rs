@@ -188,3 +188,64 @@ fn what_was_found_in_time_is_the_answer() {
     let found = lines.data("Anomaly", patient);
     assert_eq!((&found["exact"], &found["coverage"]), (&json!(true), &json!(1.0)));
 }
+
+#[test]
+fn label_sets_are_analysed_each_by_itself() {
+    let server = Server::start();
+    let mut lines = server.connect();
+    lines.data("CreateSeries", json!({"name": "s", "dimension": 1}));
+    let hosts: Vec<Vec<f64>> = (0..3).map(|host| noisy_wave(300, 25.0, 10 + host)).collect();
+    for (host, values) in hosts.iter().enumerate() {
+        let labels = json!({"host": format!("h{host}")});
+        let times = seconds(300);
+        lines.data(
+            "BatchInsert",
+            json!({"series": "s", "timestamps_ns": times, "values": values, "labels": labels}),
+        );
+    }
+    // Too few for a window and a neighbour.
+    lines.data("BatchInsert", json!({"series": "s", "timestamps_ns": seconds(22), "values": vec![5.0; 22]}));
+    let far = |i: usize, j: usize| i.abs_diff(j) > 5;
+    let mut all: Vec<(usize, u64, f64)> = Vec::new();
+    for (host, values) in hosts.iter().enumerate() {
+        all.extend(expected(values, 20, 5, far).iter().map(|&(index, score)| (host, index, score)));
+    }
+    all.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let found = lines.data("Anomaly", json!({"series": "s", "window": 20, "k": 5}));
+    for (row, (host, index, score)) in found["anomalies"].as_array().unwrap().iter().zip(&all) {
+        assert_eq!(row["labels"], json!({"host": format!("h{host}")}), "{row}");
+        assert_eq!(row["index"], *index);
+        assert_eq!(row["timestamp_ns"], index * 1_000_000_000);
+        close(row["score"].as_f64().unwrap(), *score);
+    }
+    assert_eq!(found["anomalies"].as_array().unwrap().len(), 5);
+    for (name, value) in [("n", 922), ("sequences", 3), ("windows", 843), ("skipped", 3)] {
+        assert_eq!(found[name], value, "{name} of {found}");
+    }
+    let motifs = lines.data("Motif", json!({"series": "s", "window": 20, "k": 4}));
+    let mut all: Vec<(usize, f64)> = Vec::new();
+    for (host, values) in hosts.iter().enumerate() {
+        all.extend(oracle::motifs(&selection(values, 20), 4).iter().map(|motif| (host, motif.distance)));
+    }
+    all.sort_by(|a, b| a.1.total_cmp(&b.1));
+    for (row, (host, distance)) in motifs["motifs"].as_array().unwrap().iter().zip(&all) {
+        assert_eq!(row["labels"], json!({"host": format!("h{host}")}));
+        close(row["distance"].as_f64().unwrap(), *distance);
+    }
+    let one = json!({"series": "s", "window": 20, "k": 2, "labels": {"host": "h1"}});
+    let one = lines.data("Anomaly", one);
+    assert_same(&anomalies(&one), &expected(&hosts[1], 20, 2, far));
+    assert_eq!(one["anomalies"][0]["labels"], json!({"host": "h1"}));
+    assert_eq!(lines.code("Anomaly", json!({"series": "s", "window": 250})), "NOT_ENOUGH_DATA");
+
+    // One sequence: by time, and at one time by label set.
+    let mut joined = Vec::new();
+    for at in 0..300 {
+        joined.extend((at < 22).then_some(5.0));
+        joined.extend(hosts.iter().map(|values| values[at]));
+    }
+    let found = lines.data("Anomaly", json!({"series": "s", "window": 20, "k": 3, "join_labels": true}));
+    assert_same(&anomalies(&found), &expected(&joined, 20, 3, far));
+    assert_eq!((&found["sequences"], &found["n"], &found["skipped"]), (&json!(1), &json!(922), &json!(0)));
+    assert!(found["anomalies"].as_array().unwrap().iter().all(|row| row.get("labels").is_none()));
+}

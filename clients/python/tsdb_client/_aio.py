@@ -262,7 +262,8 @@ class AsyncTSDBClient:
         """The ``k`` most unusual windows of ``window`` points; worst first.
 
         ``window="auto"`` leaves the length to the server. ``options`` are the request's other fields,
-        such as ``left=True``, ``max_gap="5m"``, ``timeout_ms=500``; docs/protocol.md has them all.
+        such as ``left=True``, ``max_gap="5m"``, ``join_labels=True``, ``timeout_ms=500``; docs/protocol.md
+        has them all.
         """
         return await self._call(_calls.find_anomalies(series, window, k, start_ns, end_ns, labels, normalize, **options))
 

@@ -42,6 +42,8 @@ class Anomaly:
     normalized_score: Optional[float] = None
     #: ``"constant"``, ``"near_gap"``.
     flags: List[str] = field(default_factory=list)
+    #: Those of its points, where each label set was analysed by itself.
+    labels: Dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Motif:
     normalized_score: Optional[float] = None
     #: ``"constant"``, ``"near_gap"``: what holds of either window.
     flags: List[str] = field(default_factory=list)
+    #: Those of the windows' points, where each label set was analysed by itself.
+    labels: Dict[str, str] = field(default_factory=dict)
 
 
 class Findings(List[T]):
