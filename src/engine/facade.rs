@@ -20,7 +20,7 @@ use super::catalog::Series;
 use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
-use super::types::{Counters, FlushReport, Query, SeriesSummary, Totals, Write, Written};
+use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
 
 /// An open database. Cheap to clone; all clones are the same database, which closes
 /// when [`close`](Self::close) is called or the last clone goes.
@@ -159,6 +159,19 @@ impl Engine {
         let state = shard.state.read();
         let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
         Ok((found.dimension, found.value_type))
+    }
+
+    /// What a series' content is known by; cheap. Whoever takes a stamp, then reads, may
+    /// take what was read for the content as long as the series has this stamp.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`.
+    pub fn stamp(&self, series: &SeriesName) -> Result<SeriesStamp> {
+        let generation = self.inner.generation.read();
+        let shard = generation.shard(series);
+        let state = shard.state.read();
+        let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
+        Ok(SeriesStamp { generation: generation.number, series_id: found.id, version: found.version() })
     }
 
     /// Upper bound of the points in a range, from metadata; cheap.

@@ -8,6 +8,7 @@
 //! computation never holds up an insert.
 
 mod analysis;
+mod answers;
 mod audit;
 mod auth;
 mod burst;

@@ -249,3 +249,66 @@ fn label_sets_are_analysed_each_by_itself() {
     assert_eq!((&found["sequences"], &found["n"], &found["skipped"]), (&json!(1), &json!(922), &json!(0)));
     assert!(found["anomalies"].as_array().unwrap().iter().all(|row| row.get("labels").is_none()));
 }
+
+#[test]
+fn a_known_answer_is_that_of_now() {
+    let seed = 7;
+    println!("seed {seed}");
+    let mut rng = Rng::new(seed);
+    let server = Server::start();
+    let mut lines = server.connect();
+    let mut values = noisy_wave(150, 12.0, seed);
+    let create = json!({"name": "s", "dimension": 1});
+    lines.data("CreateSeries", create.clone());
+    store(&mut lines, "s", &seconds(150), &values);
+    lines.data("Save", json!({"path": "then"}));
+    let saved = values.clone();
+    let mut cached = 0;
+    for round in 0..60 {
+        match rng.below(8) {
+            0 | 1 => {
+                let at = rng.below(values.len() as u64) as usize;
+                values[at] = 3.0 * rng.unit_f64();
+                let point =
+                    json!({"series": "s", "timestamp_ns": seconds(values.len())[at], "values": [values[at]]});
+                lines.data("InsertAt", point);
+            }
+            2 if values.len() > 100 => {
+                values.pop();
+                let gone = seconds(values.len() + 1)[values.len()];
+                lines.data("DeleteRange", json!({"series": "s", "start_ns": gone, "end_ns": gone}));
+            }
+            3 => {
+                lines.data("DropSeries", json!({"name": "s"}));
+                lines.data("CreateSeries", create.clone());
+                assert_eq!(lines.code("Anomaly", json!({"series": "s", "window": 12})), "NOT_ENOUGH_DATA");
+                values = noisy_wave(150, 12.0, 100 + round);
+                store(&mut lines, "s", &seconds(150), &values);
+            }
+            4 => {
+                lines.data("Load", json!({"path": "then"}));
+                values.clone_from(&saved);
+            }
+            5 => {
+                lines.data("Flush", json!({}));
+            }
+            _ => {}
+        }
+        for _ in 0..2 {
+            let found = lines.data("Anomaly", json!({"series": "s", "window": 12, "k": 3}));
+            cached += u32::from(found["cached"] == true);
+            assert_same(&anomalies(&found), &expected(&values, 12, 3, |i, j| i.abs_diff(j) > 3));
+        }
+        let found = lines.data("Anomaly", json!({"series": "s", "window": 12, "k": 3}));
+        assert_eq!(found["cached"], true, "asked a moment ago");
+    }
+    assert!(cached >= 60, "{cached}");
+    // The text dialect asks the same, and other options are other questions.
+    let first = lines.data("Motif", json!({"series": "s", "window": 12, "k": 2}));
+    let again = lines.data("Motif", json!({"series": "s", "window": 12, "k": 2, "timeout_ms": 60_000}));
+    assert_eq!((&first["cached"], &again["cached"]), (&json!(false), &json!(true)));
+    assert_eq!(first["motifs"], again["motifs"]);
+    assert!(lines.text("MOTIF s 12 2").rows()[0].starts_with(&first["motifs"][0]["distance"].to_string()));
+    let other = lines.data("Motif", json!({"series": "s", "window": 12, "k": 2, "flat": true}));
+    assert_eq!(other["cached"], false);
+}

@@ -113,6 +113,8 @@ class Live(unittest.TestCase):
         self.client.batch_insert("two", timestamps_ns=list(range(400)), values=values, labels=labels)
         both = self.client.find_anomalies("two", 20, 2)
         self.assertEqual([each.labels for each in both], [{}, labels])
+        self.assertFalse(both.summary["cached"])
+        self.assertTrue(self.client.find_anomalies("two", 20, 2).summary["cached"])
         motif = self.client.find_motifs("s", 20, 1)[0]
         self.assertLess(motif.a.timestamp_ns, motif.b.timestamp_ns)
         window = self.client.find_similar("s", values[40:60], limit=1)[0]
