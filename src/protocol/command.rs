@@ -173,8 +173,21 @@ pub struct Analysis {
     pub max_gap_ns: Option<u64>,
     /// All label sets are one sequence in time order.
     pub join_labels: bool,
+    /// Where neighbours are sought; `None`: in the same points.
+    pub with: Option<With>,
     /// Milliseconds after which the best so far is the answer.
     pub timeout_ms: Option<u64>,
+}
+
+/// Points beside which others are analysed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct With {
+    /// Their series.
+    pub series: SeriesName,
+    /// Which of its points.
+    pub labels: LabelFilter,
+    /// Which of its time.
+    pub range: TimeRange,
 }
 
 impl Analysis {
@@ -191,6 +204,7 @@ impl Analysis {
             flat: false,
             max_gap_ns: None,
             join_labels: false,
+            with: None,
             timeout_ms: None,
         }
     }

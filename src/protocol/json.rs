@@ -13,7 +13,7 @@ use super::help::unknown_command;
 use super::points::{Pairs, Timestamp, parse_batch};
 use super::scan::scan_json;
 use super::text::{checked_dimension, checked_hours};
-use super::{Analysis, Command, Envelope, ExportFormat, Parsed, TimeSelection};
+use super::{Analysis, Command, Envelope, ExportFormat, Parsed, TimeSelection, With};
 
 /// Understands one JSON request.
 pub fn parse_json(bytes: &[u8]) -> Parsed {
@@ -205,7 +205,11 @@ impl<'a> Fields<'a> {
     }
 
     fn labels(&mut self) -> Result<Labels> {
-        let pairs: Option<Pairs> = self.optional("labels", "an object of strings")?;
+        self.labels_in("labels")
+    }
+
+    fn labels_in(&mut self, name: &str) -> Result<Labels> {
+        let pairs: Option<Pairs> = self.optional(name, "an object of strings")?;
         pairs.map_or(Ok(Labels::empty()), |pairs| Labels::new(pairs.0))
     }
 
@@ -215,8 +219,12 @@ impl<'a> Fields<'a> {
 
     /// All of time, where a bound is absent.
     fn open_range(&mut self) -> Result<TimeRange> {
-        let start_ns = self.timestamp("start_ns")?.unwrap_or(i64::MIN);
-        let end_ns = self.timestamp("end_ns")?.unwrap_or(i64::MAX);
+        self.open_range_in("start_ns", "end_ns")
+    }
+
+    fn open_range_in(&mut self, start: &str, end: &str) -> Result<TimeRange> {
+        let start_ns = self.timestamp(start)?.unwrap_or(i64::MIN);
+        let end_ns = self.timestamp(end)?.unwrap_or(i64::MAX);
         TimeRange::new(start_ns, end_ns)
     }
 
@@ -243,9 +251,19 @@ impl<'a> Fields<'a> {
             normalize: self.flag("normalize", true)?,
             max_gap_ns: self.gap()?,
             join_labels: self.flag("join_labels", false)?,
+            with: self.with()?,
             timeout_ms: timeout.map(|ms| ms as u64),
             ..Analysis::new(series, window, k)
         })
+    }
+
+    fn with(&mut self) -> Result<Option<With>> {
+        let Some(name) = self.optional::<String>("with", "the name of a series")? else { return Ok(None) };
+        Ok(Some(With {
+            series: SeriesName::new(&name)?,
+            labels: LabelFilter::new(self.labels_in("with_labels")?),
+            range: self.open_range_in("with_start_ns", "with_end_ns")?,
+        }))
     }
 
     fn gap(&mut self) -> Result<Option<u64>> {
@@ -345,7 +363,14 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
         }
         "Anomaly" => {
             let left = fields.flag("left", false)?;
-            Command::Anomaly(Analysis { left, ..fields.analysis()? })
+            let analysis = Analysis { left, ..fields.analysis()? };
+            if left && analysis.with.is_some() {
+                return Err(Error::invalid(
+                    "fields 'left' and 'with' can't be together: windows of another series are not earlier ones; \
+                     give with_end_ns to bound its time",
+                ));
+            }
+            Command::Anomaly(analysis)
         }
         "Motif" => {
             let flat = fields.flag("flat", false)?;
@@ -471,6 +496,14 @@ mod tests {
             ok("Motif", r#"{"series":"a","window":3,"flat":true,"max_gap":7,"join_labels":true}"#),
             Command::Motif(Analysis { flat: true, max_gap_ns: Some(7), join_labels: true, .. })
         ));
+        let Command::Motif(Analysis { with: Some(with), .. }) = ok(
+            "Motif",
+            r#"{"series":"a","window":3,"with":"b","with_labels":{"k":"v"},"with_start_ns":"5"}"#,
+        ) else {
+            panic!("two series")
+        };
+        assert_eq!((with.series.as_str(), with.range.start_ns), ("b", 5));
+        assert_eq!(with.labels, LabelFilter::new(labels.clone()));
         assert_eq!(ok("GetStats", r#"{"series":"all"}"#), Command::Stats { series: None });
         assert!(matches!(
             ok("DeleteRange", r#"{"series":"a","start_ns":1,"end_ns":1}"#),
@@ -518,6 +551,9 @@ mod tests {
             ("Anomaly", r#"{"series":"a","window":5,"flat":true}"#, "flat"),
             ("Motif", r#"{"series":"a","window":5,"left":true}"#, "left"),
             ("Motif", r#"{"series":"a","window":5,"max_gap":0}"#, "max_gap"),
+            ("Motif", r#"{"series":"a","window":5,"with_end_ns":0}"#, "with_end_ns"),
+            ("Motif", r#"{"series":"a","window":5,"with":"a b"}"#, "a b"),
+            ("Anomaly", r#"{"series":"a","window":5,"with":"b","left":true}"#, "left"),
             ("Motif", r#"{"series":"a","window":5,"max_gap":"5x"}"#, "max_gap"),
             ("Motif", r#"{"series":"a","window":5,"timeout_ms":0}"#, "timeout_ms"),
             ("Query", r#"{"series":"a","series":"b"}"#, "series"),

@@ -318,7 +318,12 @@ impl Renderer {
                             "neighbor_timestamp_ns": time(found.neighbor_timestamp_ns),
                             "neighbor_index": found.neighbor_index,
                         });
-                        with_extras(row, found.normalized_score, found.flags, found.labels.as_ref())
+                        with_extras(
+                            row,
+                            found.normalized_score,
+                            found.flags,
+                            [&found.labels, &found.neighbor_labels],
+                        )
                     })
                     .collect();
                 self.analysis_data(&summary, "anomalies", anomalies)
@@ -329,7 +334,12 @@ impl Renderer {
                     .map(|found| {
                         let (a, b) = (window(&found.a), window(&found.b));
                         let row = json!({ "distance": found.distance, "a": a, "b": b });
-                        with_extras(row, found.normalized_score, found.flags, found.labels.as_ref())
+                        with_extras(
+                            row,
+                            found.normalized_score,
+                            found.flags,
+                            [&found.labels, &found.neighbor_labels],
+                        )
                     })
                     .collect();
                 self.analysis_data(&summary, "motifs", motifs)
@@ -680,7 +690,7 @@ fn with_extras(
     mut row: serde_json::Value,
     normalized_score: Option<f64>,
     flags: WindowFlags,
-    labels: Option<&Labels>,
+    labels: [&Option<Labels>; 2],
 ) -> serde_json::Value {
     if let Some(score) = normalized_score {
         row["normalized_score"] = json!(score);
@@ -689,8 +699,10 @@ fn with_extras(
     if !flags.is_empty() {
         row["flags"] = json!(flags);
     }
-    if let Some(labels) = labels {
-        row["labels"] = labels_value(labels);
+    for (name, labels) in ["labels", "neighbor_labels"].into_iter().zip(labels) {
+        if let Some(labels) = labels {
+            row[name] = labels_value(labels);
+        }
     }
     row
 }
@@ -862,6 +874,7 @@ mod tests {
                 normalized_score: Some(0.25),
                 flags: WindowFlags { near_gap: true, ..WindowFlags::default() },
                 labels: Some(Labels::new([("k", "v")]).unwrap()),
+                neighbor_labels: None,
                 neighbor_timestamp_ns: 6,
                 neighbor_index: 6,
             }],

@@ -236,12 +236,6 @@ pub struct WindowFlags {
 }
 
 impl WindowFlags {
-    /// Those that hold of either of two windows.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self { constant: self.constant || other.constant, near_gap: self.near_gap || other.near_gap }
-    }
-
     /// The names of those that hold.
     pub fn names(self) -> Vec<&'static str> {
         [(self.constant, "constant"), (self.near_gap, "near_gap")]
@@ -268,6 +262,8 @@ pub struct AnomalyRow {
     pub flags: WindowFlags,
     /// Those of the window's points, where all of its sequence have the same.
     pub labels: Option<Labels>,
+    /// Those of the neighbour's points, where it is in another selection.
+    pub neighbor_labels: Option<Labels>,
     /// First point of the nearest neighbour.
     pub neighbor_timestamp_ns: i64,
     /// The same as an index.
@@ -285,7 +281,7 @@ pub struct WindowRef {
     pub index: usize,
 }
 
-/// One motif: a pair of windows, `a` the earlier.
+/// One motif: a pair of windows, `a` the earlier, or that of the series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MotifRow {
     /// Between the two windows.
@@ -296,6 +292,8 @@ pub struct MotifRow {
     pub flags: WindowFlags,
     /// Those of the windows' points, where all of their sequence have the same.
     pub labels: Option<Labels>,
+    /// Those of the points of `b`, where it is in another selection.
+    pub neighbor_labels: Option<Labels>,
     /// The earlier window.
     pub a: WindowRef,
     /// The later window.

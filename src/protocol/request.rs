@@ -102,6 +102,18 @@ fn analysis(of: &Analysis) -> Value {
     if of.join_labels {
         data["join_labels"] = json!(true);
     }
+    if let Some(with) = &of.with {
+        data["with"] = json!(with.series.as_str());
+        if !with.labels.is_any() {
+            data["with_labels"] = labels_value(with.labels.pairs());
+        }
+        if with.range.start_ns != TimeRange::ALL.start_ns {
+            data["with_start_ns"] = json!(with.range.start_ns);
+        }
+        if with.range.end_ns != TimeRange::ALL.end_ns {
+            data["with_end_ns"] = json!(with.range.end_ns);
+        }
+    }
     if let Some(ms) = of.timeout_ms {
         data["timeout_ms"] = json!(ms);
     }
@@ -158,6 +170,20 @@ fn insert(series: &str, points: &Points) -> Value {
 mod tests {
     use super::*;
     use crate::protocol::{parse_json, parse_text};
+
+    #[test]
+    fn all_that_an_analysis_has_is_in_its_request() {
+        for text in [
+            r#"{"type":"Anomaly","data":{"series":"a","window":"auto","left":true,"max_gap":"5m","timeout_ms":7}}"#,
+            r#"{"type":"Motif","data":{"series":"a","window":9,"flat":true,"join_labels":true,"labels":{"k":"v"}}}"#,
+            r#"{"type":"Motif","data":{"series":"a","window":9,"with":"b","with_labels":{"k":"v"},
+                "with_start_ns":1,"with_end_ns":2,"start_ns":3,"normalize":false}}"#,
+        ] {
+            let command = parse_json(text.as_bytes()).command.unwrap();
+            let again = json_request(&command).to_string();
+            assert_eq!(parse_json(again.as_bytes()).command.unwrap(), command, "{again}");
+        }
+    }
 
     #[test]
     fn a_text_command_and_its_json_request_mean_the_same() {

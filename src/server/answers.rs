@@ -37,7 +37,7 @@ struct Key {
 }
 
 struct Answer {
-    stamp: SeriesStamp,
+    stamps: Stamps,
     summary: AnalysisSummary,
     found: Found,
     bytes: usize,
@@ -50,10 +50,13 @@ enum Found {
     Motifs(Vec<MotifRow>),
 }
 
+/// Of the series, and of the one beside which it is analysed.
+type Stamps = (SeriesStamp, Option<SeriesStamp>);
+
 /// Something that may be known already.
 pub(super) struct Question {
     key: Key,
-    stamp: SeriesStamp,
+    stamps: Stamps,
     started: Instant,
 }
 
@@ -69,10 +72,11 @@ impl Question {
             _ => return Ok(None),
         };
         let started = Instant::now();
-        let stamp = engine.stamp(&analysis.series)?;
+        let other = analysis.with.as_ref().map(|with| engine.stamp(&with.series)).transpose()?;
+        let stamps = (engine.stamp(&analysis.series)?, other);
         // An exact answer is that for any time limit.
         let analysis = Analysis { timeout_ms: None, ..analysis.clone() };
-        Ok(Some(Self { key: Key { analysis, is_motif }, stamp, started }))
+        Ok(Some(Self { key: Key { analysis, is_motif }, stamps, started }))
     }
 }
 
@@ -87,7 +91,7 @@ impl Answers {
         let mut kept = self.kept.lock();
         let kept = &mut *kept;
         let answer = kept.answers.get_mut(&question.key)?;
-        if answer.stamp != question.stamp {
+        if answer.stamps != question.stamps {
             // It may be newer than the question; else it goes with the next one kept.
             return None;
         }
@@ -103,22 +107,38 @@ impl Answers {
 
     /// Keeps an exact answer, if there is room for it.
     pub fn keep(&self, question: Question, reply: &Reply) {
-        let labels_bytes = |labels: &Option<Labels>| labels.as_ref().map_or(0, Labels::memory_bytes);
+        let labels_bytes = |labels: [&Option<Labels>; 2]| -> usize {
+            labels.into_iter().flatten().map(Labels::memory_bytes).sum()
+        };
         let (summary, found, rows_bytes) = match reply {
             Reply::Anomalies { summary, anomalies } => (
                 summary,
                 Found::Anomalies(anomalies.clone()),
-                anomalies.iter().map(|row| size_of_val(row) + labels_bytes(&row.labels)).sum::<usize>(),
+                anomalies
+                    .iter()
+                    .map(|row| size_of_val(row) + labels_bytes([&row.labels, &row.neighbor_labels]))
+                    .sum::<usize>(),
             ),
             Reply::Motifs { summary, motifs } => (
                 summary,
                 Found::Motifs(motifs.clone()),
-                motifs.iter().map(|row| size_of_val(row) + labels_bytes(&row.labels)).sum::<usize>(),
+                motifs
+                    .iter()
+                    .map(|row| size_of_val(row) + labels_bytes([&row.labels, &row.neighbor_labels]))
+                    .sum::<usize>(),
             ),
             _ => return,
         };
         let of = &question.key.analysis;
-        let bytes = ANSWER_BYTES + of.series.as_str().len() + of.labels.pairs().memory_bytes() + rows_bytes;
+        let with_bytes = of
+            .with
+            .as_ref()
+            .map_or(0, |with| with.series.as_str().len() + with.labels.pairs().memory_bytes());
+        let bytes = ANSWER_BYTES
+            + of.series.as_str().len()
+            + of.labels.pairs().memory_bytes()
+            + with_bytes
+            + rows_bytes;
         // One answer shall not drive out all others.
         if !summary.exact || bytes > self.bytes_max / 4 {
             return;
@@ -126,7 +146,7 @@ impl Answers {
         let mut kept = self.kept.lock();
         kept.clock += 1;
         let asked = kept.clock;
-        let answer = Answer { stamp: question.stamp, summary: summary.clone(), found, bytes, asked };
+        let answer = Answer { stamps: question.stamps, summary: summary.clone(), found, bytes, asked };
         kept.bytes += bytes;
         if let Some(before) = kept.answers.insert(question.key, answer) {
             kept.bytes -= before.bytes;
@@ -148,6 +168,7 @@ mod tests {
     use super::*;
     use crate::base::{Deadline, LabelFilter, ManualClock, Points, SeriesName, TimeRange, ValueType};
     use crate::engine::{Options, Write};
+    use crate::protocol::With;
     use crate::vfs::SimDisk;
 
     fn series() -> SeriesName {
@@ -163,13 +184,21 @@ mod tests {
     }
 
     fn create(engine: &Engine) {
+        create_named(engine, series());
+    }
+
+    fn create_named(engine: &Engine, name: SeriesName) {
         let (dimension, value_type) = (1, ValueType::F64);
-        engine.write(Write::Create { name: series(), dimension, value_type, if_not_exists: false }).unwrap();
+        engine.write(Write::Create { name, dimension, value_type, if_not_exists: false }).unwrap();
     }
 
     fn insert(engine: &Engine, timestamp_ns: i64) {
+        insert_into(engine, series(), timestamp_ns);
+    }
+
+    fn insert_into(engine: &Engine, series: SeriesName, timestamp_ns: i64) {
         let points = Points::one(Some(timestamp_ns), vec![1.0], Labels::empty());
-        engine.write(Write::Insert { series: series(), points }).unwrap();
+        engine.write(Write::Insert { series, points }).unwrap();
     }
 
     fn question(engine: &Engine, k: usize) -> Question {
@@ -257,6 +286,22 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_either_series_ends_an_answer() {
+        let (engine, answers) = (engine(), Answers::new(1 << 20));
+        let other = SeriesName::new("other").unwrap();
+        create_named(&engine, other.clone());
+        let with = With { series: other.clone(), labels: LabelFilter::any(), range: TimeRange::ALL };
+        let analysis = Analysis { with: Some(with), ..Analysis::new(series(), Some(5), 3) };
+        let ask = || Question::of(&engine, &Command::Motif(analysis.clone())).unwrap().unwrap();
+        for change in [series(), other] {
+            answers.keep(ask(), &reply(1, true));
+            assert_eq!(known(&answers, &ask()), Some(1));
+            insert_into(&engine, change.clone(), 7);
+            assert_eq!(known(&answers, &ask()), None, "{change}");
+        }
+    }
+
+    #[test]
     fn the_memory_is_bounded_and_the_oldest_answer_goes_first() {
         let engine = engine();
         let one = ANSWER_BYTES + 1 + Labels::empty().memory_bytes();
@@ -277,6 +322,7 @@ mod tests {
             normalized_score: None,
             flags: crate::protocol::WindowFlags::default(),
             labels: None,
+            neighbor_labels: None,
             a: crate::protocol::WindowRef { timestamp_ns: 0, end_timestamp_ns: 1, index: 0 },
             b: crate::protocol::WindowRef { timestamp_ns: 0, end_timestamp_ns: 1, index: 0 },
         };

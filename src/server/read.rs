@@ -93,12 +93,16 @@ pub(super) fn cost(
             Ok(Cost { bytes: (kept + page).min(engine.query_bytes_max()), ..whole })
         }
         Command::Anomaly(analysis) | Command::Motif(analysis) => {
-            let Analysis { series, range, join_labels, .. } = analysis;
+            let Analysis { series, range, join_labels, with, .. } = analysis;
+            let beside = match with {
+                Some(with) => of(&with.series, with.range, None, true)?,
+                None => Cost { rows: 0, bytes: 0, computes: true },
+            };
             let whole = of(series, *range, None, true)?;
             let (dimension, _) = engine.describe(series)?;
-            let work = mp::memory_bytes(whole.rows, u64::from(dimension), threads);
+            let work = mp::memory_bytes(whole.rows + beside.rows, u64::from(dimension), threads);
             // Several label sets are there twice while they are taken apart.
-            let rows = whole.bytes.saturating_mul(if *join_labels { 1 } else { 2 });
+            let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { 1 } else { 2 });
             let bytes = rows.saturating_add(work).min(engine.query_bytes_max());
             Ok(Cost { bytes, ..whole })
         }

@@ -312,3 +312,83 @@ fn a_known_answer_is_that_of_now() {
     let other = lines.data("Motif", json!({"series": "s", "window": 12, "k": 2, "flat": true}));
     assert_eq!(other["cached"], false);
 }
+
+#[test]
+fn a_series_beside_another_is_the_oracles() {
+    let server = Server::start();
+    let mut lines = server.connect();
+    let values = noisy_wave(200, 25.0, 20);
+    store(&mut lines, "s", &seconds(200), &values);
+    lines.data("CreateSeries", json!({"name": "healthy", "dimension": 1}));
+    let machines: Vec<Vec<f64>> = (0..2).map(|at| noisy_wave(150, 25.0, 30 + at)).collect();
+    for (at, values) in machines.iter().enumerate() {
+        let (labels, times) = (json!({"machine": format!("m{at}")}), seconds(150));
+        lines.data(
+            "BatchInsert",
+            json!({"series": "healthy", "timestamps_ns": times, "values": values, "labels": labels}),
+        );
+    }
+    let window = 20;
+    let of = selection(&values, window);
+    let profiles: Vec<mp::Profile> = machines
+        .iter()
+        .map(|machine| oracle::nearest(&of, &selection(machine, window), |_, _| true))
+        .collect();
+    // Of both machines the nearer window.
+    let nearer = |at: usize| usize::from(profiles[1].distances[at] < profiles[0].distances[at]);
+    let nearest = mp::Profile {
+        distances: (0..of.windows()).map(|at| profiles[nearer(at)].distances[at]).collect(),
+        neighbors: (0..of.windows()).map(|at| profiles[nearer(at)].neighbors[at]).collect(),
+    };
+    let expected = mp::discords_of(&nearest, window, 4);
+    let found = lines.data("Anomaly", json!({"series": "s", "with": "healthy", "window": window, "k": 4}));
+    assert_eq!(found["anomalies"].as_array().unwrap().len(), 4);
+    for (row, expected) in found["anomalies"].as_array().unwrap().iter().zip(&expected) {
+        assert_eq!(row["index"], expected.index, "{row}");
+        close(row["score"].as_f64().unwrap(), expected.score);
+        assert_eq!(row["neighbor_index"], expected.neighbor, "{row}");
+        assert_eq!(row["neighbor_timestamp_ns"], expected.neighbor as i64 * 1_000_000_000);
+        assert_eq!(row["neighbor_labels"], json!({"machine": format!("m{}", nearer(expected.index))}));
+        assert_eq!(row.get("labels"), None);
+    }
+    let cells = 181 * (300 - 19);
+    assert_eq!((&found["exclusion_zone"], &found["cells"]), (&json!(0), &json!(cells)));
+    assert_eq!((&found["n"], &found["exact"]), (&json!(200), &json!(true)));
+
+    let one =
+        json!({"series": "s", "with": "healthy", "with_labels": {"machine": "m1"}, "window": window, "k": 1});
+    let motif = lines.data("Motif", one.clone())["motifs"][0].take();
+    let closest = profiles[1].distances.iter().copied().fold(f64::INFINITY, f64::min);
+    close(motif["distance"].as_f64().unwrap(), closest);
+    assert_eq!(motif["neighbor_labels"], json!({"machine": "m1"}));
+    let [a, b] = ["a", "b"].map(|side| motif[side]["index"].as_u64().unwrap() as usize);
+    close(oracle::distance_between(&of, a, &selection(&machines[1], window), b), closest);
+
+    // A part of a series beside another part of it; and what changes in either is seen.
+    let halves = json!({"series": "s", "end_ns": 99_000_000_000_i64, "with": "s", "with_start_ns": 100_000_000_000_i64,
+        "window": window, "k": 2});
+    let [first, second] = [&values[..100], &values[100..]].map(|half| selection(half, window));
+    let profile = oracle::nearest(&first, &second, |_, _| true);
+    let expected = mp::discords_of(&profile, window, 2);
+    for cached in [false, true] {
+        let found = lines.data("Anomaly", halves.clone());
+        assert_eq!(found["cached"], cached);
+        for (row, expected) in found["anomalies"].as_array().unwrap().iter().zip(&expected) {
+            assert_eq!(row["index"], expected.index);
+            close(row["score"].as_f64().unwrap(), expected.score);
+        }
+    }
+    assert_eq!(lines.data("Motif", one.clone())["cached"], true);
+    lines.data("InsertAt", json!({"series": "healthy", "timestamp_ns": 0, "values": [9]}));
+    assert_eq!(lines.data("Motif", one)["cached"], false);
+
+    lines.data("CreateSeries", json!({"name": "wide", "dimension": 2}));
+    for (with, window, code) in [
+        ("wide", 20, "DIMENSION_MISMATCH"),
+        ("none", 20, "SERIES_NOT_FOUND"),
+        ("healthy", 190, "NOT_ENOUGH_DATA"),
+    ] {
+        let asked = json!({"series": "s", "with": with, "with_labels": {"machine": "m0"}, "window": window});
+        assert_eq!(lines.code("Anomaly", asked), code);
+    }
+}

@@ -44,6 +44,8 @@ class Anomaly:
     flags: List[str] = field(default_factory=list)
     #: Those of its points, where each label set was analysed by itself.
     labels: Dict[str, str] = field(default_factory=dict)
+    #: Those of the neighbour's points, where it was sought in another selection (``with``).
+    neighbor_labels: Dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Motif:
     flags: List[str] = field(default_factory=list)
     #: Those of the windows' points, where each label set was analysed by itself.
     labels: Dict[str, str] = field(default_factory=dict)
+    #: Those of the points of ``b``, where it was sought in another selection (``with``).
+    neighbor_labels: Dict[str, str] = field(default_factory=dict)
 
 
 class Findings(List[T]):
