@@ -26,6 +26,14 @@ impl Deadline {
         Self { at: Instant::now().checked_add(after), cancelled: Arc::default() }
     }
 
+    /// The same, but over after `after` from now at the latest.
+    #[must_use]
+    pub fn within(&self, after: Duration) -> Self {
+        let sooner = Instant::now().checked_add(after);
+        let at = [self.at, sooner].into_iter().flatten().min();
+        Self { at, cancelled: self.cancelled.clone() }
+    }
+
     /// Ends the work of every clone at its next check.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
@@ -59,6 +67,17 @@ mod tests {
         assert!(other.check().is_ok());
         deadline.cancel();
         assert_eq!(other.check().unwrap_err().code(), ErrorCode::Timeout);
+    }
+
+    #[test]
+    fn a_sooner_deadline_leaves_the_later_one_as_it_is() {
+        let later = Deadline::none();
+        assert!(later.within(Duration::ZERO).is_over() && !later.is_over());
+        let sooner = later.within(Duration::from_hours(1));
+        assert!(!sooner.is_over());
+        assert!(Deadline::after(Duration::ZERO).within(Duration::from_hours(1)).is_over());
+        later.cancel();
+        assert!(sooner.is_over());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Replies for people: aligned tables with readable times.
 
+use std::fmt::Write as _;
+
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
@@ -156,11 +158,25 @@ fn anomalies(data: &Value) -> String {
             time(&row["end_timestamp_ns"]),
             number(&row["score"]),
             time(&row["neighbor_timestamp_ns"]),
+            labels(&row["labels"]),
         ]
     });
-    let header = ["", "from (UTC)", "to (UTC)", "score", "least unlike the window from"];
+    let header = ["", "from (UTC)", "to (UTC)", "score", "least unlike the window from", "labels"];
     let shown = table(&header, &[0, 3], body.collect());
-    format!("{shown}\n(windows of {} points among {})", text(&data["window"]), text(&data["n"]))
+    format!("{shown}\n({})", searched(data))
+}
+
+/// What an analysis looked at, and what it did not.
+fn searched(data: &Value) -> String {
+    let mut shown = format!("windows of {} points among {}", text(&data["window"]), text(&data["n"]));
+    if let Some(skipped) = data["skipped"].as_u64().filter(|skipped| *skipped > 0) {
+        let _ = write!(shown, "; {skipped} left out");
+    }
+    if data["exact"] == false {
+        let coverage = 100.0 * data["coverage"].as_f64().unwrap_or_default();
+        let _ = write!(shown, "; not exact: {coverage:.1} % of the pairs were looked at in time");
+    }
+    shown
 }
 
 fn motifs(data: &Value) -> String {
@@ -172,11 +188,12 @@ fn motifs(data: &Value) -> String {
             time(&row["a"]["end_timestamp_ns"]),
             time(&row["b"]["timestamp_ns"]),
             time(&row["b"]["end_timestamp_ns"]),
+            labels(&row["labels"]),
         ]
     });
-    let header = ["", "distance", "from (UTC)", "to (UTC)", "and from (UTC)", "to (UTC)"];
+    let header = ["", "distance", "from (UTC)", "to (UTC)", "and from (UTC)", "to (UTC)", "labels"];
     let shown = table(&header, &[0, 1], body.collect());
-    format!("{shown}\n(windows of {} points among {})", text(&data["window"]), text(&data["n"]))
+    format!("{shown}\n({})", searched(data))
 }
 
 fn stats(data: &Value) -> String {
@@ -253,16 +270,23 @@ mod tests {
     fn anomalies_have_dates() {
         let data = json!({"window": 3, "n": 10, "anomalies": [{
             "timestamp_ns": 0, "end_timestamp_ns": 1_391_169_600_000_000_000_i64, "index": 0, "score": 1.25,
-            "neighbor_timestamp_ns": 5, "neighbor_index": 4}]});
+            "neighbor_timestamp_ns": 5, "neighbor_index": 4, "labels": {"host": "a"}}]});
         let shown = show("Anomaly", &data);
         let row = shown.lines().nth(1).unwrap();
         assert!(
             row.contains("1970-01-01 00:00:00")
                 && row.contains("2014-01-31 12:00:00")
-                && row.contains("1.25"),
+                && row.contains("1.25")
+                && row.ends_with("host=a"),
             "{shown}"
         );
-        assert!(shown.contains("among 10"));
+        assert!(shown.ends_with("(windows of 3 points among 10)"), "{shown}");
+        let data =
+            json!({"window": 3, "n": 10, "motifs": [], "skipped": 4, "exact": false, "coverage": 0.25});
+        let shown = show("Motif", &data);
+        assert!(
+            shown.ends_with("among 10; 4 left out; not exact: 25.0 % of the pairs were looked at in time)")
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
 use super::turns::Turns;
-use super::types::{Counters, FlushReport, Query, SeriesSummary, Totals, Write, Written};
+use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
 
 /// Group commits, each of another shard, that run at once.
 const COMMITS_AT_ONCE: usize = 16;
@@ -164,6 +164,19 @@ impl Engine {
         let state = shard.state.read();
         let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
         Ok((found.dimension, found.value_type))
+    }
+
+    /// What a series' content is known by; cheap. Whoever takes a stamp, then reads, may
+    /// take what was read for the content as long as the series has this stamp.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`.
+    pub fn stamp(&self, series: &SeriesName) -> Result<SeriesStamp> {
+        let generation = self.inner.generation.read();
+        let shard = generation.shard(series);
+        let state = shard.state.read();
+        let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
+        Ok(SeriesStamp { generation: generation.number, series_id: found.id, version: found.version() })
     }
 
     /// Upper bound of the points in a range, from metadata; cheap.

@@ -40,7 +40,7 @@ mod tests;
 pub use facade::{Engine, Scan};
 pub use options::{Durability, Options, Recover};
 pub use types::{
-    Counters, FlushReport, LoadReport, Query, SaveReport, SeriesSummary, Totals, Write, Written,
+    Counters, FlushReport, LoadReport, Query, SaveReport, SeriesStamp, SeriesSummary, Totals, Write, Written,
 };
 
 pub use verify::{Verification, verify};

@@ -191,3 +191,12 @@ pub struct FlushReport {
     /// New segments.
     pub segments_written: u64,
 }
+
+/// Of two stamps of one name that are equal, the points are equal too: it changes with
+/// every write and deletion, with a drop and a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeriesStamp {
+    pub(super) generation: u64,
+    pub(super) series_id: u64,
+    pub(super) version: u64,
+}

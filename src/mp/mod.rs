@@ -13,7 +13,7 @@
 //! starts anew where digits would be lost; `judge` takes what passes a threshold to `best`, which keeps what is near, and tells what is
 //! nearly equal apart by exact distances; `constants` matches what has no shape; `score`
 //! computes what is reported in two passes. `many` is the tile for points of several
-//! values.
+//! values. `period` chooses a window where none is given.
 //!
 //! Sources: Yeh et al., "Matrix Profile I" (ICDM 2016); Zhu et al., "SCRIMP++" (ICDM
 //! 2018) and Zimmerman et al., "SCAMP" (`SoCC` 2019) for the diagonal recurrence.
@@ -26,6 +26,7 @@ mod judge;
 mod many;
 mod motif;
 pub mod oracle;
+mod period;
 mod prepare;
 mod profile;
 mod score;
@@ -37,7 +38,8 @@ mod tile;
 mod tests;
 
 pub use discord::{Discord, discords, discords_of};
-pub use motif::{Motif, motifs};
+pub use motif::{Motif, motifs, motifs_of};
+pub use period::{Stretches, likely_window};
 pub use profile::{Computation, Outcome, Profile, Sides, memory_bytes, profile};
 pub use search::Progress;
-pub use selection::{Selection, windows_without_gaps};
+pub use selection::{Selection, default_gap, stretches, windows_without_gaps};

@@ -7,9 +7,12 @@ use rayon::prelude::*;
 
 use crate::base::{Deadline, Error, Result};
 
-use super::{Computation, Selection};
+use super::{Computation, Profile, Selection};
 
-/// A pair of windows, `a` the earlier.
+/// Fewer windows than this are looked through by one thread.
+const SCANNED_ALONE: usize = 4096;
+
+/// A pair of windows, `a` the earlier, or that of the first series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Motif {
     /// First point of the earlier window.
@@ -27,11 +30,17 @@ struct Candidate {
     distance: f64,
     window: usize,
     neighbor: usize,
+    /// Both are of one series, so that the earlier is named first.
+    ordered: bool,
 }
 
 impl Candidate {
     fn pair(&self) -> (usize, usize) {
-        (self.window.min(self.neighbor), self.window.max(self.neighbor))
+        if self.ordered {
+            (self.window.min(self.neighbor), self.window.max(self.neighbor))
+        } else {
+            (self.window, self.neighbor)
+        }
     }
 }
 
@@ -62,49 +71,111 @@ pub fn motifs(selection: &Selection<'_>, k: usize, deadline: &Deadline) -> Resul
         return Err(Error::invalid("k is 0; ask for at least one motif"));
     }
     let computation = Computation::self_join(selection)?.without_flat();
-    let windows = selection.windows();
-    let mut taken: Vec<bool> = (0..windows).map(|window| !computation.is_usable(window)).collect();
     let profile = computation.complete(deadline)?;
+    let (found, exact) = motifs_of(&computation, &profile, k, deadline);
+    if !exact {
+        deadline.check()?;
+    }
+    Ok(found)
+}
+
+/// The `k` motifs of a computation's profile, see [`motifs`]; in a join of two series
+/// `a` is a window of the first and `b` of the second. What was found when the deadline
+/// was over, and whether that is all.
+pub fn motifs_of(
+    computation: &Computation,
+    profile: &Profile,
+    k: usize,
+    deadline: &Deadline,
+) -> (Vec<Motif>, bool) {
+    let mut free = Free::new(computation);
     let mut heap: BinaryHeap<Candidate> = profile
         .neighbors
         .iter()
         .zip(&profile.distances)
         .enumerate()
         .filter(|(_, (neighbor, _))| **neighbor != usize::MAX)
-        .map(|(window, (&neighbor, &distance))| Candidate { distance, window, neighbor })
+        .map(|(window, (&neighbor, &distance))| Candidate {
+            distance,
+            window,
+            neighbor,
+            ordered: free.of_other.is_none(),
+        })
         .collect();
     let mut found = Vec::new();
     while found.len() < k {
         let Some(candidate) = heap.pop() else { break };
-        if taken[candidate.window] {
+        if !free.window(candidate.window) {
             continue;
         }
-        if taken[candidate.neighbor] {
-            deadline.check()?;
-            heap.extend(nearest_free(&computation, selection, candidate.window, &taken));
+        if !free.neighbor(candidate.neighbor) {
+            if deadline.is_over() {
+                return (found, false);
+            }
+            heap.extend(free.nearest(candidate.window));
             continue;
         }
         let (a, b) = candidate.pair();
         found.push(Motif { a, b, distance: candidate.distance });
-        for index in [a, b] {
-            let from = (index + 1).saturating_sub(selection.window);
-            let to = (index + selection.window).min(windows);
-            taken[from..to].fill(true);
-        }
+        free.take(&candidate);
     }
-    Ok(found)
+    (found, true)
 }
 
-/// The nearest neighbour among the windows that are still free.
-fn nearest_free(
-    computation: &Computation,
-    selection: &Selection<'_>,
-    window: usize,
-    taken: &[bool],
-) -> Option<Candidate> {
-    (0..taken.len())
-        .into_par_iter()
-        .filter(|&other| !taken[other] && other.abs_diff(window) > selection.exclusion())
-        .map(|other| Candidate { distance: computation.distance(window, other), window, neighbor: other })
-        .max()
+/// Windows that share no point with one that was taken.
+struct Free<'a> {
+    computation: &'a Computation,
+    /// Of the first series.
+    own: Vec<bool>,
+    /// Of the second, where there is one.
+    of_other: Option<Vec<bool>>,
+}
+
+impl<'a> Free<'a> {
+    fn new(computation: &'a Computation) -> Self {
+        let own = (0..computation.windows()).map(|window| computation.is_usable(window)).collect();
+        let of_other = computation
+            .windows_of_other()
+            .map(|windows| (0..windows).map(|window| computation.is_usable_of_other(window)).collect());
+        Self { computation, own, of_other }
+    }
+
+    fn window(&self, window: usize) -> bool {
+        self.own[window]
+    }
+
+    fn neighbor(&self, neighbor: usize) -> bool {
+        self.neighbors()[neighbor]
+    }
+
+    fn neighbors(&self) -> &[bool] {
+        self.of_other.as_ref().unwrap_or(&self.own)
+    }
+
+    fn take(&mut self, pair: &Candidate) {
+        let points = self.computation.window();
+        let take = |free: &mut [bool], index: usize| {
+            let from = (index + 1).saturating_sub(points);
+            let to = (index + points).min(free.len());
+            free[from..to].fill(false);
+        };
+        take(&mut self.own, pair.window);
+        take(self.of_other.as_mut().unwrap_or(&mut self.own), pair.neighbor);
+    }
+
+    /// The nearest neighbour among the windows that are still free.
+    fn nearest(&self, window: usize) -> Option<Candidate> {
+        let free = self.neighbors();
+        (0..free.len())
+            .into_par_iter()
+            .with_min_len(SCANNED_ALONE)
+            .filter(|&other| free[other] && self.computation.may_match(window, other))
+            .map(|other| Candidate {
+                distance: self.computation.distance(window, other),
+                window,
+                neighbor: other,
+                ordered: self.of_other.is_none(),
+            })
+            .max()
+    }
 }

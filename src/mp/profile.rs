@@ -173,9 +173,45 @@ impl Computation {
         window_distance(&self.a, window + PAD, self.as_join().b, other + PAD)
     }
 
-    /// Whether a window takes part.
-    pub(super) fn is_usable(&self, window: usize) -> bool {
+    /// Points a window has.
+    pub fn window(&self) -> usize {
+        self.a.window
+    }
+
+    /// Windows of the first series.
+    pub fn windows(&self) -> usize {
+        self.a.windows
+    }
+
+    /// Windows of the second series, where there is one.
+    pub fn windows_of_other(&self) -> Option<usize> {
+        self.b.as_ref().map(|b| b.windows)
+    }
+
+    /// Whether a window of the first series takes part.
+    pub fn is_usable(&self, window: usize) -> bool {
         self.a.usable[window + PAD]
+    }
+
+    /// Whether a window of the series where neighbours are sought takes part.
+    pub fn is_usable_of_other(&self, window: usize) -> bool {
+        self.as_join().b.usable[window + PAD]
+    }
+
+    /// Whether a window of the first series has one value in every dimension.
+    pub fn is_flat(&self, window: usize) -> bool {
+        self.a.is_flat(window + PAD)
+    }
+
+    /// Whether a window of the series where neighbours are sought has one value in every
+    /// dimension.
+    pub fn is_flat_of_other(&self, window: usize) -> bool {
+        self.as_join().b.is_flat(window + PAD)
+    }
+
+    /// Whether two windows may be neighbours, as far as their places tell.
+    pub fn may_match(&self, window: usize, other: usize) -> bool {
+        self.as_join().may_match(window + PAD, other + PAD)
     }
 
     fn as_join(&self) -> Join<'_> {

@@ -1,5 +1,7 @@
 //! What is to be analysed.
 
+use std::ops::Range;
+
 use crate::base::{Error, ErrorCode, Result};
 
 /// Points to be searched. A window that touches a value that is not finite has no
@@ -87,6 +89,32 @@ pub fn windows_without_gaps(timestamps_ns: &[i64], window: usize, gap_ns_max: u6
     whole
 }
 
+/// The stretches of time between gaps longer than `gap_ns_max`, as ranges of points.
+pub fn stretches(timestamps_ns: &[i64], gap_ns_max: u64) -> Vec<Range<usize>> {
+    let mut first = 0;
+    timestamps_ns
+        .chunk_by(|a, b| b.abs_diff(*a) <= gap_ns_max)
+        .map(|stretch| {
+            let from = first;
+            first += stretch.len();
+            from..first
+        })
+        .collect()
+}
+
+/// Ten times the median step between points of different times, in nanoseconds: what is
+/// longer is a gap. `None` where there is no step.
+pub fn default_gap(timestamps_ns: &[i64]) -> Option<u64> {
+    let mut steps: Vec<u64> =
+        timestamps_ns.windows(2).map(|pair| pair[1].abs_diff(pair[0])).filter(|step| *step > 0).collect();
+    if steps.is_empty() {
+        return None;
+    }
+    let middle = (steps.len() - 1) / 2;
+    let (_, median, _) = steps.select_nth_unstable(middle);
+    Some(median.saturating_mul(10))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +126,17 @@ mod tests {
         assert_eq!(windows_without_gaps(&times, 3, 25), [true; 5]);
         assert_eq!(windows_without_gaps(&times, 8, 25), Vec::<bool>::new());
         assert_eq!(windows_without_gaps(&[i64::MIN, i64::MAX], 2, u64::MAX), [true]);
+        assert_eq!(stretches(&times, 10), [0..3, 3..7]);
+        assert_eq!(stretches(&times, u64::MAX), vec![0..7]);
+        assert!(stretches(&[], 1).is_empty());
+    }
+
+    #[test]
+    fn the_usual_step_tells_what_a_gap_is() {
+        assert_eq!(default_gap(&[0, 10, 20, 45, 1000, 1010]), Some(100));
+        assert_eq!(default_gap(&[0, 0, 0, 7, 7, 7, 14]), Some(70), "points of one time are no step");
+        assert_eq!(default_gap(&[5, 5]), None);
+        assert_eq!(default_gap(&[]), None);
+        assert_eq!(default_gap(&[i64::MIN, i64::MAX]), Some(u64::MAX));
     }
 }

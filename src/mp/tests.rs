@@ -311,3 +311,25 @@ fn what_can_not_be_answered_is_refused() {
     let selection = Selection { values: &values, dimension: 1, window: 4, normalize: true };
     assert_eq!(profile(&selection, &deadline).unwrap_err().code(), ErrorCode::Timeout);
 }
+
+#[test]
+fn motifs_between_two_series_are_the_oracles() {
+    for seed in 0..20 {
+        let (x, y) = (walk(120, seed), walk(90, seed + 100));
+        let [a, b] = [&x, &y].map(|values| Selection { values, dimension: 1, window: 12, normalize: true });
+        let computation = Computation::join(&a, &b).unwrap().without_flat();
+        let outcome = computation.run(&Deadline::none(), &Progress::default());
+        let (found, exact) = motifs_of(&computation, &outcome.profile, 4, &Deadline::none());
+        assert!(exact);
+        let mut pairs: Vec<Motif> = (0..a.windows())
+            .flat_map(|i| (0..b.windows()).map(move |j| (i, j)))
+            .map(|(i, j)| Motif { a: i, b: j, distance: oracle::distance_between(&a, i, &b, j) })
+            .collect();
+        pairs.sort_by(|x, y| x.distance.total_cmp(&y.distance));
+        for motif in found {
+            close("join", motif.distance, pairs[0].distance, 12);
+            assert_eq!((motif.a, motif.b), (pairs[0].a, pairs[0].b), "seed {seed}");
+            pairs.retain(|pair| pair.a.abs_diff(motif.a) >= 12 && pair.b.abs_diff(motif.b) >= 12);
+        }
+    }
+}

@@ -60,35 +60,9 @@ pub enum Command {
         exact: bool,
     },
     /// Find the most unusual windows.
-    Anomaly {
-        /// Where to look.
-        series: SeriesName,
-        /// Points a window has, at least 3.
-        window: usize,
-        /// Most answers, at least 1.
-        k: usize,
-        /// Which of its points.
-        labels: LabelFilter,
-        /// Which of its time.
-        range: TimeRange,
-        /// Z-normalise the windows.
-        normalize: bool,
-    },
-    /// Find the closest pairs of windows; fields as in `Anomaly`.
-    Motif {
-        /// Where to look.
-        series: SeriesName,
-        /// Points a window has, at least 3.
-        window: usize,
-        /// Most answers, at least 1.
-        k: usize,
-        /// Which of its points.
-        labels: LabelFilter,
-        /// Which of its time.
-        range: TimeRange,
-        /// Z-normalise the windows.
-        normalize: bool,
-    },
+    Anomaly(Analysis),
+    /// Find the closest pairs of windows.
+    Motif(Analysis),
     /// Figures of one series, or of everything where `None`.
     Stats {
         /// The series.
@@ -172,6 +146,66 @@ impl Command {
             Self::Ping => "ping",
             Self::Help { .. } => "help",
             Self::Quit => "quit",
+        }
+    }
+}
+
+/// Which windows are compared, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Analysis {
+    /// Where to look.
+    pub series: SeriesName,
+    /// Points a window has, at least 3; `None`: chosen from the autocorrelation.
+    pub window: Option<usize>,
+    /// Most answers, at least 1.
+    pub k: usize,
+    /// Which of its points.
+    pub labels: LabelFilter,
+    /// Which of its time.
+    pub range: TimeRange,
+    /// Z-normalise the windows.
+    pub normalize: bool,
+    /// Anomalies: only earlier windows are neighbours.
+    pub left: bool,
+    /// Motifs: constant windows take part.
+    pub flat: bool,
+    /// No window crosses a longer gap between two points; `None`: chosen from the steps.
+    pub max_gap_ns: Option<u64>,
+    /// All label sets are one sequence in time order.
+    pub join_labels: bool,
+    /// Where neighbours are sought; `None`: in the same points.
+    pub with: Option<With>,
+    /// Milliseconds after which the best so far is the answer.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Points beside which others are analysed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct With {
+    /// Their series.
+    pub series: SeriesName,
+    /// Which of its points.
+    pub labels: LabelFilter,
+    /// Which of its time.
+    pub range: TimeRange,
+}
+
+impl Analysis {
+    /// With defaults for all that may be left out.
+    pub fn new(series: SeriesName, window: Option<usize>, k: usize) -> Self {
+        Self {
+            series,
+            window,
+            k,
+            labels: LabelFilter::any(),
+            range: TimeRange::ALL,
+            normalize: true,
+            left: false,
+            flat: false,
+            max_gap_ns: None,
+            join_labels: false,
+            with: None,
+            timeout_ms: None,
         }
     }
 }

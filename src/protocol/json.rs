@@ -8,11 +8,12 @@ use serde_json::value::RawValue;
 
 use crate::base::{Error, ErrorCode, LabelFilter, Labels, Points, Result, SeriesName, TimeRange, ValueType};
 
+use super::duration::Duration;
 use super::help::unknown_command;
 use super::points::{Pairs, Timestamp, parse_batch};
 use super::scan::scan_json;
 use super::text::{checked_dimension, checked_hours};
-use super::{Command, Envelope, ExportFormat, Parsed, TimeSelection};
+use super::{Analysis, Command, Envelope, ExportFormat, Parsed, TimeSelection, With};
 
 /// Understands one JSON request.
 pub fn parse_json(bytes: &[u8]) -> Parsed {
@@ -204,7 +205,11 @@ impl<'a> Fields<'a> {
     }
 
     fn labels(&mut self) -> Result<Labels> {
-        let pairs: Option<Pairs> = self.optional("labels", "an object of strings")?;
+        self.labels_in("labels")
+    }
+
+    fn labels_in(&mut self, name: &str) -> Result<Labels> {
+        let pairs: Option<Pairs> = self.optional(name, "an object of strings")?;
         pairs.map_or(Ok(Labels::empty()), |pairs| Labels::new(pairs.0))
     }
 
@@ -214,8 +219,12 @@ impl<'a> Fields<'a> {
 
     /// All of time, where a bound is absent.
     fn open_range(&mut self) -> Result<TimeRange> {
-        let start_ns = self.timestamp("start_ns")?.unwrap_or(i64::MIN);
-        let end_ns = self.timestamp("end_ns")?.unwrap_or(i64::MAX);
+        self.open_range_in("start_ns", "end_ns")
+    }
+
+    fn open_range_in(&mut self, start: &str, end: &str) -> Result<TimeRange> {
+        let start_ns = self.timestamp(start)?.unwrap_or(i64::MIN);
+        let end_ns = self.timestamp(end)?.unwrap_or(i64::MAX);
         TimeRange::new(start_ns, end_ns)
     }
 
@@ -223,6 +232,46 @@ impl<'a> Fields<'a> {
         let start_ns = self.timestamp("start_ns")?.ok_or_else(|| self.missing("start_ns"))?;
         let end_ns = self.timestamp("end_ns")?.ok_or_else(|| self.missing("end_ns"))?;
         TimeRange::new(start_ns, end_ns)
+    }
+
+    /// What anomalies and motifs have in common.
+    fn analysis(&mut self) -> Result<Analysis> {
+        let series = self.name("series")?;
+        let raw = self.find("window").ok_or_else(|| self.missing("window"))?;
+        let window = if raw.get() == "\"auto\"" {
+            None
+        } else {
+            Some(self.count("window", 3)?.ok_or_else(|| self.missing("window"))?)
+        };
+        let k = self.count("k", 1)?.unwrap_or(3);
+        let timeout: Option<usize> = self.count("timeout_ms", 1)?;
+        Ok(Analysis {
+            labels: self.filter()?,
+            range: self.open_range()?,
+            normalize: self.flag("normalize", true)?,
+            max_gap_ns: self.gap()?,
+            join_labels: self.flag("join_labels", false)?,
+            with: self.with()?,
+            timeout_ms: timeout.map(|ms| ms as u64),
+            ..Analysis::new(series, window, k)
+        })
+    }
+
+    fn with(&mut self) -> Result<Option<With>> {
+        let Some(name) = self.optional::<String>("with", "the name of a series")? else { return Ok(None) };
+        Ok(Some(With {
+            series: SeriesName::new(&name)?,
+            labels: LabelFilter::new(self.labels_in("with_labels")?),
+            range: self.open_range_in("with_start_ns", "with_end_ns")?,
+        }))
+    }
+
+    fn gap(&mut self) -> Result<Option<u64>> {
+        let expected = "a duration above 0: an integer of nanoseconds, or a string like \"5m\"";
+        match self.optional::<Duration>("max_gap", expected)? {
+            Some(Duration(0)) => Err(Error::invalid(format!("field 'max_gap' is 0; use {expected}"))),
+            gap => Ok(gap.map(|gap| gap.0)),
+        }
     }
 
     /// Refuses fields that nobody asked for, and fields that come twice.
@@ -312,17 +361,20 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
                 exact: fields.flag("exact", true)?,
             }
         }
-        "Anomaly" | "Motif" => {
-            let series = fields.name("series")?;
-            let window = fields.count("window", 3)?.ok_or_else(|| fields.missing("window"))?;
-            let k = fields.count("k", 1)?.unwrap_or(3);
-            let (labels, range) = (fields.filter()?, fields.open_range()?);
-            let normalize = fields.flag("normalize", true)?;
-            if command_type == "Anomaly" {
-                Command::Anomaly { series, window, k, labels, range, normalize }
-            } else {
-                Command::Motif { series, window, k, labels, range, normalize }
+        "Anomaly" => {
+            let left = fields.flag("left", false)?;
+            let analysis = Analysis { left, ..fields.analysis()? };
+            if left && analysis.with.is_some() {
+                return Err(Error::invalid(
+                    "fields 'left' and 'with' can't be together: windows of another series are not earlier ones; \
+                     give with_end_ns to bound its time",
+                ));
             }
+            Command::Anomaly(analysis)
+        }
+        "Motif" => {
+            let flat = fields.flag("flat", false)?;
+            Command::Motif(Analysis { flat, ..fields.analysis()? })
         }
         "GetStats" => {
             let text: String = fields.required("series", "a series name or \"all\"")?;
@@ -424,12 +476,34 @@ mod tests {
         ));
         assert!(matches!(
             ok("Anomaly", r#"{"series":"a","window":3}"#),
-            Command::Anomaly { k: 3, normalize: true, .. }
+            Command::Anomaly(Analysis { window: Some(3), k: 3, normalize: true, left: false, .. })
+        ));
+        assert!(matches!(
+            ok("Anomaly", r#"{"series":"a","window":"auto","left":true,"max_gap":"5m","timeout_ms":250}"#),
+            Command::Anomaly(Analysis {
+                window: None,
+                left: true,
+                max_gap_ns: Some(300_000_000_000),
+                timeout_ms: Some(250),
+                ..
+            })
         ));
         assert!(matches!(
             ok("Motif", r#"{"series":"a","window":3,"k":1,"normalize":false,"start_ns":5}"#),
-            Command::Motif { k: 1, normalize: false, .. }
+            Command::Motif(Analysis { k: 1, normalize: false, flat: false, .. })
         ));
+        assert!(matches!(
+            ok("Motif", r#"{"series":"a","window":3,"flat":true,"max_gap":7,"join_labels":true}"#),
+            Command::Motif(Analysis { flat: true, max_gap_ns: Some(7), join_labels: true, .. })
+        ));
+        let Command::Motif(Analysis { with: Some(with), .. }) = ok(
+            "Motif",
+            r#"{"series":"a","window":3,"with":"b","with_labels":{"k":"v"},"with_start_ns":"5"}"#,
+        ) else {
+            panic!("two series")
+        };
+        assert_eq!((with.series.as_str(), with.range.start_ns), ("b", 5));
+        assert_eq!(with.labels, LabelFilter::new(labels.clone()));
         assert_eq!(ok("GetStats", r#"{"series":"all"}"#), Command::Stats { series: None });
         assert!(matches!(
             ok("DeleteRange", r#"{"series":"a","start_ns":1,"end_ns":1}"#),
@@ -471,6 +545,17 @@ mod tests {
             ("Query", r#"{"series":"a","limit":-1}"#, "limit"),
             ("Anomaly", r#"{"series":"a","window":2}"#, "window"),
             ("Anomaly", r#"{"series":"a","window":5,"k":0}"#, "k"),
+            ("Anomaly", r#"{"series":"a"}"#, "window"),
+            ("Anomaly", r#"{"series":"a","window":null}"#, "window"),
+            ("Anomaly", r#"{"series":"a","window":"some"}"#, "window"),
+            ("Anomaly", r#"{"series":"a","window":5,"flat":true}"#, "flat"),
+            ("Motif", r#"{"series":"a","window":5,"left":true}"#, "left"),
+            ("Motif", r#"{"series":"a","window":5,"max_gap":0}"#, "max_gap"),
+            ("Motif", r#"{"series":"a","window":5,"with_end_ns":0}"#, "with_end_ns"),
+            ("Motif", r#"{"series":"a","window":5,"with":"a b"}"#, "a b"),
+            ("Anomaly", r#"{"series":"a","window":5,"with":"b","left":true}"#, "left"),
+            ("Motif", r#"{"series":"a","window":5,"max_gap":"5x"}"#, "max_gap"),
+            ("Motif", r#"{"series":"a","window":5,"timeout_ms":0}"#, "timeout_ms"),
             ("Query", r#"{"series":"a","series":"b"}"#, "series"),
             ("Query", r#"{"series":"a","labels":{"k":1}}"#, "labels"),
             ("QueryRange", r#"{"series":"a","start_ns":1}"#, "end_ns"),

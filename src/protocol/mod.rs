@@ -6,6 +6,7 @@
 //! replies and gets bytes. `docs/protocol.md` is the page for client authors.
 
 mod command;
+mod duration;
 mod framing;
 mod help;
 mod http;
@@ -18,7 +19,7 @@ mod request;
 mod scan;
 mod text;
 
-pub use command::{Command, ExportFormat, TimeSelection};
+pub use command::{Analysis, Command, ExportFormat, TimeSelection, With};
 pub use framing::{Framing, Violation};
 pub use help::{COMMANDS, find_help};
 pub use http::{Sniff, http_status, is_http_line, sniff};
@@ -26,8 +27,8 @@ pub use json::parse_json;
 pub use line::{Line, next_line, parse_line};
 pub use render::{Renderer, csv_field};
 pub use reply::{
-    AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, Export, MatchRow, MotifRow, Pages, Reply,
-    SeriesInfo, SeriesStats, WindowRef,
+    AnalysisSummary, AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, Export, MatchRow, MotifRow,
+    Pages, Reply, SeriesInfo, SeriesStats, WindowFlags, WindowRef,
 };
 pub use request::json_request;
 pub use scan::{PointLine, scan_point};

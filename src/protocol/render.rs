@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
-use super::{Envelope, Export, ExportFormat, Pages, Reply, WindowRef};
+use super::{AnalysisSummary, Envelope, Export, ExportFormat, Pages, Reply, WindowFlags, WindowRef};
 
 /// Rows rendered between two looks at the size of the output.
 const ROWS_PER_STEP: usize = 256;
@@ -239,6 +239,32 @@ impl Renderer {
         if self.envelope.timestamps_as_strings { json!(ns.to_string()) } else { json!(ns) }
     }
 
+    fn analysis_data(
+        &self,
+        summary: &AnalysisSummary,
+        name: &str,
+        rows: Vec<serde_json::Value>,
+    ) -> serde_json::Value {
+        let gap =
+            |ns: u64| if self.envelope.timestamps_as_strings { json!(ns.to_string()) } else { json!(ns) };
+        let mut data = json!({
+            "window": summary.window,
+            "n": summary.n,
+            "sequences": summary.sequences,
+            "exclusion_zone": summary.exclusion_zone,
+            "max_gap_ns": summary.max_gap_ns.map(gap),
+            "windows": summary.windows,
+            "skipped": summary.skipped,
+            "cells": summary.cells,
+            "coverage": summary.coverage(),
+            "exact": summary.exact,
+            "elapsed_ms": summary.elapsed.as_micros() as f64 / 1e3,
+            "cached": summary.cached,
+        });
+        data[name] = rows.into();
+        data
+    }
+
     fn json_data(&self, reply: Reply) -> serde_json::Value {
         let time = |ns: i64| self.timestamp(ns);
         let window = |window: &WindowRef| {
@@ -280,30 +306,43 @@ impl Renderer {
                     .collect();
                 json!({ "matches": matches, "exact": exact })
             }
-            Reply::Anomalies { window: points, n, anomalies } => {
+            Reply::Anomalies { summary, anomalies } => {
                 let anomalies: Vec<serde_json::Value> = anomalies
                     .iter()
                     .map(|found| {
-                        json!({
+                        let row = json!({
                             "timestamp_ns": time(found.timestamp_ns),
                             "end_timestamp_ns": time(found.end_timestamp_ns),
                             "index": found.index,
                             "score": found.score,
                             "neighbor_timestamp_ns": time(found.neighbor_timestamp_ns),
                             "neighbor_index": found.neighbor_index,
-                        })
+                        });
+                        with_extras(
+                            row,
+                            found.normalized_score,
+                            found.flags,
+                            [&found.labels, &found.neighbor_labels],
+                        )
                     })
                     .collect();
-                json!({ "window": points, "n": n, "anomalies": anomalies })
+                self.analysis_data(&summary, "anomalies", anomalies)
             }
-            Reply::Motifs { window: points, n, motifs } => {
+            Reply::Motifs { summary, motifs } => {
                 let motifs: Vec<serde_json::Value> = motifs
                     .iter()
                     .map(|found| {
-                        json!({ "distance": found.distance, "a": window(&found.a), "b": window(&found.b) })
+                        let (a, b) = (window(&found.a), window(&found.b));
+                        let row = json!({ "distance": found.distance, "a": a, "b": b });
+                        with_extras(
+                            row,
+                            found.normalized_score,
+                            found.flags,
+                            [&found.labels, &found.neighbor_labels],
+                        )
                     })
                     .collect();
-                json!({ "window": points, "n": n, "motifs": motifs })
+                self.analysis_data(&summary, "motifs", motifs)
             }
             Reply::SeriesStats(stats) => {
                 let per_dimension: Vec<serde_json::Value> = stats
@@ -466,7 +505,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 .collect();
             ("matches, best first".to_owned(), lines)
         }
-        Reply::Anomalies { window, n, anomalies } => {
+        Reply::Anomalies { summary, anomalies } => {
             let lines = anomalies
                 .iter()
                 .map(|found| {
@@ -479,9 +518,9 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                     )
                 })
                 .collect();
-            (format!("anomalies window={window} n={n}"), lines)
+            (format!("anomalies {}", summary_text(summary)), lines)
         }
-        Reply::Motifs { window, n, motifs } => {
+        Reply::Motifs { summary, motifs } => {
             let lines = motifs
                 .iter()
                 .map(|found| {
@@ -495,7 +534,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                     )
                 })
                 .collect();
-            (format!("motifs window={window} n={n}"), lines)
+            (format!("motifs {}", summary_text(summary)), lines)
         }
         Reply::SeriesStats(stats) => {
             let time = |ns: Option<i64>| ns.map_or_else(|| "-".to_owned(), |ns| ns.to_string());
@@ -647,6 +686,36 @@ fn json_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The inside of a JSON string.
+fn with_extras(
+    mut row: serde_json::Value,
+    normalized_score: Option<f64>,
+    flags: WindowFlags,
+    labels: [&Option<Labels>; 2],
+) -> serde_json::Value {
+    if let Some(score) = normalized_score {
+        row["normalized_score"] = json!(score);
+    }
+    let flags = flags.names();
+    if !flags.is_empty() {
+        row["flags"] = json!(flags);
+    }
+    for (name, labels) in ["labels", "neighbor_labels"].into_iter().zip(labels) {
+        if let Some(labels) = labels {
+            row[name] = labels_value(labels);
+        }
+    }
+    row
+}
+
+/// What a reader of text must know; the rest is in the JSON reply.
+fn summary_text(summary: &AnalysisSummary) -> String {
+    let mut text = format!("window={} n={}", summary.window, summary.n);
+    if summary.skipped > 0 {
+        let _ = write!(text, " skipped={}", summary.skipped);
+    }
+    text
+}
+
 fn json_escape(utf8: &[u8], out: &mut Vec<u8>) {
     let mut quoted = Vec::with_capacity(utf8.len() + 8);
     json_string(&String::from_utf8_lossy(utf8), &mut quoted);
@@ -787,19 +856,43 @@ mod tests {
             json(Err(error), false),
             "{\"ok\":false,\"id\":7,\"error\":{\"code\":\"INVALID_ARGUMENT\",\"message\":\"two\\nlines\"}}\n"
         );
-        let anomalies = Reply::Anomalies {
+        let summary = AnalysisSummary {
             window: 3,
             n: 9,
+            max_gap_ns: Some(10),
+            cells: 3,
+            cells_total: 4,
+            ..AnalysisSummary::default()
+        };
+        let anomalies = |summary: &AnalysisSummary| Reply::Anomalies {
+            summary: summary.clone(),
             anomalies: vec![AnomalyRow {
                 timestamp_ns: 1,
                 end_timestamp_ns: 3,
                 index: 1,
                 score: 0.5,
+                normalized_score: Some(0.25),
+                flags: WindowFlags { near_gap: true, ..WindowFlags::default() },
+                labels: Some(Labels::new([("k", "v")]).unwrap()),
+                neighbor_labels: None,
                 neighbor_timestamp_ns: 6,
                 neighbor_index: 6,
             }],
         };
-        assert_eq!(text(Ok(anomalies)), "OK 1 anomalies window=3 n=9\n0.5 1 3 6\n");
+        assert_eq!(text(Ok(anomalies(&summary))), "OK 1 anomalies window=3 n=9\n0.5 1 3 6\n");
+        let shown = json(Ok(anomalies(&summary)), true);
+        for part in [
+            "\"normalized_score\":0.25",
+            "\"flags\":[\"near_gap\"]",
+            "\"labels\":{\"k\":\"v\"}",
+            "\"coverage\":0.75",
+            "\"max_gap_ns\":\"10\"",
+            "\"exact\":false",
+        ] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        let summary = AnalysisSummary { skipped: 2, ..summary };
+        assert_eq!(text(Ok(anomalies(&summary))), "OK 1 anomalies window=3 n=9 skipped=2\n0.5 1 3 6\n");
         let matched = MatchRow {
             timestamp_ns: 1,
             end_timestamp_ns: None,

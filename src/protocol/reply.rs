@@ -1,6 +1,7 @@
 //! What a client gets, whatever dialect it speaks.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::base::{Labels, Result, Rows, SeriesName, ValueType};
 
@@ -50,19 +51,15 @@ pub enum Reply {
     },
     /// To `Anomaly`.
     Anomalies {
-        /// Points a window has.
-        window: usize,
-        /// Points that were searched.
-        n: usize,
+        /// What was searched.
+        summary: AnalysisSummary,
         /// Worst first.
         anomalies: Vec<AnomalyRow>,
     },
     /// To `Motif`.
     Motifs {
-        /// Points a window has.
-        window: usize,
-        /// Points that were searched.
-        n: usize,
+        /// What was searched.
+        summary: AnalysisSummary,
         /// Closest first.
         motifs: Vec<MotifRow>,
     },
@@ -193,7 +190,62 @@ pub struct MatchRow {
     pub similarity: f64,
 }
 
-/// One discord.
+/// What an analysis looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AnalysisSummary {
+    /// Points a window has.
+    pub window: usize,
+    /// Points that were searched.
+    pub n: usize,
+    /// Label sets that were analysed, each by itself; 1 where they are joined.
+    pub sequences: usize,
+    /// Neighbours are more than this many points away.
+    pub exclusion_zone: usize,
+    /// The longest gap that a window may cross; `None` where no limit was applied.
+    pub max_gap_ns: Option<u64>,
+    /// Windows that took part.
+    pub windows: u64,
+    /// Windows that did not.
+    pub skipped: u64,
+    /// Pairs of windows that were looked at.
+    pub cells: u64,
+    /// Pairs of windows there are.
+    pub cells_total: u64,
+    /// Whether the time sufficed for the whole answer.
+    pub exact: bool,
+    /// From the start of the work to its end.
+    pub elapsed: Duration,
+    /// Whether it was known from an earlier request.
+    pub cached: bool,
+}
+
+impl AnalysisSummary {
+    /// The part of all pairs that was looked at, 0 to 1.
+    pub fn coverage(&self) -> f64 {
+        if self.cells == self.cells_total { 1.0 } else { self.cells as f64 / self.cells_total as f64 }
+    }
+}
+
+/// What is particular about a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WindowFlags {
+    /// One value in every dimension.
+    pub constant: bool,
+    /// A gap is less than a window's length away.
+    pub near_gap: bool,
+}
+
+impl WindowFlags {
+    /// The names of those that hold.
+    pub fn names(self) -> Vec<&'static str> {
+        [(self.constant, "constant"), (self.near_gap, "near_gap")]
+            .into_iter()
+            .filter_map(|(holds, name)| holds.then_some(name))
+            .collect()
+    }
+}
+
+/// One discord. Indexes count from the first point of its sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnomalyRow {
     /// First point of the window.
@@ -204,6 +256,14 @@ pub struct AnomalyRow {
     pub index: usize,
     /// Distance to the nearest neighbour.
     pub score: f64,
+    /// The same as a part of the greatest there can be; z-normalised windows only.
+    pub normalized_score: Option<f64>,
+    /// What is particular about the window.
+    pub flags: WindowFlags,
+    /// Those of the window's points, where all of its sequence have the same.
+    pub labels: Option<Labels>,
+    /// Those of the neighbour's points, where it is in another selection.
+    pub neighbor_labels: Option<Labels>,
     /// First point of the nearest neighbour.
     pub neighbor_timestamp_ns: i64,
     /// The same as an index.
@@ -221,11 +281,19 @@ pub struct WindowRef {
     pub index: usize,
 }
 
-/// One motif: a pair of windows, `a` the earlier.
+/// One motif: a pair of windows, `a` the earlier, or that of the series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MotifRow {
     /// Between the two windows.
     pub distance: f64,
+    /// The same as a part of the greatest there can be; z-normalised windows only.
+    pub normalized_score: Option<f64>,
+    /// What is particular about either window.
+    pub flags: WindowFlags,
+    /// Those of the windows' points, where all of their sequence have the same.
+    pub labels: Option<Labels>,
+    /// Those of the points of `b`, where it is in another selection.
+    pub neighbor_labels: Option<Labels>,
     /// The earlier window.
     pub a: WindowRef,
     /// The later window.

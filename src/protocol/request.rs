@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{LabelFilter, Labels, Points, TimeRange};
 
-use super::{Command, ExportFormat, TimeSelection};
+use super::{Analysis, Command, ExportFormat, TimeSelection};
 
 /// The JSON request that asks for `command`.
 pub fn json_request(command: &Command) -> Value {
@@ -47,13 +47,19 @@ pub fn json_request(command: &Command) -> Value {
             });
             ("FindSimilar", with_labels(with_range(data, *range), labels))
         }
-        Command::Anomaly { series, window, k, labels, range, normalize } => {
-            let data = json!({ "series": series.as_str(), "window": window, "k": k, "normalize": normalize });
-            ("Anomaly", with_labels(with_range(data, *range), labels))
+        Command::Anomaly(of) => {
+            let mut data = analysis(of);
+            if of.left {
+                data["left"] = json!(true);
+            }
+            ("Anomaly", data)
         }
-        Command::Motif { series, window, k, labels, range, normalize } => {
-            let data = json!({ "series": series.as_str(), "window": window, "k": k, "normalize": normalize });
-            ("Motif", with_labels(with_range(data, *range), labels))
+        Command::Motif(of) => {
+            let mut data = analysis(of);
+            if of.flat {
+                data["flat"] = json!(true);
+            }
+            ("Motif", data)
         }
         Command::Stats { series } => {
             ("GetStats", json!({ "series": series.as_ref().map_or("all", |series| series.as_str()) }))
@@ -85,6 +91,33 @@ pub fn json_request(command: &Command) -> Value {
         Command::Quit => ("Quit", json!({})),
     };
     json!({ "type": kind, "data": data })
+}
+
+fn analysis(of: &Analysis) -> Value {
+    let mut data = json!({ "series": of.series.as_str(), "k": of.k, "normalize": of.normalize });
+    data["window"] = of.window.map_or_else(|| json!("auto"), |window| json!(window));
+    if let Some(ns) = of.max_gap_ns {
+        data["max_gap"] = json!(ns);
+    }
+    if of.join_labels {
+        data["join_labels"] = json!(true);
+    }
+    if let Some(with) = &of.with {
+        data["with"] = json!(with.series.as_str());
+        if !with.labels.is_any() {
+            data["with_labels"] = labels_value(with.labels.pairs());
+        }
+        if with.range.start_ns != TimeRange::ALL.start_ns {
+            data["with_start_ns"] = json!(with.range.start_ns);
+        }
+        if with.range.end_ns != TimeRange::ALL.end_ns {
+            data["with_end_ns"] = json!(with.range.end_ns);
+        }
+    }
+    if let Some(ms) = of.timeout_ms {
+        data["timeout_ms"] = json!(ms);
+    }
+    with_labels(with_range(data, of.range), &of.labels)
 }
 
 fn labels_value(labels: &Labels) -> Value {
@@ -137,6 +170,20 @@ fn insert(series: &str, points: &Points) -> Value {
 mod tests {
     use super::*;
     use crate::protocol::{parse_json, parse_text};
+
+    #[test]
+    fn all_that_an_analysis_has_is_in_its_request() {
+        for text in [
+            r#"{"type":"Anomaly","data":{"series":"a","window":"auto","left":true,"max_gap":"5m","timeout_ms":7}}"#,
+            r#"{"type":"Motif","data":{"series":"a","window":9,"flat":true,"join_labels":true,"labels":{"k":"v"}}}"#,
+            r#"{"type":"Motif","data":{"series":"a","window":9,"with":"b","with_labels":{"k":"v"},
+                "with_start_ns":1,"with_end_ns":2,"start_ns":3,"normalize":false}}"#,
+        ] {
+            let command = parse_json(text.as_bytes()).command.unwrap();
+            let again = json_request(&command).to_string();
+            assert_eq!(parse_json(again.as_bytes()).command.unwrap(), command, "{again}");
+        }
+    }
 
     #[test]
     fn a_text_command_and_its_json_request_mean_the_same() {

@@ -5,7 +5,7 @@ use crate::base::{
 };
 
 use super::help::{COMMANDS, unknown_command};
-use super::{Command, ExportFormat, TimeSelection};
+use super::{Analysis, Command, ExportFormat, TimeSelection};
 
 fn syntax_error(message: impl std::fmt::Display, command: &str) -> Error {
     let syntax = COMMANDS.iter().find(|help| help.name == command).map_or("HELP", |help| help.syntax);
@@ -284,12 +284,8 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
         "ANOMALY" | "MOTIF" => {
             let series = arguments.series()?;
             let (window, k) = (arguments.count("window", 3)?, arguments.count("k", 1)?);
-            let (labels, range, normalize) = (LabelFilter::any(), TimeRange::ALL, true);
-            if name == "ANOMALY" {
-                Command::Anomaly { series, window, k, labels, range, normalize }
-            } else {
-                Command::Motif { series, window, k, labels, range, normalize }
-            }
+            let analysis = Analysis::new(series, Some(window), k);
+            if name == "ANOMALY" { Command::Anomaly(analysis) } else { Command::Motif(analysis) }
         }
         "STATS" => {
             let word = arguments.word("the series name, or all,")?;
@@ -381,8 +377,11 @@ mod tests {
         assert!(matches!(ok("QUERY_RANGE a -9 9"), Command::Query { time: TimeSelection::Range(_), .. }));
         assert!(matches!(ok("SIMILAR a 1,2 5"), Command::FindSimilar { limit: 5, threshold: -1.0, .. }));
         assert!(matches!(ok("SIMILAR a 1,2 5 0.9"), Command::FindSimilar { threshold: 0.9, .. }));
-        assert!(matches!(ok("ANOMALY a 336 6"), Command::Anomaly { window: 336, k: 6, normalize: true, .. }));
-        assert!(matches!(ok("MOTIF a 3 1"), Command::Motif { window: 3, k: 1, .. }));
+        assert!(matches!(
+            ok("ANOMALY a 336 6"),
+            Command::Anomaly(Analysis { window: Some(336), k: 6, normalize: true, .. })
+        ));
+        assert!(matches!(ok("MOTIF a 3 1"), Command::Motif(Analysis { window: Some(3), k: 1, .. })));
         assert_eq!(ok("STATS all"), Command::Stats { series: None });
         assert_eq!(ok("STATS a"), Command::Stats { series: Some(name("a")) });
         assert!(matches!(ok("DELETE_RANGE a 1 2"), Command::DeleteRange { .. }));

@@ -7,6 +7,8 @@
 //! maintenance each by a bounded pool of their own (`read`, `pool`), so that a long
 //! computation never holds up an insert.
 
+mod analysis;
+mod answers;
 mod audit;
 mod auth;
 mod burst;

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Result, Rows, SeriesName, TimeRange};
+use crate::base::{Deadline, Error, ErrorCode, Result, SeriesName, TimeRange};
 use crate::engine::{Engine, Query};
-use crate::mp::{self, Selection, discords, motifs};
+use crate::mp;
 use crate::protocol::{
-    AnomalyRow, Command, DatabaseStats, DimensionStats, Export, MatchRow, MotifRow, Pages, Reply, SeriesInfo,
-    SeriesStats, TimeSelection, WindowRef,
+    Analysis, Command, DatabaseStats, DimensionStats, Export, MatchRow, Pages, Reply, SeriesInfo,
+    SeriesStats, TimeSelection,
 };
 use crate::vector::Search;
 
-use super::Settings;
+use super::{Settings, analysis};
 
 /// Rows that a similarity search looks at in one go.
 const SEARCH_PAGE_ROWS: usize = 64 << 10;
@@ -92,11 +92,18 @@ pub(super) fn cost(
             }
             Ok(Cost { bytes: (kept + page).min(engine.query_bytes_max()), ..whole })
         }
-        Command::Anomaly { series, range, .. } | Command::Motif { series, range, .. } => {
+        Command::Anomaly(analysis) | Command::Motif(analysis) => {
+            let Analysis { series, range, join_labels, with, .. } = analysis;
+            let beside = match with {
+                Some(with) => of(&with.series, with.range, None, true)?,
+                None => Cost { rows: 0, bytes: 0, computes: true },
+            };
             let whole = of(series, *range, None, true)?;
             let (dimension, _) = engine.describe(series)?;
-            let work = mp::memory_bytes(whole.rows, u64::from(dimension), threads);
-            let bytes = whole.bytes.saturating_add(work).min(engine.query_bytes_max());
+            let work = mp::memory_bytes(whole.rows + beside.rows, u64::from(dimension), threads);
+            // Several label sets are there twice while they are taken apart.
+            let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { 1 } else { 2 });
+            let bytes = rows.saturating_add(work).min(engine.query_bytes_max());
             Ok(Cost { bytes, ..whole })
         }
         // Figures are gathered block by block.
@@ -138,37 +145,8 @@ pub(super) fn execute(
             let limit = limit.min(settings.max_result_points);
             similar(engine, query, &query_vector, limit, threshold, deadline)
         }
-        Command::Anomaly { series, window, k, labels, range, normalize } => {
-            let rows = select(engine, series, range, labels, deadline)?;
-            let selection = selection(&rows, window, normalize);
-            let anomalies = discords(&selection, k, deadline)?
-                .into_iter()
-                .map(|discord| {
-                    let at = window_ref(&rows, discord.index, window);
-                    AnomalyRow {
-                        timestamp_ns: at.timestamp_ns,
-                        end_timestamp_ns: at.end_timestamp_ns,
-                        index: discord.index,
-                        score: discord.score,
-                        neighbor_timestamp_ns: rows.timestamps_ns[discord.neighbor],
-                        neighbor_index: discord.neighbor,
-                    }
-                })
-                .collect();
-            Ok(Reply::Anomalies { window, n: rows.len(), anomalies })
-        }
-        Command::Motif { series, window, k, labels, range, normalize } => {
-            let rows = select(engine, series, range, labels, deadline)?;
-            let motifs = motifs(&selection(&rows, window, normalize), k, deadline)?
-                .into_iter()
-                .map(|motif| MotifRow {
-                    distance: motif.distance,
-                    a: window_ref(&rows, motif.a, window),
-                    b: window_ref(&rows, motif.b, window),
-                })
-                .collect();
-            Ok(Reply::Motifs { window, n: rows.len(), motifs })
-        }
+        Command::Anomaly(analysis) => analysis::anomalies(engine, &analysis, deadline),
+        Command::Motif(analysis) => analysis::motifs(engine, &analysis, deadline),
         Command::Stats { series: Some(series) } => series_stats(engine, &series, deadline),
         Command::Stats { series: None } => {
             let totals = engine.totals(deadline)?;
@@ -195,44 +173,6 @@ pub(super) fn execute(
             Ok(Reply::SeriesList(list.collect()))
         }
         _ => Err(Error::internal("a write was taken for a read")),
-    }
-}
-
-/// All points of a selection that is to be analysed.
-fn select(
-    engine: &Engine,
-    series: SeriesName,
-    range: TimeRange,
-    labels: LabelFilter,
-    deadline: &Deadline,
-) -> Result<Rows> {
-    let query = Query { series, range, labels, limit: usize::MAX };
-    let rows = engine.query(&query, deadline)?.rows;
-    let threads = rayon::current_num_threads() as u64;
-    let work = mp::memory_bytes(rows.len() as u64, rows.dimension as u64, threads);
-    let (bytes, bytes_max) = (work + rows.memory_bytes() as u64, engine.query_bytes_max());
-    if bytes > bytes_max {
-        return Err(Error::new(
-            ErrorCode::LimitExceeded,
-            format!(
-                "the analysis of {} points needs about {bytes} bytes, more than the {bytes_max} that one query may take; \
-                 narrow start_ns and end_ns or the labels, or raise TSDB_MEMORY_LIMIT",
-                rows.len()
-            ),
-        ));
-    }
-    Ok(rows)
-}
-
-fn selection(rows: &Rows, window: usize, normalize: bool) -> Selection<'_> {
-    Selection { values: &rows.values, dimension: rows.dimension, window, normalize }
-}
-
-fn window_ref(rows: &Rows, index: usize, window: usize) -> WindowRef {
-    WindowRef {
-        timestamp_ns: rows.timestamps_ns[index],
-        end_timestamp_ns: rows.timestamps_ns[index + window - 1],
-        index,
     }
 }
 

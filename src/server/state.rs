@@ -9,6 +9,7 @@ use crate::base::{Deadline, Error, ErrorCode, MemoryShares, Result, caught};
 use crate::engine::Engine;
 use crate::protocol::{Command, Reply, find_help};
 
+use super::answers::{Answers, Question};
 use super::audit::{AuditLog, Entry};
 use super::auth::{Auth, Caller, Role};
 use super::metrics::Metrics;
@@ -20,6 +21,9 @@ use super::{Settings, read, write};
 const INLINE_ROWS_MAX: u64 = 2_000;
 /// The same for the bytes of these rows.
 const INLINE_BYTES_MAX: u64 = 1 << 20;
+
+/// The part of the memory for queries in which answers of analyses are kept.
+const ANSWERS_PART: u64 = 32;
 
 /// Unit in which memory for requests and replies is counted.
 const BUDGET_UNIT_BYTES: u64 = 1 << 10;
@@ -39,6 +43,8 @@ pub(super) struct State {
     /// The threads of one analytics job.
     workers: Arc<rayon::ThreadPool>,
     maintenance: Pool,
+    /// Answers of analyses, in a part of the memory for queries.
+    answers: Answers,
     /// Memory of requests that wait for their end or their commit.
     requests: Budget,
     /// Memory of rows that are being collected or sent.
@@ -113,6 +119,7 @@ impl State {
             .build()
             .map_err(|e| no_thread(&e))?;
         let memory = MemoryShares::of(settings.memory_limit);
+        let answers_bytes = memory.queries / ANSWERS_PART;
         Ok(Self {
             auth: Auth::open(settings.auth_token.as_deref(), settings.auth_file.as_deref())?,
             tls: Tls::open(&settings)?,
@@ -127,7 +134,8 @@ impl State {
             workers: Arc::new(workers),
             maintenance: Pool::start("maintenance", 1, 16).map_err(|e| no_thread(&e))?,
             requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2)),
-            rows: Budget::new(memory.queries),
+            answers: Answers::new(answers_bytes as usize),
+            rows: Budget::new(memory.queries - answers_bytes),
             turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             settings,
         })
@@ -333,6 +341,10 @@ impl State {
 
     async fn read(self: &Arc<Self>, command: Command, reserved: &mut Option<Reserved>) -> Result<Reply> {
         let engine = self.engine().await?;
+        let question = Question::of(engine, &command)?;
+        if let Some(known) = question.as_ref().and_then(|question| self.answers.find(question)) {
+            return Ok(known);
+        }
         let threads = self.workers.current_num_threads() as u64;
         let cost = read::cost(engine, &command, self.settings.max_result_points, threads)?;
         let deadline = Deadline::after(self.request_timeout());
@@ -346,15 +358,19 @@ impl State {
         let pool = if cost.computes { &self.analytics } else { &self.queries };
         let state = self.clone();
         let workers = cost.computes.then(|| self.workers.clone());
-        pool.run(deadline, move |deadline| {
+        let answer = pool.run(deadline, move |deadline| {
             let engine = state.engine.get().ok_or_else(|| Error::internal("the engine has gone"))?;
             let work = || read::execute(engine, command, &state.settings, state.started, deadline);
             match workers {
                 Some(workers) => workers.install(work),
                 None => work(),
             }
-        })
-        .await
+        });
+        let reply = answer.await?;
+        if let Some(question) = question {
+            self.answers.keep(question, &reply);
+        }
+        Ok(reply)
     }
 
     /// Work that takes what it takes, one after the other, and goes on when its client

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod analytics;
 mod auth;
 mod bench;
 mod cardinality;

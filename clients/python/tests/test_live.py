@@ -103,6 +103,18 @@ class Live(unittest.TestCase):
         anomaly = self.client.find_anomalies("s", 20, 1)[0]
         self.assertTrue(181 <= anomaly.index < 210 and anomaly.timestamp_ns == anomaly.index, anomaly)
         self.assertGreater(anomaly.score, 0)
+        self.assertTrue(0 < (anomaly.normalized_score or 0) < 1 and anomaly.flags == [], anomaly)
+        found = self.client.find_anomalies("s", "auto", 1, left=True, timeout_ms=60_000)
+        self.assertTrue(found.exact and found.coverage == 1 and found.window >= 4, found.summary)
+        self.assertLess(found[0].neighbor_index, found[0].index)
+        labels = {"host": "a"}
+        self.client.create_series("two", 1)
+        self.client.batch_insert("two", timestamps_ns=list(range(400)), values=values)
+        self.client.batch_insert("two", timestamps_ns=list(range(400)), values=values, labels=labels)
+        both = self.client.find_anomalies("two", 20, 2)
+        self.assertEqual([each.labels for each in both], [{}, labels])
+        self.assertFalse(both.summary["cached"])
+        self.assertTrue(self.client.find_anomalies("two", 20, 2).summary["cached"])
         motif = self.client.find_motifs("s", 20, 1)[0]
         self.assertLess(motif.a.timestamp_ns, motif.b.timestamp_ns)
         window = self.client.find_similar("s", values[40:60], limit=1)[0]

@@ -18,6 +18,7 @@ from ._types import (
     CreateResult,
     DatabaseStats,
     Deleted,
+    Findings,
     FlushResult,
     LoadResult,
     Match,
@@ -250,28 +251,38 @@ class AsyncTSDBClient:
     async def find_anomalies(
         self,
         series: str,
-        window: int,
+        window: Union[int, str],
         k: int = 3,
         start_ns: Optional[int] = None,
         end_ns: Optional[int] = None,
         labels: Optional[Labels] = None,
         normalize: bool = True,
-    ) -> List[Anomaly]:
-        """The ``k`` most unusual windows of ``window`` points; worst first."""
-        return await self._call(_calls.find_anomalies(series, window, k, start_ns, end_ns, labels, normalize))
+        **options: Any,
+    ) -> Findings[Anomaly]:
+        """The ``k`` most unusual windows of ``window`` points; worst first.
+
+        ``window="auto"`` leaves the length to the server. ``options`` are the request's other fields,
+        such as ``left=True``, ``max_gap="5m"``, ``join_labels=True``, ``timeout_ms=500``; docs/protocol.md
+        has them all.
+        """
+        return await self._call(_calls.find_anomalies(series, window, k, start_ns, end_ns, labels, normalize, **options))
 
     async def find_motifs(
         self,
         series: str,
-        window: int,
+        window: Union[int, str],
         k: int = 3,
         start_ns: Optional[int] = None,
         end_ns: Optional[int] = None,
         labels: Optional[Labels] = None,
         normalize: bool = True,
-    ) -> List[Motif]:
-        """The ``k`` closest pairs of windows of ``window`` points; closest first."""
-        return await self._call(_calls.find_motifs(series, window, k, start_ns, end_ns, labels, normalize))
+        **options: Any,
+    ) -> Findings[Motif]:
+        """The ``k`` closest pairs of windows of ``window`` points; closest first.
+
+        ``options`` as in ``find_anomalies``, with ``flat=True`` in the place of ``left``.
+        """
+        return await self._call(_calls.find_motifs(series, window, k, start_ns, end_ns, labels, normalize, **options))
 
     async def stats(self, series: str = "all") -> Union[SeriesStats, DatabaseStats]:
         """Figures of one series, or of everything."""

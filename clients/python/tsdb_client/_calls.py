@@ -19,6 +19,7 @@ from ._types import (
     DatabaseStats,
     Deleted,
     DimensionStats,
+    Findings,
     FlushResult,
     LoadResult,
     Match,
@@ -108,7 +109,7 @@ def _series_stats(data: Dict[str, Any]) -> SeriesStats:
 
 
 def _motif(data: Dict[str, Any]) -> Motif:
-    return Motif(data["distance"], _known(Window, data["a"]), _known(Window, data["b"]))
+    return _known(Motif, {**data, "a": _known(Window, data["a"]), "b": _known(Window, data["b"])})
 
 
 def create_series(
@@ -226,14 +227,19 @@ def find_similar(
 def _windows(
     kind: str,
     series: str,
-    window: int,
+    window: Union[int, str],
     k: int,
     start_ns: Optional[int],
     end_ns: Optional[int],
     labels: Optional[Labels],
     normalize: bool,
-    read: Callable[[Dict[str, Any]], T],
-) -> Call[T]:
+    options: Mapping[str, Any],
+    name: str,
+    row: Callable[[Dict[str, Any]], T],
+) -> Call[Findings[T]]:
+    def read(reply: Dict[str, Any]) -> Findings[T]:
+        return Findings([row(each) for each in reply[name]], {key: reply[key] for key in reply if key != name})
+
     data = {
         "series": series,
         "window": window,
@@ -242,34 +248,36 @@ def _windows(
         "end_ns": end_ns,
         "labels": labels,
         "normalize": normalize,
+        **options,
     }
     return Call(kind, data, read)
 
 
 def find_anomalies(
     series: str,
-    window: int,
+    window: Union[int, str],
     k: int = 3,
     start_ns: Optional[int] = None,
     end_ns: Optional[int] = None,
     labels: Optional[Labels] = None,
     normalize: bool = True,
-) -> Call[List[Anomaly]]:
-    read = lambda reply: [_known(Anomaly, each) for each in reply["anomalies"]]  # noqa: E731
-    return _windows("Anomaly", series, window, k, start_ns, end_ns, labels, normalize, read)
+    **options: Any,
+) -> Call[Findings[Anomaly]]:
+    row = lambda each: _known(Anomaly, each)  # noqa: E731
+    return _windows("Anomaly", series, window, k, start_ns, end_ns, labels, normalize, options, "anomalies", row)
 
 
 def find_motifs(
     series: str,
-    window: int,
+    window: Union[int, str],
     k: int = 3,
     start_ns: Optional[int] = None,
     end_ns: Optional[int] = None,
     labels: Optional[Labels] = None,
     normalize: bool = True,
-) -> Call[List[Motif]]:
-    read = lambda reply: [_motif(each) for each in reply["motifs"]]  # noqa: E731
-    return _windows("Motif", series, window, k, start_ns, end_ns, labels, normalize, read)
+    **options: Any,
+) -> Call[Findings[Motif]]:
+    return _windows("Motif", series, window, k, start_ns, end_ns, labels, normalize, options, "motifs", _motif)
 
 
 def stats(series: str = "all") -> Call[Union[SeriesStats, DatabaseStats]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Anomaly:
     score: float
     neighbor_timestamp_ns: int
     neighbor_index: int
+    #: The score as a part of the greatest there can be; z-normalised windows only.
+    normalized_score: Optional[float] = None
+    #: ``"constant"``, ``"near_gap"``.
+    flags: List[str] = field(default_factory=list)
+    #: Those of its points, where each label set was analysed by itself.
+    labels: Dict[str, str] = field(default_factory=dict)
+    #: Those of the neighbour's points, where it was sought in another selection (``with``).
+    neighbor_labels: Dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,41 @@ class Motif:
     distance: float
     a: Window
     b: Window
+    #: The distance as a part of the greatest there can be; z-normalised windows only.
+    normalized_score: Optional[float] = None
+    #: ``"constant"``, ``"near_gap"``: what holds of either window.
+    flags: List[str] = field(default_factory=list)
+    #: Those of the windows' points, where each label set was analysed by itself.
+    labels: Dict[str, str] = field(default_factory=dict)
+    #: Those of the points of ``b``, where it was sought in another selection (``with``).
+    neighbor_labels: Dict[str, str] = field(default_factory=dict)
+
+
+class Findings(List[T]):
+    """Anomalies or motifs, and what was searched for them."""
+
+    #: The reply's other fields: ``window``, ``n``, ``exact``, ``coverage``, ``max_gap_ns`` and so on.
+    summary: Dict[str, Any]
+
+    def __init__(self, rows: Iterable[T], summary: Dict[str, Any]) -> None:
+        """``rows`` and what else the reply says."""
+        super().__init__(rows)
+        self.summary = summary
+
+    @property
+    def window(self) -> int:
+        """Points that a window has."""
+        return int(self.summary["window"])
+
+    @property
+    def exact(self) -> bool:
+        """Whether the time sufficed for the whole answer."""
+        return bool(self.summary.get("exact", True))
+
+    @property
+    def coverage(self) -> float:
+        """The part of all pairs of windows that was looked at, 0 to 1."""
+        return float(self.summary.get("coverage", 1.0))
 
 
 @dataclass(frozen=True)
