@@ -21,13 +21,16 @@
 //!
 //! [`Measure`] tells what the state of a cell is. The recurrences, for windows of m points:
 //!
-//! - covariance: c(i,j) = c(i−1,j−1) + first[i]·second[j] + second[i]·first[j], with
-//!   first[i] = (x[i+m−1] − x[i−1]) / 2 and
-//!   second[i] = (x[i+m−1] − μ[i]) + (x[i−1] − μ[i−1]); it passes a threshold where
-//!   c·weight[j] > threshold[i] or c·weight[i] > threshold[j];
-//! - squared distance: d(i,j) = d(i−1,j−1) + (first[i] − first[j])² −
-//!   (second[i] − second[j])², with first[i] = x[i+m−1] and second[i] = x[i−1]; it passes
-//!   where d < weight[j]·threshold[i] or d < weight[i]·threshold[j].
+//! ```text
+//! covariance        c(i,j) = c(i−1,j−1) + first[i]·second[j] + second[i]·first[j]
+//!                   first[i] = (x[i+m−1] − x[i−1]) / 2
+//!                   second[i] = (x[i+m−1] − μ[i]) + (x[i−1] − μ[i−1])
+//!                   passes where c·weight[j] > threshold[i] or c·weight[i] > threshold[j]
+//!
+//! squared distance  d(i,j) = d(i−1,j−1) + (first[i] − first[j])² − (second[i] − second[j])²
+//!                   first[i] = x[i+m−1],  second[i] = x[i−1]
+//!                   passes where d < weight[j]·threshold[i] or d < weight[i]·threshold[j]
+//! ```
 //!
 //! All paths with fused multiply-add give the same bits.
 
