@@ -175,11 +175,12 @@ fn in_each_scenario(seeds: u64, run: fn(&str, &[Step], &mut Tally)) -> Tally {
         run(&scenario, &steps, &mut tally);
         tally
     });
-    tallies.reduce(Tally::default, |one, other| Tally {
+    let sum = |one: Tally, other: Tally| Tally {
         states: one.states + other.states,
         kills: one.kills + other.kills,
         recoveries: one.recoveries + other.recoveries,
-    })
+    };
+    on_all_processors(|| tallies.reduce(Tally::default, sum))
 }
 
 #[test]

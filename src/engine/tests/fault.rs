@@ -77,10 +77,10 @@ fn what_fails_is_said_and_what_is_said_is_so() {
             cases.extend(all_steps(100..102).into_iter().map(|steps| (steps, fault, kind)));
         }
     }
-    let points: u64 = cases
+    let points = cases
         .par_iter()
-        .map(|((scenario, steps), fault, kind)| fail_everywhere(scenario, steps, *fault, *kind))
-        .sum();
+        .map(|((scenario, steps), fault, kind)| fail_everywhere(scenario, steps, *fault, *kind));
+    let points: u64 = on_all_processors(|| points.sum());
     println!("points of failure: {points}");
     assert!(points > 4000, "{points} points are few");
 }

@@ -32,6 +32,12 @@ impl Drop for SeedOfPanic {
     }
 }
 
+/// Runs work on all processors, in a pool of its own: engines of other tests share one, and
+/// would wait there for the end of what is long.
+fn on_all_processors<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().build().unwrap().install(work)
+}
+
 fn options() -> Options {
     Options {
         shards: 3,

@@ -19,7 +19,7 @@ fn it_agrees_with_an_ordered_map() {
         None => (0..number("TSDB_TEST_MODEL_SEEDS").unwrap_or(50)).collect(),
     };
     println!("operations against the model: {}", seeds.len() * OPERATIONS);
-    seeds.into_par_iter().for_each(|seed| {
+    let run = |seed| {
         let _said = SeedOfPanic(seed);
         let mut rng = Rng::new(seed);
         let mut disk = SimDisk::new();
@@ -150,5 +150,6 @@ fn it_agrees_with_an_ordered_map() {
             }
         }
         assert_eq!(content(&engine), model);
-    });
+    };
+    on_all_processors(|| seeds.into_par_iter().for_each(run));
 }
