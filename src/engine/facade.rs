@@ -20,11 +20,7 @@ use super::catalog::Series;
 use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
-use super::turns::Turns;
 use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
-
-/// Group commits, each of another shard, that run at once.
-const COMMITS_AT_ONCE: usize = 16;
 
 /// An open database. Cheap to clone; all clones are the same database, which closes
 /// when [`close`](Self::close) is called or the last clone goes.
@@ -101,7 +97,6 @@ impl Engine {
             clock,
             budget: MemoryBudget::new(memory.memtables),
             cache: Arc::new(BlockCache::new(memory.blocks as usize)),
-            turns: Turns::new(COMMITS_AT_ONCE),
             counts: Counts::default(),
             options,
         });
@@ -128,8 +123,28 @@ impl Engine {
         let generation = self.inner.generation.read();
         let shard = generation.shard(write.series());
         shard.submit(write, Box::new(done));
-        if !self.inner.environment.options.background {
+        if self.inner.environment.options.background {
+            shard.ready.wake();
+        } else {
             shard.commit_pending();
+        }
+    }
+
+    /// Queues a write as [`submit`](Self::submit) does, to be committed by a call of
+    /// [`commit`](Self::commit) once all are queued that should be committed together.
+    pub fn queue(&self, write: Write, done: impl FnOnce(Result<Written>) + Send + 'static) {
+        let generation = self.inner.generation.read();
+        generation.shard(write.series()).submit(write, Box::new(done));
+    }
+
+    /// Has everything committed that is queued: on this thread, where no other is at it.
+    /// Returns before all of it is durable where another thread is.
+    pub fn commit(&self) {
+        let generation = self.inner.generation.read();
+        if self.inner.environment.options.background {
+            generation.groups.iter().for_each(|group| group.commit_or_wake());
+        } else {
+            generation.shards.iter().for_each(|shard| shard.commit_pending());
         }
     }
 
@@ -467,6 +482,7 @@ impl Inner {
                 shard.end_log();
                 Ok::<_, Error>(())
             });
+            generation.end_journals();
         }
         self.environment.obsolete.purge();
         *lock = None;

@@ -16,6 +16,8 @@ use crate::wal::{Judgement, Record, Replay, read_log};
 
 use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
+use super::group::Ready;
+use super::journals::Journals;
 use super::options::Recover;
 use super::shard::{Environment, LogState, ManifestState, OldLog, Shard, State};
 
@@ -39,8 +41,9 @@ impl Shard {
         environment: Arc<Environment>,
         cardinality: Arc<Cardinality>,
         dir: &Path,
-        number: u32,
-        shards: u32,
+        (number, shards): (u32, u32),
+        ready: Arc<Ready>,
+        journals: &Journals,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let store = FileManifestStore::new(environment.vfs.clone(), dir, number);
         let degraded = environment.options.recover == Recover::Degraded;
@@ -74,7 +77,7 @@ impl Shard {
             epoch: manifest.epoch,
             losses: Vec::new(),
             queue: Mutex::default(),
-            queue_filled: Condvar::new(),
+            ready,
             log: Mutex::new(LogState { writer: None, next_seq: replayed_from + 1 }),
             log_bytes: AtomicU64::new(0),
             old_logs: Mutex::default(),
@@ -92,7 +95,7 @@ impl Shard {
             trouble: RwLock::default(),
         };
         let logs = names.iter().filter_map(|name| parse_log_name(name)).collect();
-        let report = match shard.replay_logs(logs) {
+        let report = match shard.replay_logs(logs, journals) {
             Ok(report) => report,
             Err(e) if degraded && e.code() == ErrorCode::CorruptData => shard.give_up_logs(&e)?,
             Err(e) => return Err(e),
@@ -125,7 +128,7 @@ impl Shard {
         })
     }
 
-    fn replay_logs(&self, mut logs: Vec<u64>) -> Result<RecoveryReport> {
+    fn replay_logs(&self, mut logs: Vec<u64>, journals: &Journals) -> Result<RecoveryReport> {
         let mut report = RecoveryReport::default();
         let newest = self.manifest.lock().manifest.newest_log;
         let missing = newest.filter(|newest| !logs.contains(newest));
@@ -153,7 +156,7 @@ impl Shard {
                 )));
             }
             let replay = self.replay_log(first_seq)?;
-            self.judge_ending(&path, replay, next_log, &mut report)?;
+            self.judge_ending(&path, replay, next_log, journals, &mut report)?;
             report.records += replay.records;
             // Records before `expected` are in segments.
             let next_seq = replay.ending.next_seq.max(expected);
@@ -218,6 +221,7 @@ impl Shard {
         path: &Path,
         replay: Replay,
         next_log: Option<u64>,
+        journals: &Journals,
         report: &mut RecoveryReport,
     ) -> Result<()> {
         let ending = replay.ending;
@@ -235,7 +239,11 @@ impl Shard {
             )));
         }
         let durable_seq = self.manifest.lock().manifest.durable_seq;
-        if let Some(damage) = damage_at_end(&replay, &self.manifest.lock().manifest) {
+        if let Some(group) = replay.journal {
+            journals.check(group).map_err(|e| hinted(&e))?;
+        }
+        let promised = journals.promised(self.number);
+        if let Some(damage) = damage_at_end(&replay, &self.manifest.lock().manifest, promised) {
             return Err(hinted(&Error::corrupt(format!("{}: {damage}", path.display()))));
         }
         let is_torn = replay.judgement == Judgement::Torn;
@@ -320,7 +328,7 @@ fn loss_of_all(file: String, reason: &Error) -> Loss {
 }
 
 /// An error of strict recovery, with the way out.
-fn hinted(e: &Error) -> Error {
+pub(super) fn hinted(e: &Error) -> Error {
     if e.code() != ErrorCode::CorruptData {
         return e.clone();
     }
@@ -348,7 +356,7 @@ fn rewrite(file: &dyn File, part: Range<u64>) -> std::io::Result<()> {
 pub(super) const MISSING_LOG: &str = "is missing, though the manifest says that it was begun";
 
 /// What proves that the newest log has lost records, if anything does.
-pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest) -> Option<String> {
+pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest, promised: u64) -> Option<String> {
     let Manifest { flushed_seq, durable_seq, .. } = *manifest;
     let ending = replay.ending;
     let place = format!("{} at byte {}", ending.problem, ending.offset);
@@ -360,6 +368,11 @@ pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest) -> Option<Stri
             "{place}; the log ends before record {}, though the manifest says that record {} was on disk",
             ending.next_seq,
             durable_seq - 1
+        )),
+        _ if ending.next_seq.max(flushed_seq + 1) < promised => Some(format!(
+            "{place}; the log ends before record {}, though a journal says that record {} was on disk",
+            ending.next_seq,
+            promised - 1
         )),
         _ => None,
     }

@@ -18,8 +18,8 @@ use crate::wal::{LogWriter, Record};
 use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::commit::Queue;
+use super::group::Ready;
 use super::options::Options;
-use super::turns::Turns;
 
 /// What all shards share.
 pub(super) struct Environment {
@@ -30,8 +30,6 @@ pub(super) struct Environment {
     pub budget: MemoryBudget,
     pub cache: Arc<BlockCache>,
     pub obsolete: ObsoleteFiles,
-    /// Of the committers of all shards.
-    pub turns: Turns,
     pub counts: Counts,
 }
 
@@ -39,6 +37,11 @@ impl Environment {
     /// Most bytes that one query may take.
     pub fn query_bytes_max(&self) -> u64 {
         MemoryShares::of(self.options.memory_limit_bytes).queries
+    }
+
+    /// Bytes of a journal. What it holds is in memory too, until it is in the logs.
+    pub fn journal_bytes(&self) -> u64 {
+        self.options.journal_bytes.min(self.options.memory_limit_bytes / 128)
     }
 
     /// Why nothing may be added to the disk, while its free space is down to the
@@ -220,7 +223,8 @@ pub(super) struct Shard {
     /// What was lost to damage.
     pub losses: Vec<Loss>,
     pub queue: Mutex<Queue>,
-    pub queue_filled: Condvar,
+    /// Where it says that something waits; of all shards of its group.
+    pub ready: Arc<Ready>,
     pub log: Mutex<LogState>,
     /// Bytes of the log that is being written.
     pub log_bytes: AtomicU64,

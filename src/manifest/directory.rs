@@ -8,7 +8,8 @@ use bincode::{Decode, Encode};
 use crate::base::{Error, ErrorCode, Result, SHARDS_MAX};
 use crate::format::{
     CURRENT, DATABASE, FileHeader, FileKind, HEADER_BYTES, MANIFEST, decode_metadata, encode_metadata,
-    generation_name, parse_generation_name, parse_log_name, parse_segment_name, parse_shard_name, shard_name,
+    generation_name, parse_generation_name, parse_journal_name, parse_log_name, parse_segment_name,
+    parse_shard_name, shard_name,
 };
 use crate::vfs::{Vfs, create_dir_durable, read_all, read_exact_at, write_atomic};
 
@@ -283,6 +284,10 @@ pub fn refuse_newer(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
         let generation_dir = dir.join(generation_name(generation));
         for shard in vfs.list(&generation_dir).unwrap_or_default() {
             let shard_dir = generation_dir.join(&shard.name);
+            if parse_journal_name(&shard.name).is_some() {
+                check(&shard_dir, FileKind::Journal)?;
+                continue;
+            }
             for file in vfs.list(&shard_dir).unwrap_or_default() {
                 let kind = if file.name == MANIFEST {
                     FileKind::Manifest

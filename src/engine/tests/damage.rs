@@ -102,7 +102,7 @@ fn sample_after(end: impl Fn(&Engine)) -> Sample {
     Sample { disk, truth, torn, cut }
 }
 
-fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
+pub(super) fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
     let (mut files, mut dirs) = (Vec::new(), vec![Path::new("/data").to_owned()]);
     while let Some(dir) = dirs.pop() {
         for entry in disk.list(&dir).unwrap() {
@@ -114,7 +114,7 @@ fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
 }
 
 /// A series' points, or why they can't be had.
-fn points_of(engine: &Engine, series: &str) -> Result<BTreeMap<(i64, Labels), f64>> {
+pub(super) fn points_of(engine: &Engine, series: &str) -> Result<BTreeMap<(i64, Labels), f64>> {
     let query =
         Query { series: name(series), range: TimeRange::ALL, labels: LabelFilter::any(), limit: usize::MAX };
     let rows = engine.query(&query, &Deadline::none())?.rows;
