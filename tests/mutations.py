@@ -74,6 +74,8 @@ MUTATIONS = [
 def main():
     wanted = [part for part in sys.argv[1:] if part != "--check"] or [""]
     chosen = [mutation for mutation in MUTATIONS if any(part in mutation[0] for part in wanted)]
+    if not chosen:
+        sys.exit(f"no safeguard has {' or '.join(wanted)} in its name")
     if "--check" in sys.argv:
         check(ROOT, chosen)
         print(f"mutations: {len(chosen)} can be tried")

@@ -603,7 +603,7 @@ impl Shard {
             }
             Write::DeleteRange { series: name, range, labels } => {
                 let series = found.ok_or_else(|| self.not_found(&name))?;
-                self.check_losses(range)?;
+                self.check_losses(series.id, range)?;
                 let record = DeleteRecord { series_id: series.id, range, labels: labels.clone() };
                 Ok((Outcome::Deleted { range, labels }, Some(Record::Delete(record))))
             }

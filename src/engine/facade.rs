@@ -76,7 +76,7 @@ impl Engine {
         };
         refuse_newer(vfs.as_ref(), &dir)?;
         let (database, live) = match Database::open_or_create(vfs.clone(), &dir, options.shards) {
-            Err(e) if options.recover == Recover::Degraded && e.code() == ErrorCode::CorruptData => {
+            Err(e) if options.recover != Recover::Strict && e.code() == ErrorCode::CorruptData => {
                 Database::mend(vfs.clone(), &dir)?
             }
             opened => opened?,
@@ -210,8 +210,8 @@ impl Engine {
     /// would take more memory than one query may.
     pub fn query(&self, query: &Query, deadline: &Deadline) -> Result<Page> {
         let shard = self.shard(&query.series);
-        let (_, _, view) = shard.view(&query.series)?;
-        shard.check_losses(query.range)?;
+        let (series, _, view) = shard.view(&query.series)?;
+        shard.check_losses(series.id, query.range)?;
         let bytes_max = self.inner.environment.query_bytes_max();
         scan(&view, query.range, &query.labels, query.limit, bytes_max, deadline)
     }
@@ -223,8 +223,8 @@ impl Engine {
     /// `SERIES_NOT_FOUND`, `CORRUPT_DATA`.
     pub fn scan(&self, query: Query) -> Result<Scan> {
         let shard = self.shard(&query.series);
-        let (_, _, view) = shard.view(&query.series)?;
-        shard.check_losses(query.range)?;
+        let (series, _, view) = shard.view(&query.series)?;
+        shard.check_losses(series.id, query.range)?;
         let bytes_max = self.inner.environment.query_bytes_max();
         Ok(Scan { view, next: Some(query.range), query, bytes_max })
     }
@@ -241,7 +241,7 @@ impl Engine {
     pub fn series_figures(&self, series: &SeriesName, deadline: &Deadline) -> Result<SeriesFigures> {
         let shard = self.shard(series);
         let (found, version, view) = shard.view(series)?;
-        shard.check_losses(TimeRange::ALL)?;
+        shard.check_losses(found.id, TimeRange::ALL)?;
         let figures = series_figures(&view, deadline)?;
         found.cache_count(version, figures.count);
         Ok(figures)

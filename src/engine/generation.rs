@@ -63,7 +63,7 @@ impl Generation {
         let progress = Progress::new(shards);
         let cardinality = Arc::new(Cardinality::new(&environment.options, environment.cache.clone()));
         let journals = Journals::read(environment.vfs.as_ref(), dir)?;
-        let is_degraded = environment.options.recover == Recover::Degraded;
+        let is_degraded = environment.options.recover != Recover::Strict;
         if let Some((_, damage)) = journals.damages().next()
             && !is_degraded
         {

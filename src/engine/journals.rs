@@ -25,8 +25,7 @@ impl Journals {
     /// `CORRUPT_DATA` where the directory can't be read; `INVALID_ARGUMENT` for a newer
     /// format. What is wrong with a journal stays in it.
     pub fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Self> {
-        let names =
-            vfs.list(dir).map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))?;
+        let names = vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()))?;
         let mut found = BTreeMap::new();
         for file in names.iter().filter_map(|entry| parse_journal_name(&entry.name)) {
             match read_journal(vfs, dir, file) {

@@ -60,6 +60,9 @@ pub enum Recover {
     /// Move it to `quarantine/`, serve the rest, and answer `CORRUPT_DATA` where it
     /// may have had points.
     Degraded,
+    /// The same, and from now on what is left is all there is: nothing is refused any
+    /// more.
+    AcceptLoss,
 }
 
 /// How an engine runs.

@@ -46,7 +46,7 @@ impl Shard {
         journals: &Journals,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let store = FileManifestStore::new(environment.vfs.clone(), dir, number);
-        let degraded = environment.options.recover == Recover::Degraded;
+        let degraded = environment.options.recover != Recover::Strict;
         let (mut manifest, unreadable) = match store.load().and_then(|found| of_database(found, shards, dir))
         {
             Ok(manifest) => (manifest, None),
@@ -101,10 +101,13 @@ impl Shard {
             Err(e) => return Err(e),
         };
         shard.durable_seq.store(shard.log.lock().next_seq, Ordering::SeqCst);
+        if environment.options.recover == Recover::AcceptLoss {
+            shard.accept_losses()?;
+        }
         shard.losses = shard.manifest.lock().manifest.losses.clone();
         if let Some(reason) = unreadable {
             tracing::error!(shard = number, %reason, "nothing of the shard is served");
-            shard.losses.push(loss_of_all(dir.join(MANIFEST).display().to_string(), &reason));
+            shard.losses.push(loss_of_all(dir.join(MANIFEST).display().to_string(), &reason, u64::MAX));
             *shard.trouble.write() = Some(reason);
         }
         Ok((Arc::new(shard), report))
@@ -252,7 +255,7 @@ impl Shard {
                 file = %path.display(),
                 offset = ending.offset,
                 problem = %ending.problem,
-                "a write that was never acknowledged as durable is cut off"
+                "the log ends in the middle of a write, as a crash leaves it; the rest is cut off"
             );
             report.torn_logs += 1;
         }
@@ -275,6 +278,18 @@ impl Shard {
         })
     }
 
+    /// Forgets what was lost: what is left is all there is.
+    fn accept_losses(&self) -> Result<()> {
+        let losses = self.manifest.lock().manifest.losses.clone();
+        if losses.is_empty() {
+            return Ok(());
+        }
+        for loss in &losses {
+            tracing::warn!(shard = self.number, file = loss.file, reason = loss.reason, "a loss is accepted");
+        }
+        self.install(|manifest| manifest.losses.clear())
+    }
+
     /// Keeps what could be read of damaged logs, moves the logs to quarantine, and
     /// remembers that points may be missing.
     fn give_up_logs(&self, reason: &Error) -> Result<RecoveryReport> {
@@ -293,11 +308,12 @@ impl Shard {
         let Manifest { newest_log, durable_seq, .. } = self.manifest.lock().manifest.clone();
         let missing = newest_log.filter(|newest| !logs.contains(newest));
         logs.extend(missing);
+        let series_below = self.next_series_id.load(Ordering::SeqCst);
         // Remembered before the first one goes: a crash in between must not hide it.
         self.install(|manifest| {
             for &first_seq in &logs {
                 let path = self.dir.join(log_name(first_seq));
-                let loss = loss_of_all(path.display().to_string(), reason);
+                let loss = loss_of_all(path.display().to_string(), reason, series_below);
                 if manifest.losses.iter().all(|known| known.file != loss.file) {
                     manifest.losses.push(loss);
                 }
@@ -322,9 +338,9 @@ impl Shard {
 }
 
 /// What is missing where a file may have held anything.
-fn loss_of_all(file: String, reason: &Error) -> Loss {
+fn loss_of_all(file: String, reason: &Error, series_below: u64) -> Loss {
     let TimeRange { start_ns, end_ns } = TimeRange::ALL;
-    Loss { file, reason: reason.message().to_owned(), start_ns, end_ns }
+    Loss { file, reason: reason.message().to_owned(), start_ns, end_ns, series_below }
 }
 
 /// An error of strict recovery, with the way out.
@@ -380,10 +396,7 @@ pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest, promised: u64)
 
 /// Names of the files in a shard's directory.
 fn file_names(environment: &Environment, dir: &Path) -> Result<Vec<String>> {
-    let entries = environment
-        .vfs
-        .list(dir)
-        .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))?;
+    let entries = environment.vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()))?;
     Ok(entries.into_iter().map(|entry| entry.name).collect())
 }
 
@@ -456,7 +469,7 @@ fn open_segments(
         match opened {
             Ok(segment) => segments.push(Arc::new(segment)),
             Err(e)
-                if environment.options.recover == Recover::Degraded && e.code() == ErrorCode::CorruptData =>
+                if environment.options.recover != Recover::Strict && e.code() == ErrorCode::CorruptData =>
             {
                 tracing::error!(reason = %e, "a damaged segment goes to quarantine");
                 lost.push((info.clone(), e));
@@ -477,6 +490,7 @@ fn open_segments(
             reason: reason.message().to_owned(),
             start_ns: info.start_ns,
             end_ns: info.end_ns,
+            series_below: manifest.next_series_id,
         });
         if environment.vfs.metadata(&path).is_ok_and(|found| found.is_some()) {
             quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())?;

@@ -63,6 +63,10 @@ impl Environment {
     }
 }
 
+/// What ends the refusals after a loss.
+const WAYS_OUT: &str =
+    "LOAD a snapshot; or start the server with --recover=accept-loss to take what is left for all there is";
+
 /// Monotonic counters.
 #[derive(Default)]
 pub(super) struct Counts {
@@ -330,21 +334,26 @@ impl Shard {
         match self.losses.iter().find(|loss| loss.range() == TimeRange::ALL) {
             None => Error::series_not_found(name.as_str()),
             Some(loss) => Error::corrupt(format!(
-                "series '{name}' is not known, but {} was damaged and may have held it: LOAD a snapshot, or restore the \
-                 file from a backup",
+                "series '{name}' is not known, but {} was damaged or is missing, and may have held it: CREATE it anew, \
+                 or {WAYS_OUT}",
                 loss.file
             )),
         }
     }
 
-    /// `CORRUPT_DATA` where a file that was lost to damage may have had points in
-    /// this range.
-    pub fn check_losses(&self, range: TimeRange) -> Result<()> {
-        match self.losses.iter().find(|loss| loss.range().overlaps(range)) {
+    /// `CORRUPT_DATA` where a file that was lost to damage may have had points of this
+    /// series in this range.
+    pub fn check_losses(&self, series_id: u64, range: TimeRange) -> Result<()> {
+        let mut losses = self.losses.iter().filter(|loss| series_id < loss.series_below);
+        match losses.find(|loss| loss.range().overlaps(range)) {
             None => Ok(()),
+            Some(loss) if loss.range() == TimeRange::ALL => Err(Error::corrupt(format!(
+                "{} was damaged or is missing, and may have held any point of this series: {WAYS_OUT}",
+                loss.file
+            ))),
             Some(loss) => Err(Error::corrupt(format!(
-                "{} was damaged and is in quarantine; it may have held points of this series from {} to {}: query \
-                 another time range, or LOAD a snapshot",
+                "{} was damaged or is missing, and may have held points of this series from {} to {}: query another time \
+                 range, or {WAYS_OUT}",
                 loss.file, loss.start_ns, loss.end_ns
             ))),
         }

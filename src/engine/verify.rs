@@ -195,7 +195,9 @@ fn verify_logs(
             (None, Some(damage)) => found.problems.push(format!("{}: {damage}", path.display())),
             (None, None) if replay.judgement == Judgement::Torn => {
                 found.files += 1;
-                found.notes.push(format!("{place}: a torn tail, never acknowledged as durable"));
+                found.notes.push(format!(
+                    "{place}: a torn tail: a write that a crash cut off, unless the file was cut afterwards"
+                ));
             }
             _ => found.files += 1,
         }
@@ -224,7 +226,7 @@ fn verify_snapshots(vfs: &dyn Vfs, dir: &Path, found: &mut Verification) {
 }
 
 fn verify_snapshot(vfs: &dyn Vfs, path: &Path) -> Result<(u64, u64)> {
-    let file = vfs.open(path).map_err(|e| Error::corrupt(format!("can't be read: {e}")))?;
+    let file = vfs.open(path).map_err(|e| Error::unreadable(&e))?;
     let (mut series, mut points) = (0, 0);
     read_snapshot(&mut FileReader::new(file, 0), u64::MAX, |item| {
         match item {

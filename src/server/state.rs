@@ -261,16 +261,16 @@ impl State {
 
     /// Reads tokens and certificates again, and opens the audit log again.
     pub fn reload(&self) {
-        let tls = self.tls.as_ref().map_or(Ok(()), Tls::reload);
-        for (what, reloaded) in [
-            ("the tokens", self.auth.reload()),
-            ("the certificate", tls),
-            ("the audit log", self.audit.reopen()),
-        ] {
+        let tls = self.tls.as_ref().map(Tls::reload);
+        let audit = self.settings.audit_log.is_some().then(|| self.audit.reopen());
+        for (what, reloaded) in
+            [("tokens", Some(self.auth.reload())), ("TLS certificate and key", tls), ("audit log", audit)]
+        {
+            let Some(reloaded) = reloaded else { continue };
             self.audit.server(&format!("reload {what}"), &reloaded);
             match reloaded {
-                Ok(()) => tracing::info!("SIGHUP: {what} were read again"),
-                Err(e) => tracing::error!(error = e.message(), "SIGHUP: {what} stay as they were"),
+                Ok(()) => tracing::info!("SIGHUP: read again: {what}"),
+                Err(e) => tracing::error!(error = e.message(), "SIGHUP: unchanged: {what}"),
             }
         }
     }

@@ -64,13 +64,12 @@ impl LogReader {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_kind(vfs: &dyn Vfs, path: &Path, kind: FileKind) -> Result<Self> {
-        let file =
-            vfs.open(path).map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", path.display())))?;
+        let file = vfs.open(path).map_err(|e| Error::unreadable(&e).context(path.display()))?;
         Self::over(file, path, kind)
     }
 
     fn over(file: Arc<dyn File>, path: &Path, kind: FileKind) -> Result<Self> {
-        let io_error = |e| Error::corrupt(format!("{}: can't be read: {e}", path.display()));
+        let io_error = |e| Error::unreadable(&e).context(path.display());
         let file_len = file.len().map_err(io_error)?;
         let mut header = vec![0; HEADER_BYTES.min(file_len as usize)];
         read_exact_at(file.as_ref(), &mut header, 0).map_err(io_error)?;
@@ -105,7 +104,7 @@ impl LogReader {
         self.buffer.resize(have + n, 0);
         let into = self.buffer.get_mut(have..).unwrap_or_default();
         read_exact_at(self.file.as_ref(), into, self.offset + have as u64).map_err(|e| {
-            Error::corrupt(format!("{}: can't be read at byte {}: {e}", self.path.display(), self.offset))
+            Error::unreadable(&e).context(format!("{}: at byte {}", self.path.display(), self.offset))
         })
     }
 
@@ -186,7 +185,7 @@ impl LogReader {
     /// What an ending of this log means, if it is the newest.
     pub fn judge(&self, ending: Ending) -> Result<Judgement> {
         judge(self.file.as_ref(), ending, self.salt)
-            .map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", self.path.display())))
+            .map_err(|e| Error::unreadable(&e).context(self.path.display()))
     }
 }
 

@@ -46,6 +46,25 @@ fn damage_is_refused_or_served_around() {
     }
     let quarantined = disk.list(Path::new("/data/quarantine")).unwrap();
     assert_eq!(quarantined.len(), 2, "the file and its reason: {quarantined:?}");
+
+    // What is made afterwards has lost nothing, and who accepts the loss has the rest.
+    let next =
+        (0..100).map(|at| format!("new{at}")).find(|next| crate::format::shard_of(next, 3) == shard).unwrap();
+    for recover in [Recover::Degraded, Recover::AcceptLoss, Recover::Strict] {
+        let engine =
+            Engine::open_with(Arc::new(disk.clone()), clock.clone(), Options { recover, ..options() })
+                .unwrap();
+        if recover == Recover::Degraded {
+            create(&engine, &next, 1).unwrap();
+            insert(&engine, &next, Some(20), 1.0, &Labels::empty()).unwrap();
+            assert_eq!(engine.save("x", &Deadline::none()).unwrap_err().code(), ErrorCode::CorruptData);
+        } else {
+            assert_eq!(content(&engine)["s"].len(), 50, "{recover:?}");
+            assert_eq!(engine.counters().damaged_files, 0, "{recover:?}");
+            engine.save("x", &Deadline::none()).unwrap();
+        }
+        assert_eq!(points_of(&engine, &next).unwrap().len(), 1, "{recover:?}");
+    }
 }
 
 /// The end of a small database: what was read from it before it was damaged.
