@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use crate::base::sync::thread::{self, JoinHandle};
-use crate::base::{Error, ErrorCode, Result, caught};
+use crate::base::{Background as Priority, Error, ErrorCode, Result, caught};
 
 use super::group::Group;
 use super::options::Durability;
@@ -41,10 +41,12 @@ impl Background {
         }
         let (stopping, compact) = (background.stopping.clone(), compact_now.clone());
         background.spawn("tsdb-flush".into(), &all, move |shards| {
+            Priority::Soon.stand_back();
             flush_loop(shards, &flush_wanted, &compact, &stopping);
         });
         let stopping = background.stopping.clone();
         background.spawn("tsdb-compact".into(), &all, move |shards| {
+            Priority::Whenever.stand_back();
             compaction_loop(shards, &compact_wanted, &stopping);
         });
         let durability = shards.first().map(|shard| shard.environment.options.durability);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::base::{Deadline, Error, ErrorCode, MemoryShares, Result, caught};
+use crate::base::{Background, Deadline, Error, ErrorCode, MemoryShares, Result, caught};
 use crate::engine::Engine;
 use crate::protocol::{Command, Reply, find_help};
 
@@ -116,6 +116,7 @@ impl State {
         let workers = rayon::ThreadPoolBuilder::new()
             .num_threads(settings.analytics_threads.unwrap_or(cores))
             .thread_name(|at| format!("analytics-{at}"))
+            .start_handler(|_| Background::Whenever.stand_back())
             .build()
             .map_err(|e| no_thread(&e))?;
         let memory = MemoryShares::of(settings.memory_limit);
@@ -128,11 +129,11 @@ impl State {
             engine,
             opened: Notify::new(),
             started: Instant::now(),
-            queries: Pool::start("queries", cores, 1024).map_err(|e| no_thread(&e))?,
+            queries: Pool::start("queries", Background::Soon, cores, 1024).map_err(|e| no_thread(&e))?,
             // Two, so that a short computation is not stuck behind a long one.
-            analytics: Pool::start("analytics", 2, 256).map_err(|e| no_thread(&e))?,
+            analytics: Pool::start("analytics", Background::Whenever, 2, 256).map_err(|e| no_thread(&e))?,
             workers: Arc::new(workers),
-            maintenance: Pool::start("maintenance", 1, 16).map_err(|e| no_thread(&e))?,
+            maintenance: Pool::start("maintenance", Background::Soon, 1, 16).map_err(|e| no_thread(&e))?,
             requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2)),
             answers: Answers::new(answers_bytes as usize),
             rows: Budget::new(memory.queries - answers_bytes),
