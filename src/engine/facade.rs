@@ -6,14 +6,15 @@ use std::sync::Arc;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::{Mutex, RwLock, in_parallel, mpsc};
 use crate::base::{
-    Clock, Deadline, Error, ErrorCode, MemoryBudget, MemoryShares, Result, Rows, SeriesName, SystemClock,
-    TimeRange, ValueType,
+    Clock, Deadline, Error, ErrorCode, LabelFilter, MemoryBudget, MemoryShares, Result, Rows, SeriesName,
+    SystemClock, TimeRange, ValueType,
 };
 use crate::format::LOCK;
 use crate::manifest::{Database, ObsoleteFiles, refuse_newer, remove_generation, stale_generations};
 use crate::merge::SeriesView;
 use crate::query::{Page, SeriesFigures, count_points, count_range, scan, series_figures};
 use crate::segments::BlockCache;
+use crate::vector::{PointMatches, PointQuery, VectorCache, find_points};
 use crate::vfs::{DirLock, RealDisk, Vfs, create_dir_durable};
 
 use super::catalog::Series;
@@ -95,12 +96,14 @@ impl Engine {
             remove_generation(vfs.as_ref(), &dir, stale)?;
         }
         let memory = MemoryShares::of(options.memory_limit_bytes);
+        let cache = Arc::new(BlockCache::new(memory.blocks as usize));
         let environment = Arc::new(Environment {
             obsolete: ObsoleteFiles::new(vfs.clone()),
             vfs,
             clock,
             budget: MemoryBudget::new(memory.memtables),
-            cache: Arc::new(BlockCache::new(memory.blocks as usize)),
+            vectors: VectorCache::new(cache.clone(), memory.blocks / 2),
+            cache,
             turns: Turns::new(COMMITS_AT_ONCE),
             counts: Counts::default(),
             options,
@@ -214,6 +217,26 @@ impl Engine {
         Ok(Scan { view, next: Some(query.range), query, bytes_max })
     }
 
+    /// Finds the points of a range that the filter matches and that are most like each of
+    /// some queries, all at one instant.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`, `TIMEOUT`, `CORRUPT_DATA`.
+    pub fn find_points(
+        &self,
+        series: &SeriesName,
+        (range, labels): (TimeRange, &LabelFilter),
+        queries: &[PointQuery],
+        deadline: &Deadline,
+    ) -> Result<Vec<PointMatches>> {
+        let shard = self.shard(series);
+        let (_, _, view) = shard.view(series)?;
+        shard.check_losses(range)?;
+        let environment = &self.inner.environment;
+        let bytes_max = environment.query_bytes_max();
+        find_points(&view, &environment.vectors, (range, labels), queries, bytes_max, deadline)
+    }
+
     /// Most bytes of rows that one query may hold.
     pub fn query_bytes_max(&self) -> u64 {
         self.inner.environment.query_bytes_max()
@@ -317,6 +340,7 @@ impl Engine {
             compaction_bytes_out: counts.compaction_bytes_out.load(Ordering::Relaxed),
             cache_hits,
             cache_misses,
+            vector_bytes: environment.vectors.memory_bytes(),
             read_only_shards: shards.iter().filter(|shard| shard.trouble.read().is_some()).count() as u64,
             series: cardinality.series(),
             label_sets: cardinality.label_sets(),

@@ -228,6 +228,7 @@ impl Shard {
             environment.obsolete.add_in_use(input.path().to_owned(), input);
         }
         drop(task);
+        environment.vectors.purge();
         environment.obsolete.purge();
         add(&environment.counts.compactions, 1);
         add(&environment.counts.compaction_bytes_in, report.bytes_in);

@@ -12,6 +12,7 @@ use crate::manifest::{Loss, Manifest, ManifestStore, ObsoleteFiles};
 use crate::memtable::Memtable;
 use crate::merge::SeriesView;
 use crate::segments::{BlockCache, Segment};
+use crate::vector::VectorCache;
 use crate::vfs::Vfs;
 use crate::wal::{LogWriter, Record};
 
@@ -29,6 +30,7 @@ pub(super) struct Environment {
     /// Memory of memtables.
     pub budget: MemoryBudget,
     pub cache: Arc<BlockCache>,
+    pub vectors: VectorCache,
     pub obsolete: ObsoleteFiles,
     /// Of the committers of all shards.
     pub turns: Turns,

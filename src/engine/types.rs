@@ -149,6 +149,8 @@ pub struct Counters {
     pub cache_hits: u64,
     /// Block cache reads that did not.
     pub cache_misses: u64,
+    /// Bytes of vectors that are kept for searches.
+    pub vector_bytes: u64,
     /// Shards that refuse writes.
     pub read_only_shards: u64,
     /// Files lost to damage.

@@ -45,6 +45,11 @@ impl Segment {
         &self.path
     }
 
+    /// A number that no other segment has got that was opened with the same cache.
+    pub fn instance(&self) -> u64 {
+        self.cache_key
+    }
+
     /// What the manifest keeps of it.
     pub fn info(&self) -> &SegmentInfo {
         &self.info

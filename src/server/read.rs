@@ -9,7 +9,7 @@ use crate::protocol::{
     Analysis, Command, DatabaseStats, DimensionStats, Export, MatchRow, Pages, Reply, SeriesInfo,
     SeriesStats, TimeSelection,
 };
-use crate::vector::Search;
+use crate::vector::{Direction, Match, PointQuery, Search};
 
 use super::{Settings, analysis};
 
@@ -176,6 +176,23 @@ pub(super) fn execute(
     }
 }
 
+fn similar_points(engine: &Engine, query: &Query, wanted: PointQuery, deadline: &Deadline) -> Result<Reply> {
+    let found = engine.find_points(&query.series, (query.range, &query.labels), &[wanted], deadline)?;
+    let matches = found.into_iter().flat_map(|found| found.matches).map(match_row);
+    Ok(Reply::Matches { matches: matches.collect(), exact: true })
+}
+
+fn match_row(found: Match) -> MatchRow {
+    MatchRow {
+        timestamp_ns: found.timestamp_ns,
+        end_timestamp_ns: found.end_timestamp_ns,
+        values: found.values,
+        labels: found.labels,
+        similarity: found.similarity,
+    }
+}
+
+/// Finds points, or windows of points.
 fn similar(
     engine: &Engine,
     query: Query,
@@ -185,34 +202,30 @@ fn similar(
     deadline: &Deadline,
 ) -> Result<Reply> {
     let (dimension, _) = engine.describe(&query.series)?;
+    if vector.len() == dimension as usize {
+        let direction = Direction::new(vector, dimension as usize)?;
+        return similar_points(engine, &query, PointQuery { direction, limit, threshold }, deadline);
+    }
     let mut search = Search::new(vector, dimension as usize, limit, threshold)?;
     let bytes_max = engine.query_bytes_max();
     let mut kept_bytes = 0;
     let mut scan = engine.scan(query)?;
     while let Some(rows) = scan.next_page(deadline)? {
-        if vector.len() > dimension as usize {
-            // A search for windows keeps what it has seen.
-            kept_bytes += rows.memory_bytes() as u64;
-            if kept_bytes > bytes_max {
-                return Err(Error::new(
-                    ErrorCode::LimitExceeded,
-                    format!(
-                        "the search for windows needs more than the {bytes_max} bytes that one query may take; narrow \
-                         start_ns and end_ns or the labels, or raise TSDB_MEMORY_LIMIT"
-                    ),
-                ));
-            }
+        // A search for windows keeps what it has seen.
+        kept_bytes += rows.memory_bytes() as u64;
+        if kept_bytes > bytes_max {
+            return Err(Error::new(
+                ErrorCode::LimitExceeded,
+                format!(
+                    "the search for windows needs more than the {bytes_max} bytes that one query may take; narrow \
+                     start_ns and end_ns or the labels, or raise TSDB_MEMORY_LIMIT"
+                ),
+            ));
         }
         search.push(&rows);
         deadline.check()?;
     }
-    let matches = search.finish().into_iter().map(|found| MatchRow {
-        timestamp_ns: found.timestamp_ns,
-        end_timestamp_ns: found.end_timestamp_ns,
-        values: found.values,
-        labels: found.labels,
-        similarity: found.similarity,
-    });
+    let matches = search.finish().into_iter().map(match_row);
     Ok(Reply::Matches { matches: matches.collect(), exact: true })
 }
 

@@ -1,15 +1,12 @@
 //! Exact cosine search.
 
-use crate::base::{Error, ErrorCode, Labels, Result, Rows};
-use crate::kernels::{dot, norm, power_of_two_scale};
+use crate::base::{Error, Labels, Result, Rows};
 
-use super::Top;
+use super::{Direction, Top};
 
 /// One match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Match {
-    /// Row of its first point among all that were pushed.
-    pub first_row: usize,
     /// Its first point.
     pub timestamp_ns: i64,
     /// Its last point, where the match is a window.
@@ -24,15 +21,13 @@ pub struct Match {
 
 /// A search in progress.
 pub struct Search {
-    /// Scaled to length 1.
-    query: Vec<f64>,
+    query: Direction,
     dimension: usize,
     /// Points of a match.
     window: usize,
     limit: usize,
     threshold: f64,
     top: Top<Match>,
-    rows: usize,
     /// For windows: everything that was pushed, for matches overlap across blocks.
     kept: Rows,
     similarities: Vec<f64>,
@@ -51,53 +46,22 @@ impl Search {
         if limit == 0 {
             return Err(Error::invalid("limit is 0; ask for at least one match"));
         }
-        if let Some(bad) = query.iter().find(|value| !value.is_finite()) {
-            return Err(Error::invalid(format!("the query holds {bad}; use finite numbers")));
-        }
-        if query.is_empty() || dimension == 0 || !query.len().is_multiple_of(dimension) {
-            return Err(Error::new(
-                ErrorCode::DimensionMismatch,
-                format!(
-                    "the query has {} numbers; the series has dimension {dimension}: give {dimension} numbers to find \
-                     points, or a multiple of that to find windows",
-                    query.len()
-                ),
-            ));
-        }
-        let scale = power_of_two_scale(query);
-        let mut query: Vec<f64> = query.iter().map(|value| value * scale).collect();
-        let length = norm(&query);
-        if length == 0.0 {
-            return Err(Error::invalid("the query is the zero vector, which has no direction; give another"));
-        }
-        for value in &mut query {
-            *value /= length;
-        }
-        let window = query.len() / dimension;
-        Ok(Self {
+        Ok(Self::of(Direction::new(query, dimension)?, dimension, limit, threshold))
+    }
+
+    /// The same for a direction that was made for this dimension.
+    pub(super) fn of(query: Direction, dimension: usize, limit: usize, threshold: f64) -> Self {
+        let window = query.unit().len() / dimension;
+        Self {
             query,
             dimension,
             window,
             limit,
             threshold,
             top: Top::new(limit),
-            rows: 0,
             kept: Rows::new(dimension),
             similarities: Vec::new(),
-        })
-    }
-
-    fn similarity(&self, values: &[f64]) -> f64 {
-        let length = norm(values);
-        let (values_dot, length) = if length.is_finite() && length > 1e-140 {
-            (dot(values, &self.query), length)
-        } else {
-            // Squares overflow or vanish: scale first.
-            let scale = power_of_two_scale(values);
-            let scaled: Vec<f64> = values.iter().map(|value| value * scale).collect();
-            (dot(&scaled, &self.query), norm(&scaled))
-        };
-        if length == 0.0 { 0.0 } else { (values_dot / length).clamp(-1.0, 1.0) }
+        }
     }
 
     /// Looks at the next points, in the order of time.
@@ -108,10 +72,9 @@ impl Search {
         }
         for row in 0..rows.len() {
             let values = rows.values_of(row);
-            let similarity = self.similarity(values);
+            let similarity = self.query.similarity(values);
             if similarity >= self.threshold {
                 self.top.offer(similarity, || Match {
-                    first_row: self.rows + row,
                     timestamp_ns: rows.timestamps_ns[row],
                     end_timestamp_ns: None,
                     values: values.to_vec(),
@@ -120,7 +83,6 @@ impl Search {
                 });
             }
         }
-        self.rows += rows.len();
     }
 
     fn push_windows(&mut self, rows: &Rows) {
@@ -137,7 +99,7 @@ impl Search {
         while self.similarities.len() + self.window <= self.kept.len() {
             let start = self.similarities.len();
             let values = &self.kept.values[start * self.dimension..(start + self.window) * self.dimension];
-            self.similarities.push(self.similarity(values));
+            self.similarities.push(self.query.similarity(values));
         }
     }
 
@@ -160,7 +122,6 @@ impl Search {
             }
             let end = start + self.window - 1;
             matches.push(Match {
-                first_row: start,
                 timestamp_ns: self.kept.timestamps_ns[start],
                 end_timestamp_ns: Some(self.kept.timestamps_ns[end]),
                 values: self.kept.values[start * self.dimension..(end + 1) * self.dimension].to_vec(),
@@ -178,7 +139,7 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Rng;
+    use crate::base::{ErrorCode, Rng};
 
     fn rows(dimension: usize, values: &[f64]) -> Rows {
         Rows {
@@ -198,7 +159,7 @@ mod tests {
     ) -> Vec<(usize, f64)> {
         let mut search = Search::new(query, dimension, limit, threshold).unwrap();
         search.push(&rows(dimension, values));
-        search.finish().into_iter().map(|found| (found.first_row, found.similarity)).collect()
+        search.finish().into_iter().map(|found| (found.timestamp_ns as usize, found.similarity)).collect()
     }
 
     #[test]
@@ -250,7 +211,7 @@ mod tests {
             let found = search.finish();
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {
-                assert_eq!(found.first_row, expected.0);
+                assert_eq!(found.timestamp_ns as usize, expected.0);
                 assert!((found.similarity - expected.1).abs() < 1e-12);
                 assert_eq!(found.end_timestamp_ns, Some((expected.0 + m - 1) as i64));
                 assert_eq!(found.values.len(), m * dimension);

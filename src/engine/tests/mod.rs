@@ -8,6 +8,7 @@ mod damage;
 mod fault;
 mod model;
 mod panics;
+mod similar;
 mod steps;
 
 use std::collections::BTreeMap;
