@@ -55,7 +55,9 @@ fn kernels(c: &mut Criterion) {
         let mut group_out = vec![[0.0; GROUP]; 1024];
         for instructions in Instructions::available() {
             let [sweep, one, sixteen] = least([
-                &mut || drop(black_box(sweep(Instructions::best(), &numbers))),
+                &mut || {
+                    black_box(sweep(Instructions::best(), &numbers));
+                },
                 &mut || dots(instructions, &query, &numbers, black_box(&mut out)),
                 &mut || {
                     for part in numbers.chunks_exact(1024 * dimension) {
@@ -79,7 +81,9 @@ fn kernels(c: &mut Criterion) {
     let numbers: Vec<f32> = (0..100_000 * 128).map(|_| rng.unit_f64() as f32 - 0.5).collect();
     let query: Vec<f32> = numbers[..128].to_vec();
     let mut out = vec![0.0; 100_000];
-    let sweep = || drop(black_box(sweep(Instructions::best(), &numbers)));
+    let sweep = || {
+        black_box(sweep(Instructions::best(), &numbers));
+    };
     compare(c, "products with 100,000 × 128", 100_000, ("a sweep over the same memory", sweep), || {
         dots(Instructions::best(), &query, &numbers, black_box(&mut out));
     });

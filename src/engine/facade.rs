@@ -154,7 +154,7 @@ impl Engine {
         self.inner.generation.read().shard(name).clone()
     }
 
-    fn shards(&self) -> Vec<Arc<Shard>> {
+    pub(super) fn shards(&self) -> Vec<Arc<Shard>> {
         self.inner.generation.read().shards.clone()
     }
 
@@ -234,7 +234,9 @@ impl Engine {
         shard.check_losses(range)?;
         let environment = &self.inner.environment;
         let bytes_max = environment.query_bytes_max();
-        find_points(&view, &environment.vectors, (range, labels), queries, bytes_max, deadline)
+        let found = find_points(&view, &environment.vectors, (range, labels), queries, bytes_max, deadline)?;
+        self.note_scanned(found.iter().map(|found| found.scanned).sum());
+        Ok(found)
     }
 
     /// Most bytes of rows that one query may hold.
@@ -328,6 +330,9 @@ impl Engine {
         let counts = &environment.counts;
         let shards = self.shards();
         let cardinality = self.inner.generation.read().cardinality.clone();
+        let figures = shards.iter().map(|shard| shard.index_figures());
+        let (vector_index_bytes, vector_rows, vector_rows_indexed) =
+            figures.fold((0, 0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1, sum.2 + of.2));
         let (cache_hits, cache_misses) = environment.cache.hits_and_misses();
         Counters {
             points_written: counts.points_written.load(Ordering::Relaxed),
@@ -341,6 +346,12 @@ impl Engine {
             cache_hits,
             cache_misses,
             vector_bytes: environment.vectors.memory_bytes(),
+            vector_index_bytes,
+            vector_rows,
+            vector_rows_indexed,
+            vector_indexes: counts.vector_indexes.load(Ordering::Relaxed),
+            vector_index_ms: counts.vector_index_ms.load(Ordering::Relaxed),
+            vectors_scanned: counts.vectors_scanned.load(Ordering::Relaxed),
             read_only_shards: shards.iter().filter(|shard| shard.trouble.read().is_some()).count() as u64,
             series: cardinality.series(),
             label_sets: cardinality.label_sets(),

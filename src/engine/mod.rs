@@ -12,6 +12,7 @@
 //! | `commit` | group commit |
 //! | `flush` | from memtable to segment; compaction |
 //! | `recovery` | from disk to a running shard |
+//! | `indexing` | indexes of vectors beside segments |
 //! | `generation`, `background` | all shards of one generation, and their threads |
 //! | `snapshot_file`, `save`, `load` | one file that holds everything |
 //! | `verify` | the offline check |
@@ -23,6 +24,7 @@ mod commit;
 mod facade;
 mod flush;
 mod generation;
+mod indexing;
 mod load;
 mod options;
 mod recovery;

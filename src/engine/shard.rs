@@ -73,6 +73,9 @@ pub(super) struct Counts {
     pub compactions: AtomicU64,
     pub compaction_bytes_in: AtomicU64,
     pub compaction_bytes_out: AtomicU64,
+    pub vector_indexes: AtomicU64,
+    pub vector_index_ms: AtomicU64,
+    pub vectors_scanned: AtomicU64,
 }
 
 pub(super) fn add(counter: &AtomicU64, n: u64) {

@@ -204,7 +204,12 @@ fn similar(
     let (dimension, _) = engine.describe(&query.series)?;
     if vector.len() == dimension as usize {
         let direction = Direction::new(vector, dimension as usize)?;
-        return similar_points(engine, &query, PointQuery { direction, limit, threshold }, deadline);
+        return similar_points(
+            engine,
+            &query,
+            PointQuery { direction, limit, threshold, recall: None },
+            deadline,
+        );
     }
     let mut search = Search::new(vector, dimension as usize, limit, threshold)?;
     let bytes_max = engine.query_bytes_max();

@@ -5,11 +5,13 @@ use std::ops::Range;
 use crate::base::{Deadline, Result, TimeRange};
 use crate::segments::{Segment, SeriesEntry};
 
-use super::score::push_unit;
+use super::Lists;
+use super::score::write_unit;
 
 /// What a segment holds of a series: each point's numbers scaled to length 1 in single
 /// precision, one row after another, and what is needed to choose rows by label set and
-/// time. Rows stand in the order of the segment: by label set, then time.
+/// time. Rows are numbered in the order of the segment: by label set, then time. Where
+/// there are [`Lists`], they stand in the order of these; a slot is where a row stands.
 #[derive(Debug)]
 pub struct VectorBlock {
     dimension: usize,
@@ -19,44 +21,74 @@ pub struct VectorBlock {
     label_starts: Vec<u32>,
     /// First row of each of the segment's blocks, and the number of rows.
     block_starts: Vec<u32>,
+    lists: Option<Ordered>,
+}
+
+/// Lists, and where each row stands.
+#[derive(Debug)]
+struct Ordered {
+    lists: Lists,
+    slot_of: Vec<u32>,
+}
+
+impl Ordered {
+    fn new(lists: Lists) -> Self {
+        let mut slot_of = vec![0; lists.rows().len()];
+        for (slot, &row) in lists.rows().iter().enumerate() {
+            slot_of[row as usize] = slot as u32;
+        }
+        Self { lists, slot_of }
+    }
 }
 
 impl VectorBlock {
     /// What it would take in memory, without making it.
     pub fn estimate_bytes(series: &SeriesEntry) -> u64 {
+        // With lists: two places a row, and about four times the root of the rows of middles.
         let tables = (series.labels.len() + series.blocks.len() + 2) as u64 * 4;
-        series.rows().saturating_mul(4 * series.dimension as u64 + 8).saturating_add(tables)
+        let (rows, row_bytes) = (series.rows(), 4 * series.dimension as u64);
+        let middles = 4 * rows.isqrt() * row_bytes;
+        rows.saturating_mul(row_bytes + 16).saturating_add(tables + middles)
     }
 
-    /// Reads a series of a segment.
+    /// Reads a series of a segment, in the order of its lists where there are some.
     ///
     /// # Errors
     /// `CORRUPT_DATA` where a block fails its checks; `TIMEOUT`.
-    pub fn build(segment: &Segment, series: &SeriesEntry, deadline: &Deadline) -> Result<Self> {
-        let rows = series.rows() as usize;
+    pub fn build(
+        segment: &Segment,
+        series: &SeriesEntry,
+        lists: Option<Lists>,
+        deadline: &Deadline,
+    ) -> Result<Self> {
+        let (rows, dimension) = (series.rows() as usize, series.dimension);
+        let lists = lists.filter(|lists| lists.rows().len() == rows && rows > 0).map(Ordered::new);
         let mut built = Self {
-            dimension: series.dimension,
-            numbers: Vec::with_capacity(rows * series.dimension),
+            dimension,
+            numbers: vec![0.0; rows * dimension],
             timestamps: Vec::with_capacity(rows),
             label_starts: Vec::with_capacity(series.labels.len() + 1),
             block_starts: Vec::with_capacity(series.blocks.len() + 1),
+            lists,
         };
         let mut values = Vec::new();
         for entry in &series.blocks {
             deadline.check()?;
             // Past the cache: all of it is read once.
             let block = segment.decode(series, entry)?;
-            built.block_starts.push(built.timestamps.len() as u32);
+            let first = built.timestamps.len();
+            built.block_starts.push(first as u32);
             for (label, run) in block.runs() {
-                let row = (built.timestamps.len() + run.start) as u32;
+                let row = (first + run.start) as u32;
                 while built.label_starts.len() <= label as usize {
                     built.label_starts.push(row);
                 }
             }
             values.clear();
             block.columns.values.copy_to_f64(0..block.columns.values.len(), &mut values);
-            for point in values.chunks_exact(series.dimension) {
-                push_unit(point, &mut built.numbers);
+            for (row, point) in (first..rows).zip(values.chunks_exact(dimension)) {
+                let slot = built.lists.as_ref().map_or(row, |lists| lists.slot_of[row] as usize);
+                write_unit(point, &mut built.numbers[slot * dimension..(slot + 1) * dimension]);
             }
             built.timestamps.extend_from_slice(&block.columns.timestamps);
         }
@@ -64,6 +96,19 @@ impl VectorBlock {
         built.label_starts.resize(series.labels.len() + 1, rows);
         built.block_starts.push(rows);
         Ok(built)
+    }
+
+    /// The same in the order of lists that were made of it.
+    #[must_use]
+    pub fn with_lists(self, lists: Lists) -> Self {
+        if lists.is_empty() {
+            return self;
+        }
+        let mut numbers = Vec::with_capacity(self.numbers.len());
+        for &row in lists.rows() {
+            numbers.extend_from_slice(self.numbers(row as usize..row as usize + 1));
+        }
+        Self { numbers, lists: Some(Ordered::new(lists)), ..self }
     }
 
     /// Its points.
@@ -76,9 +121,43 @@ impl VectorBlock {
         self.dimension
     }
 
-    /// The numbers of some rows.
-    pub fn numbers(&self, rows: Range<usize>) -> &[f32] {
-        &self.numbers[rows.start * self.dimension..rows.end * self.dimension]
+    /// Its lists.
+    pub fn lists(&self) -> Option<&Lists> {
+        self.lists.as_ref().map(|ordered| &ordered.lists)
+    }
+
+    /// The numbers in some slots.
+    pub fn numbers(&self, slots: Range<usize>) -> &[f32] {
+        &self.numbers[slots.start * self.dimension..slots.end * self.dimension]
+    }
+
+    /// Which row is in a slot.
+    pub fn row(&self, slot: usize) -> usize {
+        self.lists().map_or(slot, |lists| lists.rows()[slot] as usize)
+    }
+
+    /// Where selected rows stand; the selection ascends.
+    pub fn slots(&self, selected: &[Range<usize>]) -> Vec<Range<usize>> {
+        let Some(Ordered { lists, slot_of }) = &self.lists else { return selected.to_vec() };
+        let rows: usize = selected.iter().map(Range::len).sum();
+        if rows == self.rows() {
+            return std::iter::once(0..rows).collect();
+        }
+        if rows < selected.len() * lists.len() {
+            let each = selected.iter().flat_map(|rows| &slot_of[rows.clone()]);
+            return each.map(|&slot| slot as usize..slot as usize + 1).collect();
+        }
+        (0..lists.len()).flat_map(|list| self.slots_in(list, selected)).collect()
+    }
+
+    /// Where selected rows stand in one of the lists.
+    pub fn slots_in(&self, list: usize, selected: &[Range<usize>]) -> Vec<Range<usize>> {
+        let Some(lists) = self.lists() else { return Vec::new() };
+        let slots = lists.slots(list);
+        let rows = &lists.rows()[slots.clone()];
+        let place = |row: usize| slots.start + rows.partition_point(|&found| (found as usize) < row);
+        let found = selected.iter().map(|selected| place(selected.start)..place(selected.end));
+        found.filter(|slots| !slots.is_empty()).collect()
     }
 
     /// When a row was.
@@ -116,8 +195,61 @@ impl VectorBlock {
 
     /// Heap bytes.
     pub fn memory_bytes(&self) -> usize {
+        let lists = self.lists.as_ref();
         self.numbers.capacity() * 4
+            + lists.map_or(0, |ordered| ordered.lists.memory_bytes() + ordered.slot_of.capacity() * 4)
             + self.timestamps.capacity() * 8
             + (self.label_starts.capacity() + self.block_starts.capacity()) * 4
+    }
+
+    /// Rows of a dimension at the times 0, 1, 2 … without labels.
+    #[cfg(test)]
+    pub(super) fn of_rows(values: &[f64], dimension: usize) -> Self {
+        let rows = values.len() / dimension;
+        let mut numbers = vec![0.0; values.len()];
+        for (point, unit) in values.chunks_exact(dimension).zip(numbers.chunks_exact_mut(dimension)) {
+            write_unit(point, unit);
+        }
+        Self {
+            dimension,
+            numbers,
+            timestamps: (0..rows as i64).collect(),
+            label_starts: vec![0, rows as u32],
+            block_starts: vec![0, rows as u32],
+            lists: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Deadline, Rng};
+
+    #[test]
+    fn slots_of_selected_rows_hold_these_rows() {
+        let mut rng = Rng::new(9);
+        let values: Vec<f64> = (0..500 * 4).map(|at| (at / 400) as f64 + rng.unit_f64()).collect();
+        let plain = VectorBlock::of_rows(&values, 4);
+        let lists = Lists::build(&VectorBlock::of_rows(&values, 4), 1, &Deadline::none()).unwrap();
+        assert!(!lists.is_empty());
+        let ordered = VectorBlock::of_rows(&values, 4).with_lists(lists);
+        for ranges in [vec![], vec![0..500], vec![3..5], vec![0..100, 200..450], vec![7..8, 10..11, 400..500]]
+        {
+            let expected: Vec<usize> = ranges.iter().cloned().flatten().collect();
+            for block in [&plain, &ordered] {
+                let mut rows: Vec<usize> =
+                    block.slots(&ranges).into_iter().flatten().map(|slot| block.row(slot)).collect();
+                rows.sort_unstable();
+                assert_eq!(rows, expected, "{ranges:?}");
+            }
+            let lists = ordered.lists().unwrap();
+            let in_lists = (0..lists.len()).flat_map(|list| ordered.slots_in(list, &ranges)).flatten();
+            assert_eq!(in_lists.count(), expected.len());
+        }
+        for slot in 0..500 {
+            let row = ordered.row(slot);
+            assert_eq!(ordered.numbers(slot..slot + 1), plain.numbers(row..row + 1));
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::base::sync::Mutex;
 use crate::base::{Deadline, Result};
 use crate::segments::{BlockCache, Segment, SeriesEntry};
 
-use super::VectorBlock;
+use super::{Lists, VectorBlock};
 
 /// Which vectors: the number of the open segment, and the place of the series in it.
 type Key = (u64, usize);
@@ -24,6 +24,20 @@ pub struct VectorCache {
     building: Mutex<()>,
     clock: AtomicU64,
     bytes: AtomicUsize,
+}
+
+/// The lists beside a segment. What is damaged is as good as none, and is made anew.
+fn read_lists(segment: &Segment, series: &SeriesEntry) -> Option<Lists> {
+    let sidecar = segment.sidecar()?;
+    let section = sidecar.section(series.series_id).transpose()?;
+    match section.and_then(|bytes| Lists::decode(&bytes, series.dimension, series.rows() as usize)) {
+        Ok(lists) => Some(lists),
+        Err(reason) => {
+            tracing::warn!(segment = %segment.path().display(), %reason, "an index of vectors is made anew");
+            segment.set_sidecar(None);
+            None
+        }
+    }
 }
 
 #[derive(Default)]
@@ -92,9 +106,25 @@ impl VectorCache {
             return Ok(Some(block));
         }
         self.make_room(bytes as usize);
-        let block = Arc::new(VectorBlock::build(segment, series, deadline)?);
+        let lists = read_lists(segment, series);
+        let block = Arc::new(VectorBlock::build(segment, series, lists, deadline)?);
         self.put(segment, at, &block);
         Ok(Some(block))
+    }
+
+    /// Runs work that takes so much memory beside what is held.
+    pub fn beside<R>(&self, bytes: u64, work: impl FnOnce() -> R) -> R {
+        self.blocks.note_other_bytes(0, bytes as usize);
+        let done = work();
+        self.blocks.note_other_bytes(bytes as usize, 0);
+        done
+    }
+
+    /// Takes vectors in the place of the same in another order, if these are held.
+    pub fn replace(&self, segment: &Arc<Segment>, series: usize, block: VectorBlock) {
+        if self.get(segment, series).is_some() {
+            self.put(segment, series, &Arc::new(block));
+        }
     }
 
     fn put(&self, segment: &Arc<Segment>, series: usize, block: &Arc<VectorBlock>) {

@@ -9,6 +9,7 @@
 
 mod block;
 mod cache;
+mod lists;
 mod nearest;
 mod points;
 mod score;
@@ -17,6 +18,7 @@ mod top;
 
 pub use block::VectorBlock;
 pub use cache::VectorCache;
+pub use lists::{Lists, Reach};
 pub use points::{PointMatches, PointQuery, find_points};
 pub use score::Direction;
 pub use search::{Match, Search};

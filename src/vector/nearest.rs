@@ -47,13 +47,17 @@ impl<T: Copy> Nearest<T> {
         }
     }
 
+    /// The same without candidates.
+    pub fn emptied(&self) -> Self {
+        Self { found: Vec::new(), ..self.clone() }
+    }
+
     /// Takes the candidates of another collection of the same query.
-    pub fn join(mut self, other: Self) -> Self {
+    pub fn take(&mut self, other: Self) {
         self.raise(other.floor);
         for (score, item) in other.found {
             self.offer(score, item);
         }
-        self
     }
 
     fn raise(&mut self, floor: f64) {
@@ -103,8 +107,9 @@ mod tests {
             for (at, &score) in scores.iter().enumerate() {
                 parts[at % 2].offer(score, at);
             }
-            let [one, other] = parts;
-            let (found, limit) = one.join(other).into_sorted();
+            let [mut one, other] = parts;
+            one.take(other);
+            let (found, limit) = one.into_sorted();
             let mut sorted = scores.clone();
             sorted.sort_by(|a, b| b.total_cmp(a));
             let least = (sorted[keep - 1] - slack).max(floor);

@@ -41,6 +41,11 @@ const PARALLEL_NUMBERS: usize = 1 << 20;
 const BUILD_SHARE: u64 = 8;
 /// Who wants more than one row of so many reads all of them.
 const LIMIT_SHARE: u64 = 8;
+/// Where lists that must be looked at have more than one of so many of the selected rows,
+/// all of these are looked at.
+const LISTS_SHARE: usize = 3;
+/// Most times as many lists as usual.
+const EFFORT_MAX: f64 = 16.0;
 /// Candidates that may be looked up, whatever the number of rows.
 const CANDIDATES_MIN: usize = 4 << 10;
 
@@ -53,6 +58,9 @@ pub struct PointQuery {
     pub limit: usize,
     /// Least similarity.
     pub threshold: f64,
+    /// The part of the true matches that must be found, where an index may be used; `None`
+    /// where the answer must be exact.
+    pub recall: Option<f64>,
 }
 
 /// What was found.
@@ -62,6 +70,8 @@ pub struct PointMatches {
     pub matches: Vec<Match>,
     /// Vectors that were compared with the query.
     pub scanned: u64,
+    /// Whether every point was considered: nothing is left out.
+    pub exact: bool,
 }
 
 /// Finds the points in a range that the filter matches and that are most like each of
@@ -88,17 +98,15 @@ pub fn find_points(
     while pending.iter().any(|pending| pending.answer.is_none()) {
         let mut open: Vec<&mut Pending<'_>> =
             pending.iter_mut().filter(|pending| pending.answer.is_none()).collect();
-        let found = sources.candidates(&open, deadline)?;
+        let found = sources.candidates(&mut open, deadline)?;
         for (pending, found) in open.iter_mut().zip(found) {
             let (candidates, floor) = found.into_sorted();
             if candidates.len() > sources.covered_rows() as usize / 16 + CANDIDATES_MIN {
                 // As good as equal: looking each of them up takes longer than reading all.
-                let all = read_all(view, (range, labels), pending.query, bytes_max, deadline)?;
-                pending.answer = Some(all);
-            } else if let Some(matches) = sources.verify(pending, &candidates, floor, deadline)? {
-                pending.answer = Some(PointMatches { matches, scanned: sources.rows() });
+                pending.answer = Some(read_all(view, (range, labels), pending.query, bytes_max, deadline)?);
             } else {
-                pending.keep *= 4;
+                let outcome = sources.verify(pending, &candidates, floor, deadline)?;
+                pending.conclude(outcome);
             }
         }
     }
@@ -113,7 +121,7 @@ fn read_all(
     bytes_max: u64,
     deadline: &Deadline,
 ) -> Result<PointMatches> {
-    let PointQuery { direction, limit, threshold } = query;
+    let PointQuery { direction, limit, threshold, .. } = query;
     let mut search = Search::of(direction.clone(), view.dimension, *limit, *threshold);
     let (mut next, mut scanned) = (Some(range), 0);
     while let Some(part) = next {
@@ -123,28 +131,78 @@ fn read_all(
         search.push(&page.rows);
         next = page.next_start_ns.map(|start_ns| TimeRange { start_ns, end_ns: range.end_ns });
     }
-    Ok(PointMatches { matches: search.finish(), scanned })
+    Ok(PointMatches { matches: search.finish(), scanned, exact: true })
 }
 
 /// A query that may have its answer.
 struct Pending<'a> {
     query: &'a PointQuery,
+    /// Rounded as vectors are.
+    unit: Vec<f32>,
     /// Candidates to look for.
     keep: usize,
+    /// The part of the true matches to find; `None` for all of them.
+    recall: Option<f64>,
+    /// How many times as many lists as usual are looked at.
+    effort: f64,
+    /// Whether lists were left out.
+    is_cut_short: bool,
+    scanned: u64,
     answer: Option<PointMatches>,
 }
 
 impl<'a> Pending<'a> {
     fn new(query: &'a PointQuery, keep: usize) -> Self {
-        Self { query, keep, answer: None }
+        Self {
+            query,
+            unit: query.direction.unit().iter().map(|&number| number as f32).collect(),
+            keep,
+            recall: query.recall,
+            effort: 1.0,
+            is_cut_short: false,
+            scanned: 0,
+            answer: None,
+        }
     }
+
+    /// Takes the answer, or looks further: an index must not hide that there are matches.
+    fn conclude(&mut self, outcome: Outcome) {
+        let Outcome { matches, looked_up, unseen } = outcome;
+        let Some(matches) = matches else {
+            self.keep *= 4;
+            return;
+        };
+        if self.is_cut_short {
+            if matches.len() < self.query.limit {
+                self.recall = None;
+                return;
+            }
+            // The lists count rows that nobody sees any more among the nearest.
+            if unseen * 16 > looked_up && self.effort == 1.0 {
+                let left = (looked_up - unseen) as f64 / looked_up as f64;
+                self.effort = left.powi(-2).min(EFFORT_MAX);
+                return;
+            }
+        }
+        let exact = !self.is_cut_short;
+        self.answer = Some(PointMatches { matches, scanned: self.scanned, exact });
+    }
+}
+
+/// What became of the candidates of a query.
+struct Outcome {
+    /// `None` where too few of them are to be seen.
+    matches: Option<Vec<Match>>,
+    looked_up: usize,
+    /// Of these, those that no reader sees.
+    unseen: usize,
 }
 
 /// Where a candidate is.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// A row of one of the blocks.
-    Row { block: u32, row: u32 },
+    /// A row of one of the blocks, by where it stands.
+    Slot { block: u32, slot: u32 },
     /// A point that was merged: its label set among those, and its time.
     Merged { rank: u32, timestamp_ns: i64 },
 }
@@ -155,6 +213,8 @@ struct Block<'a> {
     series: &'a SeriesEntry,
     vectors: Arc<VectorBlock>,
     selected: Vec<Range<usize>>,
+    /// How many rows that are.
+    rows: usize,
     /// Times at which only the merged view knows what is to be seen.
     contested: Vec<TimeRange>,
 }
@@ -193,7 +253,8 @@ impl<'a> Sources<'a> {
             let wanted = series.labels.iter().enumerate().filter(|(_, set)| labels.matches(set));
             let selected = found.select(wanted.map(|(at, _)| at), range);
             let contested = view.contested(segment);
-            blocks.push(Block { segment, series, vectors: found, selected, contested });
+            let rows = selected.iter().map(Range::len).sum();
+            blocks.push(Block { segment, series, vectors: found, selected, rows, contested });
         }
         let without =
             |segment: &Arc<Segment>| !blocks.iter().any(|block| Arc::ptr_eq(block.segment, segment));
@@ -208,12 +269,7 @@ impl<'a> Sources<'a> {
 
     /// Rows whose vectors are there.
     fn covered_rows(&self) -> u64 {
-        self.blocks.iter().flat_map(|block| &block.selected).map(|rows| rows.len() as u64).sum()
-    }
-
-    /// Rows that are looked at.
-    fn rows(&self) -> u64 {
-        self.covered_rows() + self.rest.estimate_rows(self.range)
+        self.blocks.iter().map(|block| block.rows as u64).sum()
     }
 
     /// Candidates to look for at first: some more where some may not be seen.
@@ -222,45 +278,34 @@ impl<'a> Sources<'a> {
     }
 
     /// The best candidates of each query.
-    fn candidates(&self, open: &[&mut Pending<'_>], deadline: &Deadline) -> Result<Vec<Nearest<Place>>> {
-        let empty: Vec<Nearest<Place>> = open
-            .iter()
+    fn candidates(&self, open: &mut [&mut Pending<'_>], deadline: &Deadline) -> Result<Vec<Nearest<Place>>> {
+        let mut found: Vec<Nearest<Place>> = open
+            .iter_mut()
             .map(|pending| {
+                pending.is_cut_short = false;
                 let floor = pending.query.threshold - self.error_max;
                 Nearest::new(pending.keep, 2.0 * self.error_max, floor)
             })
             .collect();
-        let rows_max = (PIECE_NUMBERS / self.view.dimension).clamp(1, PIECE_ROWS);
-        let pieces: Vec<(usize, Range<usize>)> = self
-            .blocks
-            .iter()
-            .enumerate()
-            .flat_map(|(at, block)| block.selected.iter().map(move |rows| (at, rows.clone())))
-            .flat_map(|(at, rows)| {
-                let end = rows.end;
-                rows.step_by(rows_max).map(move |start| (at, start..(start + rows_max).min(end)))
-            })
-            .collect();
-        let queries = Multiplier::new(open.iter().map(|pending| pending.query.direction.unit()));
-        let numbers = self.covered_rows() as usize * self.view.dimension * open.len();
-        let look = |mut found: Vec<Nearest<Place>>, (at, rows): &(usize, Range<usize>)| {
-            deadline.check()?;
-            let vectors = &self.blocks[*at].vectors;
-            queries.multiply(vectors.numbers(rows.clone()), &mut found, |row| Place::Row {
-                block: *at as u32,
-                row: (rows.start + row) as u32,
-            });
-            Ok(found)
-        };
-        // Within a pool of threads, these help.
-        let mut found = if numbers > PARALLEL_NUMBERS && rayon::current_thread_index().is_some() {
-            let join = |one: Vec<Nearest<Place>>, other: Vec<Nearest<Place>>| {
-                Ok(one.into_iter().zip(other).map(|(one, other)| one.join(other)).collect())
-            };
-            pieces.par_iter().try_fold(|| empty.clone(), look).try_reduce(|| empty.clone(), join)?
-        } else {
-            pieces.iter().try_fold(empty.clone(), look)?
-        };
+        for (at, block) in self.blocks.iter().enumerate() {
+            let mut whole = Vec::new();
+            for (query, (pending, found)) in open.iter_mut().zip(&mut found).enumerate() {
+                deadline.check()?;
+                if let Some(rows) = block.rows_of_lists(pending) {
+                    pending.is_cut_short = true;
+                    pending.scanned += block.probe(at, pending, rows, found);
+                } else {
+                    pending.scanned += block.rows as u64;
+                    whole.push(query);
+                }
+            }
+            let queries = Multiplier::new(whole.iter().map(|&query| open[query].unit.as_slice()));
+            let empty: Vec<Nearest<Place>> = whole.iter().map(|&query| found[query].emptied()).collect();
+            let of_block = block.scan(at, &queries, empty, deadline)?;
+            for (query, more) in whole.into_iter().zip(of_block) {
+                found[query].take(more);
+            }
+        }
         self.score_rest(open, &mut found, deadline)?;
         Ok(found)
     }
@@ -268,7 +313,7 @@ impl<'a> Sources<'a> {
     /// Scores what has no vectors.
     fn score_rest(
         &self,
-        open: &[&mut Pending<'_>],
+        open: &mut [&mut Pending<'_>],
         found: &mut [Nearest<Place>],
         deadline: &Deadline,
     ) -> Result<()> {
@@ -281,6 +326,9 @@ impl<'a> Sources<'a> {
             let rows = slice.rows;
             slice.columns.values.copy_to_f64(rows.start * dimension..rows.end * dimension, &mut values);
             let times = &slice.columns.timestamps[rows];
+            for pending in open.iter_mut() {
+                pending.scanned += times.len() as u64;
+            }
             for (&timestamp_ns, values) in times.iter().zip(values.chunks_exact(dimension)) {
                 for (pending, found) in open.iter().zip(found.iter_mut()) {
                     let score = pending.query.direction.similarity(values);
@@ -292,15 +340,16 @@ impl<'a> Sources<'a> {
     }
 
     /// Looks candidates up, best first, until no other can be a match; all others have a
-    /// rounded score below `floor`. `None` where too few of them are to be seen.
+    /// rounded score below `floor`.
     fn verify(
         &self,
         pending: &Pending<'_>,
         candidates: &[(f64, Place)],
         floor: f64,
         deadline: &Deadline,
-    ) -> Result<Option<Vec<Match>>> {
-        let PointQuery { direction, limit, threshold } = pending.query;
+    ) -> Result<Outcome> {
+        let PointQuery { direction, limit, threshold, .. } = pending.query;
+        let mut outcome = Outcome { matches: None, looked_up: 0, unseen: 0 };
         let mut seen: HashSet<(i64, &Labels)> = HashSet::new();
         let mut found: Vec<Verified<'_>> = Vec::new();
         let mut last = Last::new(*limit);
@@ -312,7 +361,16 @@ impl<'a> Sources<'a> {
             if at % 256 == 255 {
                 deadline.check()?;
             }
-            let Some(point) = self.look_up(place, &mut seen)? else { continue };
+            let point = match self.look_up(place, &mut seen)? {
+                LookUp::Seen(point) => point,
+                LookUp::Again => continue,
+                LookUp::Unseen => {
+                    outcome.looked_up += 1;
+                    outcome.unseen += 1;
+                    continue;
+                }
+            };
+            outcome.looked_up += 1;
             values.clear();
             let dimension = self.view.dimension;
             point.columns.values.copy_to_f64(point.row * dimension..(point.row + 1) * dimension, &mut values);
@@ -325,7 +383,7 @@ impl<'a> Sources<'a> {
         // What is not among the candidates may still be one, if these were cut short.
         let is_cut = floor > *threshold - self.error_max;
         if is_cut && !last.is_above(floor + self.error_max) {
-            return Ok(None);
+            return Ok(outcome);
         }
         found.sort_unstable_by(|a, b| {
             b.similarity
@@ -334,28 +392,25 @@ impl<'a> Sources<'a> {
                 .then_with(|| a.labels.cmp(b.labels))
         });
         found.truncate(*limit);
-        Ok(Some(found.into_iter().map(|point| point.into_match(self.view.dimension)).collect()))
+        let matches = found.into_iter().map(|point| point.into_match(self.view.dimension));
+        Ok(Outcome { matches: Some(matches.collect()), ..outcome })
     }
 
-    /// The point that readers see where a candidate is; `None` where there is none, or it
-    /// was looked up before.
-    fn look_up<'s>(
-        &'s self,
-        place: Place,
-        seen: &mut HashSet<(i64, &'s Labels)>,
-    ) -> Result<Option<Verified<'s>>> {
+    /// The point that readers see where a candidate is.
+    fn look_up<'s>(&'s self, place: Place, seen: &mut HashSet<(i64, &'s Labels)>) -> Result<LookUp<'s>> {
         let (timestamp_ns, labels) = match place {
-            Place::Row { block, row } => {
+            Place::Slot { block, slot } => {
                 let Block { segment, series, vectors, contested, .. } = &self.blocks[block as usize];
-                let (row, block) = (row as usize, vectors.place(row as usize));
+                let row = vectors.row(slot as usize);
                 let (timestamp_ns, labels) = (vectors.timestamp(row), &series.labels[vectors.label(row)]);
                 if !contested.iter().any(|range| range.contains(timestamp_ns)) {
-                    let columns = segment.block(series, &series.blocks[block.0])?.columns.clone();
-                    return Ok(Some(Verified {
+                    let (block, row) = vectors.place(row);
+                    let columns = segment.block(series, &series.blocks[block])?.columns.clone();
+                    return Ok(LookUp::Seen(Verified {
                         timestamp_ns,
                         labels,
                         columns,
-                        row: block.1,
+                        row,
                         similarity: 0.0,
                     }));
                 }
@@ -364,10 +419,113 @@ impl<'a> Sources<'a> {
             Place::Merged { rank, timestamp_ns } => (timestamp_ns, &self.rest_sets[rank as usize]),
         };
         if !seen.insert((timestamp_ns, labels)) {
-            return Ok(None);
+            return Ok(LookUp::Again);
         }
-        let point = self.view.point(timestamp_ns, labels)?;
-        Ok(point.map(|(columns, row)| Verified { timestamp_ns, labels, columns, row, similarity: 0.0 }))
+        Ok(match self.view.point(timestamp_ns, labels)? {
+            None => LookUp::Unseen,
+            Some((columns, row)) => {
+                LookUp::Seen(Verified { timestamp_ns, labels, columns, row, similarity: 0.0 })
+            }
+        })
+    }
+}
+
+impl Block<'_> {
+    /// How many selected rows of the most promising lists a query should look at, if an
+    /// index may be used, there is one, and it spares work. The fewer of the rows are
+    /// selected, the more lists that takes.
+    fn rows_of_lists(&self, pending: &Pending<'_>) -> Option<usize> {
+        let lists = self.vectors.lists()?;
+        let probes = lists.probes_for(pending.query.limit, pending.recall?)?;
+        let rows = (probes * self.vectors.rows()).div_ceil(lists.len());
+        let rows = (rows as f64 * pending.effort).ceil() as usize;
+        (rows * LISTS_SHARE + lists.len() <= self.rows).then_some(rows)
+    }
+
+    /// Looks at the most promising lists until so many selected rows were seen.
+    fn probe(&self, at: usize, pending: &Pending<'_>, rows: usize, found: &mut Nearest<Place>) -> u64 {
+        let Some(lists) = self.vectors.lists() else { return 0 };
+        let instructions = Instructions::best();
+        let mut scores = vec![0.0; lists.len()];
+        dots(instructions, &pending.unit, lists.centroids(), &mut scores);
+        let mut order: Vec<(f32, u32)> = scores.iter().copied().zip(0..).collect();
+        // So many at first, and more where these have too few selected rows.
+        let mut step = (rows * lists.len()).div_ceil(self.vectors.rows()).max(1);
+        let one = Multiplier::One(&pending.unit);
+        let (mut seen, mut rest) = (0, order.as_mut_slice());
+        while seen < rows && !rest.is_empty() {
+            let chosen = step.min(rest.len());
+            if chosen < rest.len() {
+                rest.select_nth_unstable_by(chosen - 1, |a, b| b.0.total_cmp(&a.0));
+            }
+            let (now, later) = rest.split_at_mut(chosen);
+            for &(_, list) in &*now {
+                let slots = if self.rows == self.vectors.rows() {
+                    std::iter::once(lists.slots(list as usize)).collect()
+                } else {
+                    self.vectors.slots_in(list as usize, &self.selected)
+                };
+                for slots in slots {
+                    seen += slots.len();
+                    self.multiply(at, &one, slots, std::slice::from_mut(found));
+                }
+            }
+            (rest, step) = (later, (step / 2).max(1));
+        }
+        seen as u64
+    }
+
+    /// Looks at all selected rows for some queries.
+    fn scan(
+        &self,
+        at: usize,
+        queries: &Multiplier<'_>,
+        empty: Vec<Nearest<Place>>,
+        deadline: &Deadline,
+    ) -> Result<Vec<Nearest<Place>>> {
+        if empty.is_empty() {
+            return Ok(empty);
+        }
+        let rows_max = (PIECE_NUMBERS / self.vectors.dimension()).clamp(1, PIECE_ROWS);
+        let pieces: Vec<Range<usize>> = self
+            .vectors
+            .slots(&self.selected)
+            .into_iter()
+            .flat_map(|slots| {
+                let end = slots.end;
+                slots.step_by(rows_max).map(move |start| start..(start + rows_max).min(end))
+            })
+            .collect();
+        let look = |mut found: Vec<Nearest<Place>>, slots: &Range<usize>| {
+            deadline.check()?;
+            self.multiply(at, queries, slots.clone(), &mut found);
+            Ok(found)
+        };
+        // Within a pool of threads, these help.
+        let numbers = self.rows * self.vectors.dimension() * empty.len();
+        if numbers < PARALLEL_NUMBERS || rayon::current_thread_index().is_none() {
+            return pieces.iter().try_fold(empty, look);
+        }
+        let join = |mut one: Vec<Nearest<Place>>, other: Vec<Nearest<Place>>| {
+            one.iter_mut().zip(other).for_each(|(one, other)| one.take(other));
+            Ok(one)
+        };
+        pieces.par_iter().try_fold(|| empty.clone(), look).try_reduce(|| empty.clone(), join)
+    }
+
+    fn multiply(
+        &self,
+        at: usize,
+        queries: &Multiplier<'_>,
+        slots: Range<usize>,
+        found: &mut [Nearest<Place>],
+    ) {
+        let rows_max = (PIECE_NUMBERS / self.vectors.dimension()).clamp(1, PIECE_ROWS);
+        for start in slots.clone().step_by(rows_max) {
+            let end = (start + rows_max).min(slots.end);
+            let place = |row: usize| Place::Slot { block: at as u32, slot: (start + row) as u32 };
+            queries.multiply(self.vectors.numbers(start..end), found, place);
+        }
     }
 }
 
@@ -379,6 +537,14 @@ fn asked_rows(series: &SeriesEntry, range: TimeRange, labels: &LabelFilter) -> u
             && wanted[block.first_label as usize..=block.last_label as usize].contains(&true)
     });
     asked.map(|block| u64::from(block.rows)).sum()
+}
+
+/// What is where a candidate was.
+enum LookUp<'a> {
+    Seen(Verified<'a>),
+    /// What was looked up before.
+    Again,
+    Unseen,
 }
 
 /// A point that readers see.
@@ -428,20 +594,20 @@ impl Last {
 }
 
 /// Queries, ready to be multiplied with many rows.
-enum Multiplier {
-    One(Vec<f32>),
+enum Multiplier<'a> {
+    One(&'a [f32]),
     Groups(Vec<Vec<f32>>),
 }
 
-impl Multiplier {
-    fn new<'q>(units: impl Iterator<Item = &'q [f64]>) -> Self {
-        let mut units: Vec<Vec<f32>> =
-            units.map(|unit| unit.iter().map(|&number| number as f32).collect()).collect();
-        if units.len() == 1 {
-            return Self::One(units.swap_remove(0));
+impl<'a> Multiplier<'a> {
+    fn new(units: impl Iterator<Item = &'a [f32]>) -> Self {
+        let units: Vec<&[f32]> = units.collect();
+        match units[..] {
+            [unit] => Self::One(unit),
+            _ => Self::Groups(
+                units.chunks(GROUP).map(|units| interleave(units.iter().copied(), units[0].len())).collect(),
+            ),
         }
-        let group = |units: &[Vec<f32>]| interleave(units.iter().map(Vec::as_slice), units[0].len());
-        Self::Groups(units.chunks(GROUP).map(group).collect())
     }
 
     /// Offers the score of each row to each query.
@@ -464,8 +630,8 @@ impl Multiplier {
                 let mut scores = vec![[0.0; GROUP]; numbers.len() / (groups[0].len() / GROUP)];
                 for (group, found) in groups.iter().zip(found.chunks_mut(GROUP)) {
                     group_dots(instructions, group, numbers, &mut scores);
-                    let mut floors = [f32::INFINITY; GROUP];
-                    let mut read_floors = |found: &[Nearest<T>]| {
+                    let read_floors = |found: &[Nearest<T>]| {
+                        let mut floors = [f32::INFINITY; GROUP];
                         for (floor, found) in floors.iter_mut().zip(found) {
                             *floor = found.floor_rounded();
                         }

@@ -70,18 +70,18 @@ fn scaled(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| value * scale).collect()
 }
 
-/// Appends the numbers scaled to length 1, rounded to single precision; zeros stay zeros.
-pub(super) fn push_unit(values: &[f64], out: &mut Vec<f32>) {
+/// The numbers scaled to length 1, rounded to single precision; zeros stay zeros.
+pub(super) fn write_unit(values: &[f64], unit: &mut [f32]) {
     let length = norm(values);
     if is_plain(length) {
-        out.extend(values.iter().map(|value| (value / length) as f32));
+        for (unit, value) in unit.iter_mut().zip(values) {
+            *unit = (value / length) as f32;
+        }
         return;
     }
     let scaled = scaled(values);
     let length = norm(&scaled);
-    if length == 0.0 {
-        out.extend(values.iter().map(|_| 0.0));
-    } else {
-        out.extend(scaled.iter().map(|value| (value / length) as f32));
+    for (unit, value) in unit.iter_mut().zip(scaled) {
+        *unit = if length == 0.0 { 0.0 } else { (value / length) as f32 };
     }
 }

@@ -6,6 +6,7 @@ mod concurrency;
 mod crash;
 mod damage;
 mod fault;
+mod index;
 mod model;
 mod panics;
 mod similar;

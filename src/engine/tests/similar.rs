@@ -100,6 +100,7 @@ fn one_run(seed: u64) -> (u64, u64) {
                 direction: Direction::new(vector, dimension).unwrap(),
                 limit: [1, 2, 5, 60][rng.below(4) as usize],
                 threshold: if rng.one_in(3) { rng.unit_f64() * 1.1 - 0.1 } else { -1.0 },
+                recall: None,
             })
             .collect();
         let found = engine.find_points(&name("v"), (range, &labels), &wanted, &Deadline::none()).unwrap();
@@ -141,8 +142,12 @@ fn vectors_take_a_bounded_part_of_the_memory() {
     let share = crate::base::MemoryShares::of(16 << 20).blocks / 2;
     let mut rng = Rng::new(3);
     let ask = |series: &str| {
-        let query =
-            PointQuery { direction: Direction::new(&[1.0; 16], 16).unwrap(), limit: 3, threshold: -1.0 };
+        let query = PointQuery {
+            direction: Direction::new(&[1.0; 16], 16).unwrap(),
+            limit: 3,
+            threshold: -1.0,
+            recall: None,
+        };
         let everywhere = (TimeRange::ALL, &LabelFilter::any());
         engine.find_points(&name(series), everywhere, &[query], &Deadline::none()).unwrap()
     };

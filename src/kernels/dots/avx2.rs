@@ -1,12 +1,12 @@
 //! Dot products in AVX2 with FMA: four rows at a time, for one query and for a group.
 
 use std::arch::x86_64::{
-    __m256, _mm_add_ps, _mm_cvtss_f32, _mm_storeu_ps, _mm256_add_ps, _mm256_castps256_ps128,
-    _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_maskload_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    __m256, _MM_HINT_T0, _mm_add_ps, _mm_cvtss_f32, _mm_prefetch, _mm_storeu_ps, _mm256_add_ps,
+    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_maskload_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
 };
 
-use super::{CHUNK, GROUP};
+use super::{CHUNK, GROUP, LINE};
 
 const LANES: usize = 8;
 /// Rows for which a query is loaded once.
@@ -51,25 +51,43 @@ unsafe fn products<const R: usize>(query: &[f32], row: *const f32) -> [__m256; R
     let dimension = query.len();
     let whole = dimension / LANES * LANES;
     let mut sums = [_mm256_setzero_ps(); R];
-    // SAFETY: `at + 8` is at most `dimension`, and the mask leaves out what is beyond it;
-    // the mask itself starts within the first half of `MASKS`.
-    unsafe {
-        let mut at = 0;
-        while at < whole {
-            let numbers = _mm256_loadu_ps(query.as_ptr().add(at));
-            for (r, sum) in sums.iter_mut().enumerate() {
-                *sum = _mm256_fmadd_ps(numbers, _mm256_loadu_ps(row.add(r * dimension + at)), *sum);
+    // Row by row, so that memory is read straight ahead; two sums, so that the one need
+    // not wait for the other.
+    for (r, sum) in sums.iter_mut().enumerate() {
+        let mut other = _mm256_setzero_ps();
+        // SAFETY: `at + 16` and `whole` are at most `dimension`, and the mask leaves out
+        // what is beyond it; the mask itself starts within the first half of `MASKS`.
+        unsafe {
+            let row = row.add(r * dimension);
+            let mut at = 0;
+            while at + 2 * LANES <= whole {
+                *sum = _mm256_fmadd_ps(
+                    _mm256_loadu_ps(query.as_ptr().add(at)),
+                    _mm256_loadu_ps(row.add(at)),
+                    *sum,
+                );
+                let next = at + LANES;
+                other = _mm256_fmadd_ps(
+                    _mm256_loadu_ps(query.as_ptr().add(next)),
+                    _mm256_loadu_ps(row.add(next)),
+                    other,
+                );
+                at += 2 * LANES;
             }
-            at += LANES;
-        }
-        if whole < dimension {
-            let mask = _mm256_loadu_si256(MASKS.as_ptr().add(LANES - (dimension - whole)).cast());
-            let numbers = _mm256_maskload_ps(query.as_ptr().add(whole), mask);
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let others = _mm256_maskload_ps(row.add(r * dimension + whole), mask);
-                *sum = _mm256_fmadd_ps(numbers, others, *sum);
+            if at < whole {
+                *sum = _mm256_fmadd_ps(
+                    _mm256_loadu_ps(query.as_ptr().add(at)),
+                    _mm256_loadu_ps(row.add(at)),
+                    *sum,
+                );
+            }
+            if whole < dimension {
+                let mask = _mm256_loadu_si256(MASKS.as_ptr().add(LANES - (dimension - whole)).cast());
+                let numbers = _mm256_maskload_ps(query.as_ptr().add(whole), mask);
+                other = _mm256_fmadd_ps(numbers, _mm256_maskload_ps(row.add(whole), mask), other);
             }
         }
+        *sum = _mm256_add_ps(*sum, other);
     }
     sums
 }
@@ -114,6 +132,12 @@ unsafe fn group_tile<const R: usize>(group: &[[f32; GROUP]], row: *const f32, ou
                     let number = _mm256_set1_ps(*row.add(r * dimension + at));
                     sum[0] = _mm256_fmadd_ps(low, number, sum[0]);
                     sum[1] = _mm256_fmadd_ps(high, number, sum[1]);
+                }
+                if at % LINE == 0 {
+                    for r in R..2 * R {
+                        // Where there is no further row, nothing happens.
+                        _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(r * dimension + at).cast());
+                    }
                 }
                 at += 1;
             }

@@ -1,13 +1,13 @@
 //! Dot products in AVX-512: four rows at a time for one query, eight for a group.
 
 use std::arch::x86_64::{
-    __m256, __m512, _mm_add_ps, _mm_cvtss_f32, _mm_storeu_ps, _mm256_add_ps, _mm256_castps256_ps128,
-    _mm256_extractf128_ps, _mm256_hadd_ps, _mm512_add_ps, _mm512_castps512_ps256, _mm512_extractf32x8_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_storeu_ps,
+    __m256, __m512, _MM_HINT_T0, _mm_add_ps, _mm_cvtss_f32, _mm_prefetch, _mm_storeu_ps, _mm256_add_ps,
+    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_hadd_ps, _mm512_add_ps, _mm512_castps512_ps256,
+    _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
-use super::{CHUNK, GROUP};
+use super::{CHUNK, GROUP, LINE};
 
 const LANES: usize = 16;
 /// Rows for which one query is loaded once.
@@ -51,24 +51,43 @@ unsafe fn products<const R: usize>(query: &[f32], row: *const f32) -> [__m512; R
     let dimension = query.len();
     let whole = dimension / LANES * LANES;
     let mut sums = [_mm512_setzero_ps(); R];
-    // SAFETY: `at + 16` is at most `dimension`, and the mask leaves out what is beyond it.
-    unsafe {
-        let mut at = 0;
-        while at < whole {
-            let numbers = _mm512_loadu_ps(query.as_ptr().add(at));
-            for (r, sum) in sums.iter_mut().enumerate() {
-                *sum = _mm512_fmadd_ps(numbers, _mm512_loadu_ps(row.add(r * dimension + at)), *sum);
+    // Row by row, so that memory is read straight ahead; two sums, so that the one need
+    // not wait for the other.
+    for (r, sum) in sums.iter_mut().enumerate() {
+        let mut other = _mm512_setzero_ps();
+        // SAFETY: `at + 32` and `whole` are at most `dimension`, and the mask leaves out
+        // what is beyond it.
+        unsafe {
+            let row = row.add(r * dimension);
+            let mut at = 0;
+            while at + 2 * LANES <= whole {
+                *sum = _mm512_fmadd_ps(
+                    _mm512_loadu_ps(query.as_ptr().add(at)),
+                    _mm512_loadu_ps(row.add(at)),
+                    *sum,
+                );
+                let next = at + LANES;
+                other = _mm512_fmadd_ps(
+                    _mm512_loadu_ps(query.as_ptr().add(next)),
+                    _mm512_loadu_ps(row.add(next)),
+                    other,
+                );
+                at += 2 * LANES;
             }
-            at += LANES;
-        }
-        if whole < dimension {
-            let mask = (1_u16 << (dimension - whole)) - 1;
-            let numbers = _mm512_maskz_loadu_ps(mask, query.as_ptr().add(whole));
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let others = _mm512_maskz_loadu_ps(mask, row.add(r * dimension + whole));
-                *sum = _mm512_fmadd_ps(numbers, others, *sum);
+            if at < whole {
+                *sum = _mm512_fmadd_ps(
+                    _mm512_loadu_ps(query.as_ptr().add(at)),
+                    _mm512_loadu_ps(row.add(at)),
+                    *sum,
+                );
+            }
+            if whole < dimension {
+                let mask = (1_u16 << (dimension - whole)) - 1;
+                let numbers = _mm512_maskz_loadu_ps(mask, query.as_ptr().add(whole));
+                other = _mm512_fmadd_ps(numbers, _mm512_maskz_loadu_ps(mask, row.add(whole)), other);
             }
         }
+        *sum = _mm512_add_ps(*sum, other);
     }
     sums
 }
@@ -116,6 +135,12 @@ unsafe fn group_tile<const R: usize>(group: &[[f32; GROUP]], row: *const f32, ou
                 let queries = _mm512_loadu_ps(group.as_ptr().add(at).cast());
                 for (r, sum) in sums.iter_mut().enumerate() {
                     *sum = _mm512_fmadd_ps(queries, _mm512_set1_ps(*row.add(r * dimension + at)), *sum);
+                }
+                if at % LINE == 0 {
+                    for r in R..2 * R {
+                        // Where there is no further row, nothing happens.
+                        _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(r * dimension + at).cast());
+                    }
                 }
                 at += 1;
             }

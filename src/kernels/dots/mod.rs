@@ -29,6 +29,9 @@ pub const GROUP: usize = 16;
 /// Products that [`group_dots`] adds up before it adds their sum to the rest: the fewer
 /// additions follow each other, the less is lost in rounding.
 const CHUNK: usize = 32;
+/// Numbers of a cache line.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
 
 /// The products of a query with each row.
 ///
