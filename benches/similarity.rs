@@ -6,10 +6,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tsdb_vector::base::Rng;
+use tsdb_vector::base::{Metric, Rng, Rows};
 use tsdb_vector::kernels::{GROUP, Instructions, dots, group_dots, interleave};
+use tsdb_vector::vector::{Search, Target};
 
-use common::compare;
+use common::{compare, walk};
 
 /// Runs that took turns; the shortest time of each, in seconds.
 fn least<const N: usize>(mut runs: [&mut dyn FnMut(); N]) -> [f64; N] {
@@ -51,14 +52,19 @@ fn kernels(c: &mut Criterion) {
         let numbers: Vec<f32> = (0..rows * dimension).map(|_| rng.unit_f64() as f32 - 0.5).collect();
         let query: Vec<f32> = numbers[..dimension].to_vec();
         let group = interleave(numbers.chunks(dimension).take(GROUP), dimension);
-        let mut out = vec![0.0; rows];
+        // As a search does: the products of a piece stay in the cache.
+        let mut out = vec![0.0; 1024];
         let mut group_out = vec![[0.0; GROUP]; 1024];
         for instructions in Instructions::available() {
             let [sweep, one, sixteen] = least([
                 &mut || {
                     black_box(sweep(Instructions::best(), &numbers));
                 },
-                &mut || dots(instructions, &query, &numbers, black_box(&mut out)),
+                &mut || {
+                    for part in numbers.chunks_exact(1024 * dimension) {
+                        dots(instructions, &query, part, black_box(&mut out));
+                    }
+                },
                 &mut || {
                     for part in numbers.chunks_exact(1024 * dimension) {
                         group_dots(instructions, &group, part, black_box(&mut group_out));
@@ -89,5 +95,38 @@ fn kernels(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, kernels);
+/// The windows of a long series that correlate with a pattern.
+fn windows(c: &mut Criterion) {
+    for (points, window) in [(1_000_000, 100), (1_000_000, 1000)] {
+        let values = walk(points, 3);
+        let pattern = walk(window, 4);
+        let rows = Rows {
+            dimension: 1,
+            timestamps_ns: (0..points as i64).collect(),
+            values: values.clone(),
+            ..Rows::default()
+        };
+        let plain = || {
+            let mut best = (f64::MIN, 0);
+            for (start, values) in values.windows(window).enumerate() {
+                let mean = values.iter().sum::<f64>() / window as f64;
+                let product: f64 = values.iter().zip(&pattern).map(|(a, b)| (a - mean) * b).sum();
+                let squares: f64 = values.iter().map(|a| (a - mean) * (a - mean)).sum();
+                if product / squares.sqrt() > best.0 {
+                    best = (product / squares.sqrt(), start);
+                }
+            }
+            black_box(best);
+        };
+        let name = format!("correlation with windows of {window} of 1,000,000");
+        compare(c, &name, points as u64, ("a plain loop for the best one", plain), || {
+            let target = Target::new(&pattern, 1, Metric::Cosine, true).unwrap();
+            let mut search = Search::of(target, 1, 10, f64::NEG_INFINITY);
+            search.push(&rows);
+            black_box(search.finish());
+        });
+    }
+}
+
+criterion_group!(benches, kernels, windows);
 criterion_main!(benches);

@@ -14,7 +14,6 @@ use crate::manifest::{Database, ObsoleteFiles, refuse_newer, remove_generation, 
 use crate::merge::SeriesView;
 use crate::query::{Page, SeriesFigures, count_points, count_range, scan, series_figures};
 use crate::segments::BlockCache;
-use crate::vector::{PointMatches, PointQuery, VectorCache, find_points};
 use crate::vfs::{DirLock, RealDisk, Vfs, create_dir_durable};
 
 use super::catalog::Series;
@@ -23,6 +22,7 @@ use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
 use super::turns::Turns;
 use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
+use super::vectors::{PointMatches, PointQuery, VectorCache, find_points};
 
 /// Group commits, each of another shard, that run at once.
 const COMMITS_AT_ONCE: usize = 16;
@@ -273,6 +273,17 @@ impl Engine {
         let count = count_points(&view, deadline)?;
         series.cache_count(version, count);
         Ok(Some(count))
+    }
+
+    /// The names of all series and their dimensions, sorted; cheap.
+    pub fn names(&self) -> Vec<(SeriesName, u32)> {
+        let mut names: Vec<(SeriesName, u32)> = Vec::new();
+        for shard in self.shards() {
+            let state = shard.state.read();
+            names.extend(state.catalog.iter().map(|series| (series.name.clone(), series.dimension)));
+        }
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        names
     }
 
     /// Every series with its points, sorted by name.

@@ -6,9 +6,10 @@ use std::time::Instant;
 use crate::base::sync::atomic::Ordering;
 use crate::base::{Deadline, ErrorCode, Result};
 use crate::segments::{Segment, SeriesEntry, Sidecar};
-use crate::vector::{Lists, VectorBlock};
+use crate::vector::Lists;
 
 use super::shard::{Shard, add};
+use super::vectors::{estimate_bytes, read_vectors};
 
 /// Vectors of fewer numbers are looked at faster than an index is.
 const DIMENSION_MIN: usize = 4;
@@ -36,9 +37,9 @@ impl Shard {
             if !self.is_worth_it(series) {
                 continue;
             }
-            let bytes = VectorBlock::estimate_bytes(series);
+            let bytes = estimate_bytes(series);
             let (lists, block) = environment.vectors.beside(bytes, || {
-                let block = VectorBlock::build(segment, series, None, stop)?;
+                let block = read_vectors(segment, series, None, stop)?;
                 // The same segment gives the same lists.
                 let seed = segment.info().id ^ series.series_id.rotate_left(32);
                 Ok::<_, crate::base::Error>((Lists::build(&block, seed, stop)?, block))
@@ -73,7 +74,7 @@ impl Shard {
     fn is_worth_it(&self, series: &SeriesEntry) -> bool {
         series.dimension >= DIMENSION_MIN
             && series.rows() >= self.environment.options.index_rows_min
-            && VectorBlock::estimate_bytes(series) <= self.environment.vectors.bytes_max()
+            && estimate_bytes(series) <= self.environment.vectors.bytes_max()
     }
 
     /// Opens what stands beside a segment. What is damaged is as good as none.

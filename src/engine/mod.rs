@@ -12,7 +12,7 @@
 //! | `commit` | group commit |
 //! | `flush` | from memtable to segment; compaction |
 //! | `recovery` | from disk to a running shard |
-//! | `indexing` | indexes of vectors beside segments |
+//! | `vectors`, `indexing` | searches for similar points, and indexes beside segments |
 //! | `generation`, `background` | all shards of one generation, and their threads |
 //! | `snapshot_file`, `save`, `load` | one file that holds everything |
 //! | `verify` | the offline check |
@@ -34,6 +34,7 @@ mod snapshot_file;
 mod snapshot_path;
 mod turns;
 mod types;
+mod vectors;
 mod verify;
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use types::{
     Counters, FlushReport, LoadReport, Query, SaveReport, SeriesStamp, SeriesSummary, Totals, Write, Written,
 };
 
+pub use vectors::{PointMatches, PointQuery};
 pub use verify::{Verification, verify};
 
 pub use crate::query::{DimensionSummary, Page, SeriesFigures};

@@ -12,7 +12,6 @@ use crate::manifest::{Loss, Manifest, ManifestStore, ObsoleteFiles};
 use crate::memtable::Memtable;
 use crate::merge::SeriesView;
 use crate::segments::{BlockCache, Segment};
-use crate::vector::VectorCache;
 use crate::vfs::Vfs;
 use crate::wal::{LogWriter, Record};
 
@@ -21,6 +20,7 @@ use super::catalog::{Catalog, Series};
 use super::commit::Queue;
 use super::options::Options;
 use super::turns::Turns;
+use super::vectors::VectorCache;
 
 /// What all shards share.
 pub(super) struct Environment {

@@ -1,5 +1,5 @@
 //! Arithmetic on slices: dot products (one of two in double precision, many at once in
-//! single), norms, rolling statistics, and the tiles of the matrix profile.
+//! single, or sliding), norms, rolling statistics, and the tiles of the matrix profile.
 //!
 //! Vector instructions are chosen at run time ([`Instructions`]); every path has a
 //! portable twin that tests compare it with. This is the only place for `unsafe`; each
@@ -11,9 +11,11 @@ mod instructions;
 mod rolling;
 mod scale;
 pub mod skew;
+mod sliding;
 
 pub use dot::{centred_dot, dot, norm, scaled_squared_distance, squared_distance};
 pub use dots::{GROUP, dots, dots_error_max, group_dots, interleave};
 pub use instructions::Instructions;
 pub use rolling::{RollingStats, constant_windows, rolling_stats};
 pub use scale::{center_and_scale, median, power_of_two_scale};
+pub use sliding::sliding_dots;

@@ -54,6 +54,11 @@ impl Segment {
         self.sidecar.read().clone()
     }
 
+    /// Whether anything stands beside it.
+    pub fn has_sidecar(&self) -> bool {
+        self.sidecar.read().is_some()
+    }
+
     /// Notes what stands beside it now, or that nothing does that can be used.
     pub fn set_sidecar(&self, sidecar: Option<Sidecar>) {
         *self.sidecar.write() = sidecar.map(Arc::new);

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::base::{Deadline, Result, TimeRange};
-use crate::segments::{Segment, SeriesEntry};
+use crate::base::TimeRange;
+use crate::format::Block;
 
 use super::Lists;
 use super::score::write_unit;
@@ -42,60 +42,53 @@ impl Ordered {
 }
 
 impl VectorBlock {
-    /// What it would take in memory, without making it.
-    pub fn estimate_bytes(series: &SeriesEntry) -> u64 {
-        // With lists: two places a row, and about four times the root of the rows of middles.
-        let tables = (series.labels.len() + series.blocks.len() + 2) as u64 * 4;
-        let (rows, row_bytes) = (series.rows(), 4 * series.dimension as u64);
-        let middles = 4 * rows.isqrt() * row_bytes;
-        rows.saturating_mul(row_bytes + 16).saturating_add(tables + middles)
+    /// What so many rows take in memory, with lists; label sets and blocks are small beside.
+    pub fn estimate_bytes(rows: u64, dimension: usize) -> u64 {
+        let row_bytes = 4 * dimension as u64;
+        // About four times the root of the rows are middles; a row has a time, and two places.
+        rows.saturating_mul(row_bytes + 16).saturating_add(4 * rows.isqrt() * row_bytes)
     }
 
-    /// Reads a series of a segment, in the order of its lists where there are some.
-    ///
-    /// # Errors
-    /// `CORRUPT_DATA` where a block fails its checks; `TIMEOUT`.
-    pub fn build(
-        segment: &Segment,
-        series: &SeriesEntry,
-        lists: Option<Lists>,
-        deadline: &Deadline,
-    ) -> Result<Self> {
-        let (rows, dimension) = (series.rows() as usize, series.dimension);
-        let lists = lists.filter(|lists| lists.rows().len() == rows && rows > 0).map(Ordered::new);
-        let mut built = Self {
+    /// Room for so many rows, in the order of their lists where there are some.
+    pub fn with_room(dimension: usize, rows: usize, lists: Option<Lists>) -> Self {
+        Self {
             dimension,
             numbers: vec![0.0; rows * dimension],
             timestamps: Vec::with_capacity(rows),
-            label_starts: Vec::with_capacity(series.labels.len() + 1),
-            block_starts: Vec::with_capacity(series.blocks.len() + 1),
-            lists,
-        };
-        let mut values = Vec::new();
-        for entry in &series.blocks {
-            deadline.check()?;
-            // Past the cache: all of it is read once.
-            let block = segment.decode(series, entry)?;
-            let first = built.timestamps.len();
-            built.block_starts.push(first as u32);
-            for (label, run) in block.runs() {
-                let row = (first + run.start) as u32;
-                while built.label_starts.len() <= label as usize {
-                    built.label_starts.push(row);
-                }
-            }
-            values.clear();
-            block.columns.values.copy_to_f64(0..block.columns.values.len(), &mut values);
-            for (row, point) in (first..rows).zip(values.chunks_exact(dimension)) {
-                let slot = built.lists.as_ref().map_or(row, |lists| lists.slot_of[row] as usize);
-                write_unit(point, &mut built.numbers[slot * dimension..(slot + 1) * dimension]);
-            }
-            built.timestamps.extend_from_slice(&block.columns.timestamps);
+            label_starts: Vec::new(),
+            block_starts: Vec::new(),
+            lists: lists.filter(|lists| lists.rows().len() == rows && rows > 0).map(Ordered::new),
         }
-        let rows = built.timestamps.len() as u32;
-        built.label_starts.resize(series.labels.len() + 1, rows);
-        built.block_starts.push(rows);
-        Ok(built)
+    }
+
+    /// Takes the next block of the segment, while there is room for its rows.
+    pub fn push(&mut self, block: &Block) {
+        let (first, dimension) = (self.timestamps.len(), self.dimension);
+        self.block_starts.push(first as u32);
+        for (label, run) in block.runs() {
+            let row = (first + run.start) as u32;
+            while self.label_starts.len() <= label as usize {
+                self.label_starts.push(row);
+            }
+        }
+        let columns = &block.columns;
+        let room = self.numbers.len() / dimension - first;
+        let mut values = Vec::with_capacity(columns.values.len());
+        columns.values.copy_to_f64(0..columns.values.len(), &mut values);
+        for (row, point) in (first..).zip(values.chunks_exact(dimension)).take(room) {
+            let slot = self.lists.as_ref().map_or(row, |lists| lists.slot_of[row] as usize);
+            write_unit(point, &mut self.numbers[slot * dimension..(slot + 1) * dimension]);
+        }
+        self.timestamps.extend(columns.timestamps.iter().take(room));
+    }
+
+    /// All blocks were pushed; the series has so many label sets there.
+    #[must_use]
+    pub fn finish(mut self, label_sets: usize) -> Self {
+        let rows = self.timestamps.len() as u32;
+        self.label_starts.resize(label_sets + 1, rows);
+        self.block_starts.push(rows);
+        self
     }
 
     /// The same in the order of lists that were made of it.
@@ -229,13 +222,13 @@ mod tests {
     #[test]
     fn slots_of_selected_rows_hold_these_rows() {
         let mut rng = Rng::new(9);
-        let values: Vec<f64> = (0..500 * 4).map(|at| (at / 400) as f64 + rng.unit_f64()).collect();
+        let values: Vec<f64> = (0..500 * 4).map(|at| f64::from(at / 400) + rng.unit_f64()).collect();
         let plain = VectorBlock::of_rows(&values, 4);
         let lists = Lists::build(&VectorBlock::of_rows(&values, 4), 1, &Deadline::none()).unwrap();
         assert!(!lists.is_empty());
         let ordered = VectorBlock::of_rows(&values, 4).with_lists(lists);
-        for ranges in [vec![], vec![0..500], vec![3..5], vec![0..100, 200..450], vec![7..8, 10..11, 400..500]]
-        {
+        let one = |range: Range<usize>| std::iter::once(range).collect();
+        for ranges in [vec![], one(0..500), one(3..5), vec![0..100, 200..450], vec![7..8, 10..11, 400..500]] {
             let expected: Vec<usize> = ranges.iter().cloned().flatten().collect();
             for block in [&plain, &ordered] {
                 let mut rows: Vec<usize> =

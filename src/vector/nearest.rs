@@ -3,7 +3,7 @@
 
 /// Candidates; see the module's tour.
 #[derive(Debug, Clone)]
-pub(super) struct Nearest<T> {
+pub struct Nearest<T> {
     keep: usize,
     /// How much below the last that is kept a candidate may be.
     slack: f64,

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::similar::by_scanning;
 use super::*;
-use crate::vector::{Direction, PointMatches, PointQuery};
+use crate::vector::Target;
 
 const DIMENSION: usize = 8;
 
@@ -66,8 +66,8 @@ fn create_and_fill(engine: &Engine, source: &mut Source, times: std::ops::Range<
 }
 
 fn ask(engine: &Engine, vector: &[f64], labels: &LabelFilter, recall: Option<f64>) -> PointMatches {
-    let direction = Direction::new(vector, DIMENSION).unwrap();
-    let query = PointQuery { direction, limit: 10, threshold: -1.0, recall };
+    let target = Target::direction(vector, DIMENSION).unwrap();
+    let query = PointQuery { target, limit: 10, threshold: -1.0, recall };
     let mut found =
         engine.find_points(&name("v"), (TimeRange::ALL, labels), &[query], &Deadline::none()).unwrap();
     found.pop().unwrap()
@@ -142,8 +142,8 @@ fn check_answers(engine: &Engine, when: &str) {
     let mut source = Source::new(20, 3);
     for _ in 0..3 {
         let vector = source.point();
-        let direction = Direction::new(&vector, DIMENSION).unwrap();
-        let wanted = PointQuery { direction, limit: 10, threshold: -1.0, recall: None };
+        let target = Target::direction(&vector, DIMENSION).unwrap();
+        let wanted = PointQuery { target, limit: 10, threshold: -1.0, recall: None };
         let expected = by_scanning(engine, &query, &vector, &wanted);
         assert_eq!(ask(engine, &vector, &query.labels, None).matches, expected, "{when}");
         let quick = ask(engine, &vector, &query.labels, Some(0.9)).matches;
@@ -228,9 +228,9 @@ fn fail_at(operation: u64) {
     drop(open_on(&disk).unwrap());
     let at = disk.operations() + operation;
     if operation.is_multiple_of(2) {
-        disk.fail_from(at)
+        disk.fail_from(at);
     } else {
-        disk.fail_once(at)
+        disk.fail_once(at);
     }
     if let Ok(engine) = open_on(&disk) {
         // What fails is tried again below.

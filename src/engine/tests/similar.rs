@@ -1,7 +1,7 @@
 //! Similarity of points, against a scan of all of them.
 
 use super::*;
-use crate::vector::{Direction, Match, PointQuery, Search};
+use crate::vector::{Match, Search, Target};
 
 /// What every answer must be: each point that readers see, scored in double precision.
 pub(super) fn by_scanning(engine: &Engine, query: &Query, vector: &[f64], wanted: &PointQuery) -> Vec<Match> {
@@ -71,7 +71,9 @@ fn one_run(seed: u64) -> (u64, u64) {
             points.label_ids.push(rng.below(3) as u32);
             let mut values = random_values(&mut rng, dimension, kind);
             if value_type == ValueType::F32 {
-                values.iter_mut().for_each(|value| *value = f64::from(value.clamp(-1e38, 1e38) as f32));
+                for value in &mut values {
+                    *value = f64::from(value.clamp(-1e38, 1e38) as f32);
+                }
             }
             points.values.extend(values);
         }
@@ -97,7 +99,7 @@ fn one_run(seed: u64) -> (u64, u64) {
         let wanted: Vec<PointQuery> = vectors
             .iter()
             .map(|vector| PointQuery {
-                direction: Direction::new(vector, dimension).unwrap(),
+                target: Target::direction(vector, dimension).unwrap(),
                 limit: [1, 2, 5, 60][rng.below(4) as usize],
                 threshold: if rng.one_in(3) { rng.unit_f64() * 1.1 - 0.1 } else { -1.0 },
                 recall: None,
@@ -143,7 +145,7 @@ fn vectors_take_a_bounded_part_of_the_memory() {
     let mut rng = Rng::new(3);
     let ask = |series: &str| {
         let query = PointQuery {
-            direction: Direction::new(&[1.0; 16], 16).unwrap(),
+            target: Target::direction(&[1.0; 16], 16).unwrap(),
             limit: 3,
             threshold: -1.0,
             recall: None,

@@ -9,7 +9,9 @@ fn unit(rng: &mut Rng, dimension: usize, spread: i32) -> Vec<f64> {
         .map(|_| (rng.unit_f64() - 0.5) * 2.0_f64.powi(-(rng.below(1 + spread as u64) as i32)))
         .collect();
     let length = numbers.iter().map(|number| number * number).sum::<f64>().sqrt();
-    numbers.iter_mut().for_each(|number| *number /= length);
+    for number in &mut numbers {
+        *number /= length;
+    }
     numbers
 }
 

@@ -7,8 +7,7 @@ use std::sync::{Arc, Weak};
 use crate::base::sync::Mutex;
 use crate::base::{Deadline, Result};
 use crate::segments::{BlockCache, Segment, SeriesEntry};
-
-use super::{Lists, VectorBlock};
+use crate::vector::{Lists, VectorBlock};
 
 /// Which vectors: the number of the open segment, and the place of the series in it.
 type Key = (u64, usize);
@@ -16,7 +15,7 @@ type Key = (u64, usize);
 /// A bounded cache of [`VectorBlock`]s, built at the first search. What was not searched
 /// for the longest time goes first. The memory is taken from that of the block cache,
 /// which holds less meanwhile.
-pub struct VectorCache {
+pub(in crate::engine) struct VectorCache {
     blocks: Arc<BlockCache>,
     bytes_max: usize,
     held: Mutex<Held>,
@@ -24,6 +23,32 @@ pub struct VectorCache {
     building: Mutex<()>,
     clock: AtomicU64,
     bytes: AtomicUsize,
+}
+
+/// What the vectors of a series in a segment take in memory.
+pub(in crate::engine) fn estimate_bytes(series: &SeriesEntry) -> u64 {
+    let tables = 4 * (series.labels.len() + series.blocks.len() + 2) as u64;
+    VectorBlock::estimate_bytes(series.rows(), series.dimension).saturating_add(tables)
+}
+
+/// Reads the vectors of a series in a segment, in the order of its lists where there are
+/// some.
+///
+/// # Errors
+/// `CORRUPT_DATA` where a block fails its checks; `TIMEOUT`.
+pub(in crate::engine) fn read_vectors(
+    segment: &Segment,
+    series: &SeriesEntry,
+    lists: Option<Lists>,
+    deadline: &Deadline,
+) -> Result<VectorBlock> {
+    let mut vectors = VectorBlock::with_room(series.dimension, series.rows() as usize, lists);
+    for entry in &series.blocks {
+        deadline.check()?;
+        // Past the cache: all of it is read once.
+        vectors.push(&segment.decode(series, entry)?);
+    }
+    Ok(vectors.finish(series.labels.len()))
 }
 
 /// The lists beside a segment. What is damaged is as good as none, and is made anew.
@@ -49,6 +74,8 @@ struct Entry {
     block: Arc<VectorBlock>,
     bytes: usize,
     segment: Weak<Segment>,
+    /// Whether something stood beside the segment when it was built.
+    had_sidecar: bool,
     used: u64,
 }
 
@@ -79,6 +106,10 @@ impl VectorCache {
     pub fn get(&self, segment: &Arc<Segment>, series: usize) -> Option<Arc<VectorBlock>> {
         let mut held = self.held.lock();
         let entry = held.entries.get_mut(&(segment.instance(), series))?;
+        if !entry.had_sidecar && segment.has_sidecar() {
+            // An index was made since.
+            return None;
+        }
         entry.used = self.clock.fetch_add(1, Ordering::Relaxed);
         Some(entry.block.clone())
     }
@@ -97,7 +128,7 @@ impl VectorCache {
         if let Some(block) = self.get(segment, at) {
             return Ok(Some(block));
         }
-        let bytes = VectorBlock::estimate_bytes(series);
+        let bytes = estimate_bytes(series);
         if bytes > self.bytes_max() {
             return Ok(None);
         }
@@ -106,9 +137,10 @@ impl VectorCache {
             return Ok(Some(block));
         }
         self.make_room(bytes as usize);
+        let had_sidecar = segment.has_sidecar();
         let lists = read_lists(segment, series);
-        let block = Arc::new(VectorBlock::build(segment, series, lists, deadline)?);
-        self.put(segment, at, &block);
+        let block = Arc::new(read_vectors(segment, series, lists, deadline)?);
+        self.put(segment, at, &block, had_sidecar);
         Ok(Some(block))
     }
 
@@ -120,17 +152,20 @@ impl VectorCache {
         done
     }
 
-    /// Takes vectors in the place of the same in another order, if these are held.
+    /// Takes vectors with the lists that stand beside the segment now, if the same without
+    /// them are held.
     pub fn replace(&self, segment: &Arc<Segment>, series: usize, block: VectorBlock) {
-        if self.get(segment, series).is_some() {
-            self.put(segment, series, &Arc::new(block));
+        let is_held = self.held.lock().entries.contains_key(&(segment.instance(), series));
+        if is_held {
+            self.put(segment, series, &Arc::new(block), true);
         }
     }
 
-    fn put(&self, segment: &Arc<Segment>, series: usize, block: &Arc<VectorBlock>) {
+    fn put(&self, segment: &Arc<Segment>, series: usize, block: &Arc<VectorBlock>, had_sidecar: bool) {
         let bytes = block.memory_bytes();
         let used = self.clock.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry { block: block.clone(), bytes, segment: Arc::downgrade(segment), used };
+        let entry =
+            Entry { block: block.clone(), bytes, segment: Arc::downgrade(segment), had_sidecar, used };
         let mut held = self.held.lock();
         let replaced = held.entries.insert((segment.instance(), series), entry);
         self.note(replaced.map_or(0, |entry| entry.bytes), bytes);

@@ -11,32 +11,24 @@
 //! 4. That ends where no other candidate can be better than the last match. Where too
 //!    many were not to be seen, it starts again with more.
 //!
-//! So the answer is that of [`Search`] over all points, bit by bit.
+//! So the answer is that of [`Search`](crate::vector::Search) over all points, bit by bit.
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use crate::base::{Deadline, LabelFilter, Labels, Result, TimeRange};
 use crate::format::Columns;
-use crate::kernels::{GROUP, Instructions, dots, dots_error_max, group_dots, interleave};
+use crate::kernels::dots_error_max;
 use crate::merge::{MergeOrder, SeriesView};
 use crate::query::scan;
 use crate::segments::{Segment, SeriesEntry};
+use crate::vector::{Match, Nearest, Queries, Search, Target, Top, VectorBlock};
 
-use super::nearest::Nearest;
-use super::{Direction, Match, Search, VectorBlock, VectorCache};
+use super::{VectorCache, estimate_bytes};
 
-/// Rows that a scan of all points looks at in one go.
-const PAGE_ROWS: usize = 64 << 10;
-/// Numbers that one thread multiplies in one go.
-const PIECE_NUMBERS: usize = 256 << 10;
-/// Most rows of these.
-const PIECE_ROWS: usize = 1 << 10;
-/// Work below this is not divided between threads.
-const PARALLEL_NUMBERS: usize = 1 << 20;
+/// Numbers that a scan of all points looks at in one go.
+const PAGE_NUMBERS: usize = 1 << 20;
 /// Vectors are not made for a question about fewer than one row of so many.
 const BUILD_SHARE: u64 = 8;
 /// Who wants more than one row of so many reads all of them.
@@ -52,8 +44,8 @@ const CANDIDATES_MIN: usize = 4 << 10;
 /// One query.
 #[derive(Debug, Clone)]
 pub struct PointQuery {
-    /// What to look for.
-    pub direction: Direction,
+    /// What to look for: a direction, or else every point is read.
+    pub target: Target,
     /// Most matches.
     pub limit: usize,
     /// Least similarity.
@@ -79,7 +71,7 @@ pub struct PointMatches {
 ///
 /// # Errors
 /// `TIMEOUT`; `CORRUPT_DATA` where a block fails its checks.
-pub fn find_points(
+pub(in crate::engine) fn find_points(
     view: &SeriesView,
     vectors: &VectorCache,
     (range, labels): (TimeRange, &LabelFilter),
@@ -91,7 +83,8 @@ pub fn find_points(
     let mut pending: Vec<Pending<'_>> =
         queries.iter().map(|query| Pending::new(query, sources.first_keep(query.limit))).collect();
     for pending in &mut pending {
-        if pending.query.limit as u64 > sources.covered_rows() / LIMIT_SHARE {
+        let is_greedy = pending.query.limit as u64 > sources.covered_rows() / LIMIT_SHARE;
+        if is_greedy || !pending.query.target.is_direction() {
             pending.answer = Some(read_all(view, (range, labels), pending.query, bytes_max, deadline)?);
         }
     }
@@ -121,11 +114,13 @@ fn read_all(
     bytes_max: u64,
     deadline: &Deadline,
 ) -> Result<PointMatches> {
-    let PointQuery { direction, limit, threshold, .. } = query;
-    let mut search = Search::of(direction.clone(), view.dimension, *limit, *threshold);
+    let PointQuery { target, limit, threshold, .. } = query;
+    let mut search = Search::of(target.clone(), view.dimension, *limit, *threshold);
+    let page_numbers = PAGE_NUMBERS.min(bytes_max as usize / 32);
+    let page_rows = (page_numbers / view.dimension).max(1);
     let (mut next, mut scanned) = (Some(range), 0);
     while let Some(part) = next {
-        let page = scan(view, part, labels, PAGE_ROWS, bytes_max, deadline)?;
+        let page = scan(view, part, labels, page_rows, bytes_max, deadline)?;
         deadline.check()?;
         scanned += page.rows.len() as u64;
         search.push(&page.rows);
@@ -155,7 +150,7 @@ impl<'a> Pending<'a> {
     fn new(query: &'a PointQuery, keep: usize) -> Self {
         Self {
             query,
-            unit: query.direction.unit().iter().map(|&number| number as f32).collect(),
+            unit: query.target.numbers().iter().map(|&number| number as f32).collect(),
             keep,
             recall: query.recall,
             effort: 1.0,
@@ -207,6 +202,10 @@ enum Place {
     Merged { rank: u32, timestamp_ns: i64 },
 }
 
+fn place(block: usize, slot: usize) -> Place {
+    Place::Slot { block: block as u32, slot: slot as u32 }
+}
+
 /// A segment's vectors and which of them are asked for.
 struct Block<'a> {
     segment: &'a Arc<Segment>,
@@ -243,7 +242,7 @@ impl<'a> Sources<'a> {
             let mut found = vectors.get(segment, at);
             if found.is_none() {
                 // Vectors that drive each other out of the cache are worse than none.
-                bytes += VectorBlock::estimate_bytes(series);
+                bytes += estimate_bytes(series);
                 let is_worth_it = asked_rows(series, range, labels) >= series.rows() / BUILD_SHARE;
                 if is_worth_it && bytes <= vectors.bytes_max() {
                     found = vectors.get_or_build(segment, at, series, deadline)?;
@@ -293,15 +292,19 @@ impl<'a> Sources<'a> {
                 deadline.check()?;
                 if let Some(rows) = block.rows_of_lists(pending) {
                     pending.is_cut_short = true;
-                    pending.scanned += block.probe(at, pending, rows, found);
+                    pending.scanned +=
+                        block
+                            .vectors
+                            .probe(&pending.unit, &block.selected, rows, found, |slot| place(at, slot));
                 } else {
                     pending.scanned += block.rows as u64;
                     whole.push(query);
                 }
             }
-            let queries = Multiplier::new(whole.iter().map(|&query| open[query].unit.as_slice()));
+            let queries = Queries::new(whole.iter().map(|&query| open[query].unit.as_slice()));
             let empty: Vec<Nearest<Place>> = whole.iter().map(|&query| found[query].emptied()).collect();
-            let of_block = block.scan(at, &queries, empty, deadline)?;
+            let of_block =
+                block.vectors.scan(&queries, &block.selected, empty, |slot| place(at, slot), deadline)?;
             for (query, more) in whole.into_iter().zip(of_block) {
                 found[query].take(more);
             }
@@ -331,7 +334,7 @@ impl<'a> Sources<'a> {
             }
             for (&timestamp_ns, values) in times.iter().zip(values.chunks_exact(dimension)) {
                 for (pending, found) in open.iter().zip(found.iter_mut()) {
-                    let score = pending.query.direction.similarity(values);
+                    let score = pending.query.target.score(values);
                     found.offer(score, Place::Merged { rank: slice.rank, timestamp_ns });
                 }
             }
@@ -348,7 +351,7 @@ impl<'a> Sources<'a> {
         floor: f64,
         deadline: &Deadline,
     ) -> Result<Outcome> {
-        let PointQuery { direction, limit, threshold, .. } = pending.query;
+        let PointQuery { target, limit, threshold, .. } = pending.query;
         let mut outcome = Outcome { matches: None, looked_up: 0, unseen: 0 };
         let mut seen: HashSet<(i64, &Labels)> = HashSet::new();
         let mut found: Vec<Verified<'_>> = Vec::new();
@@ -374,7 +377,7 @@ impl<'a> Sources<'a> {
             values.clear();
             let dimension = self.view.dimension;
             point.columns.values.copy_to_f64(point.row * dimension..(point.row + 1) * dimension, &mut values);
-            let similarity = direction.similarity(&values);
+            let similarity = target.score(&values);
             if similarity >= *threshold {
                 last.note(similarity);
                 found.push(Verified { similarity, ..point });
@@ -441,92 +444,6 @@ impl Block<'_> {
         let rows = (rows as f64 * pending.effort).ceil() as usize;
         (rows * LISTS_SHARE + lists.len() <= self.rows).then_some(rows)
     }
-
-    /// Looks at the most promising lists until so many selected rows were seen.
-    fn probe(&self, at: usize, pending: &Pending<'_>, rows: usize, found: &mut Nearest<Place>) -> u64 {
-        let Some(lists) = self.vectors.lists() else { return 0 };
-        let instructions = Instructions::best();
-        let mut scores = vec![0.0; lists.len()];
-        dots(instructions, &pending.unit, lists.centroids(), &mut scores);
-        let mut order: Vec<(f32, u32)> = scores.iter().copied().zip(0..).collect();
-        // So many at first, and more where these have too few selected rows.
-        let mut step = (rows * lists.len()).div_ceil(self.vectors.rows()).max(1);
-        let one = Multiplier::One(&pending.unit);
-        let (mut seen, mut rest) = (0, order.as_mut_slice());
-        while seen < rows && !rest.is_empty() {
-            let chosen = step.min(rest.len());
-            if chosen < rest.len() {
-                rest.select_nth_unstable_by(chosen - 1, |a, b| b.0.total_cmp(&a.0));
-            }
-            let (now, later) = rest.split_at_mut(chosen);
-            for &(_, list) in &*now {
-                let slots = if self.rows == self.vectors.rows() {
-                    std::iter::once(lists.slots(list as usize)).collect()
-                } else {
-                    self.vectors.slots_in(list as usize, &self.selected)
-                };
-                for slots in slots {
-                    seen += slots.len();
-                    self.multiply(at, &one, slots, std::slice::from_mut(found));
-                }
-            }
-            (rest, step) = (later, (step / 2).max(1));
-        }
-        seen as u64
-    }
-
-    /// Looks at all selected rows for some queries.
-    fn scan(
-        &self,
-        at: usize,
-        queries: &Multiplier<'_>,
-        empty: Vec<Nearest<Place>>,
-        deadline: &Deadline,
-    ) -> Result<Vec<Nearest<Place>>> {
-        if empty.is_empty() {
-            return Ok(empty);
-        }
-        let rows_max = (PIECE_NUMBERS / self.vectors.dimension()).clamp(1, PIECE_ROWS);
-        let pieces: Vec<Range<usize>> = self
-            .vectors
-            .slots(&self.selected)
-            .into_iter()
-            .flat_map(|slots| {
-                let end = slots.end;
-                slots.step_by(rows_max).map(move |start| start..(start + rows_max).min(end))
-            })
-            .collect();
-        let look = |mut found: Vec<Nearest<Place>>, slots: &Range<usize>| {
-            deadline.check()?;
-            self.multiply(at, queries, slots.clone(), &mut found);
-            Ok(found)
-        };
-        // Within a pool of threads, these help.
-        let numbers = self.rows * self.vectors.dimension() * empty.len();
-        if numbers < PARALLEL_NUMBERS || rayon::current_thread_index().is_none() {
-            return pieces.iter().try_fold(empty, look);
-        }
-        let join = |mut one: Vec<Nearest<Place>>, other: Vec<Nearest<Place>>| {
-            one.iter_mut().zip(other).for_each(|(one, other)| one.take(other));
-            Ok(one)
-        };
-        pieces.par_iter().try_fold(|| empty.clone(), look).try_reduce(|| empty.clone(), join)
-    }
-
-    fn multiply(
-        &self,
-        at: usize,
-        queries: &Multiplier<'_>,
-        slots: Range<usize>,
-        found: &mut [Nearest<Place>],
-    ) {
-        let rows_max = (PIECE_NUMBERS / self.vectors.dimension()).clamp(1, PIECE_ROWS);
-        for start in slots.clone().step_by(rows_max) {
-            let end = (start + rows_max).min(slots.end);
-            let place = |row: usize| Place::Slot { block: at as u32, slot: (start + row) as u32 };
-            queries.multiply(self.vectors.numbers(start..end), found, place);
-        }
-    }
 }
 
 /// Rows of a segment that a question may be about, from metadata.
@@ -566,20 +483,21 @@ impl Verified<'_> {
             values,
             labels: self.labels.clone(),
             similarity: self.similarity,
+            distance: None,
         }
     }
 }
 
 /// The least of the best similarities so far.
 struct Last {
-    best: super::Top<()>,
+    best: Top<()>,
     limit: usize,
     count: usize,
 }
 
 impl Last {
     fn new(limit: usize) -> Self {
-        Self { best: super::Top::new(limit), limit, count: 0 }
+        Self { best: Top::new(limit), limit, count: 0 }
     }
 
     fn note(&mut self, similarity: f64) {
@@ -591,75 +509,4 @@ impl Last {
     fn is_above(&self, score: f64) -> bool {
         self.count >= self.limit && self.best.worst().is_some_and(|worst| worst > score)
     }
-}
-
-/// Queries, ready to be multiplied with many rows.
-enum Multiplier<'a> {
-    One(&'a [f32]),
-    Groups(Vec<Vec<f32>>),
-}
-
-impl<'a> Multiplier<'a> {
-    fn new(units: impl Iterator<Item = &'a [f32]>) -> Self {
-        let units: Vec<&[f32]> = units.collect();
-        match units[..] {
-            [unit] => Self::One(unit),
-            _ => Self::Groups(
-                units.chunks(GROUP).map(|units| interleave(units.iter().copied(), units[0].len())).collect(),
-            ),
-        }
-    }
-
-    /// Offers the score of each row to each query.
-    fn multiply<T: Copy>(&self, numbers: &[f32], found: &mut [Nearest<T>], place: impl Fn(usize) -> T) {
-        let instructions = Instructions::best();
-        match self {
-            Self::One(unit) => {
-                let rows = numbers.len() / unit.len();
-                let mut scores = [0.0; PIECE_ROWS];
-                let scores = &mut scores[..rows];
-                dots(instructions, unit, numbers, scores);
-                let Some(found) = found.first_mut() else { return };
-                for (row, &score) in scores.iter().enumerate() {
-                    if score >= found.floor_rounded() {
-                        found.offer(f64::from(score), place(row));
-                    }
-                }
-            }
-            Self::Groups(groups) => {
-                let mut scores = vec![[0.0; GROUP]; numbers.len() / (groups[0].len() / GROUP)];
-                for (group, found) in groups.iter().zip(found.chunks_mut(GROUP)) {
-                    group_dots(instructions, group, numbers, &mut scores);
-                    let read_floors = |found: &[Nearest<T>]| {
-                        let mut floors = [f32::INFINITY; GROUP];
-                        for (floor, found) in floors.iter_mut().zip(found) {
-                            *floor = found.floor_rounded();
-                        }
-                        floors
-                    };
-                    let mut now = read_floors(found);
-                    for (row, scores) in scores.iter().enumerate() {
-                        if !is_any_above(scores, &now) {
-                            continue;
-                        }
-                        for (found, &score) in found.iter_mut().zip(scores) {
-                            if score >= found.floor_rounded() {
-                                found.offer(f64::from(score), place(row));
-                            }
-                        }
-                        now = read_floors(found);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Without a branch a lane, so that it becomes one comparison of vectors.
-fn is_any_above(scores: &[f32; GROUP], floors: &[f32; GROUP]) -> bool {
-    let mut any = false;
-    for lane in 0..GROUP {
-        any |= scores[lane] >= floors[lane];
-    }
-    any
 }
