@@ -9,9 +9,9 @@
 //! | --- | --- |
 //! | `facade` | [`Engine`]: finds the shard, adds up over all of them |
 //! | `shard`, `catalog` | one shard's state and the views of it |
-//! | `commit` | group commit |
+//! | `commit`, `group` | group commit; shards that share a thread and a journal |
 //! | `flush` | from memtable to segment; compaction |
-//! | `recovery` | from disk to a running shard |
+//! | `journals`, `recovery` | from disk to a running shard |
 //! | `vectors`, `indexing` | searches for similar points, and indexes beside segments |
 //! | `generation`, `background` | all shards of one generation, and their threads |
 //! | `snapshot_file`, `save`, `load` | one file that holds everything |
@@ -24,7 +24,9 @@ mod commit;
 mod facade;
 mod flush;
 mod generation;
+mod group;
 mod indexing;
+mod journals;
 mod load;
 mod options;
 mod recovery;
@@ -32,7 +34,6 @@ mod save;
 mod shard;
 mod snapshot_file;
 mod snapshot_path;
-mod turns;
 mod types;
 mod vectors;
 mod verify;

@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod fault;
 mod index;
+mod journal;
 mod model;
 mod panics;
 mod similar;
@@ -45,6 +46,8 @@ fn options() -> Options {
         shards: 3,
         buffer_points: 60,
         background: false,
+        committers: 1,
+        journal_bytes: 700,
         compaction: crate::compaction::CompactionOptions { tier_bytes_min: 2000, ..Default::default() },
         ..Options::new("/data")
     }
