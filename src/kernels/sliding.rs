@@ -5,7 +5,8 @@ use super::Instructions;
 /// Stretches that are summed side by side.
 const LANES: usize = 32;
 
-/// Σ query[k]·series[i + k] for each i, as many as there are places in `out`.
+/// The sum of products of the query with the stretch of the series from each point on, for as
+/// many as there are places in `out`.
 ///
 /// # Panics
 /// If the series has not exactly so many stretches of the query's length.
