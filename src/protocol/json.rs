@@ -15,7 +15,9 @@ use super::help::unknown_command;
 use super::points::{Pairs, Timestamp, parse_batch};
 use super::scan::scan_json;
 use super::text::{checked_dimension, checked_hours};
-use super::{Analysis, Command, Envelope, ExportFormat, Like, Parsed, Place, Similar, TimeSelection, With};
+use super::{
+    Analysis, Command, Envelope, ExportFormat, Like, Parsed, Place, PointsForm, Similar, TimeSelection, With,
+};
 
 /// Understands one JSON request.
 pub fn parse_json(bytes: &[u8]) -> Parsed {
@@ -206,6 +208,18 @@ impl<'a> Fields<'a> {
         Ok(self.optional(name, "true or false")?.unwrap_or(default))
     }
 
+    fn form(&mut self) -> Result<PointsForm> {
+        let form: Option<String> = self.optional("form", "\"rows\" or \"columns\"")?;
+        match form.as_deref() {
+            None | Some("rows") => Ok(PointsForm::Rows),
+            Some("columns") => Ok(PointsForm::Columns),
+            Some(other) => Err(Error::invalid(format!(
+                "field 'form' is \"{}\"; use \"rows\" or \"columns\"",
+                shown(other)
+            ))),
+        }
+    }
+
     fn labels(&mut self) -> Result<Labels> {
         self.labels_in("labels")
     }
@@ -383,12 +397,14 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
             time: checked_hours(fields.float("hours_back")?.unwrap_or(24.0))?,
             labels: fields.filter()?,
             limit: fields.count("limit", 1)?,
+            form: fields.form()?,
         },
         "QueryRange" => Command::Query {
             series: fields.name("series")?,
             time: TimeSelection::Range(fields.range()?),
             labels: fields.filter()?,
             limit: fields.count("limit", 1)?,
+            form: fields.form()?,
         },
         "FindSimilar" => {
             let defaults = Similar::new(fields.place()?, fields.like()?);

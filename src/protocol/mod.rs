@@ -19,7 +19,7 @@ mod request;
 mod scan;
 mod text;
 
-pub use command::{Analysis, Command, ExportFormat, Like, Place, Similar, TimeSelection, With};
+pub use command::{Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection, With};
 pub use framing::{Framing, Violation};
 pub use help::{COMMANDS, find_help};
 pub use http::{Sniff, http_status, is_http_line, sniff};

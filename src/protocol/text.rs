@@ -5,7 +5,7 @@ use crate::base::{
 };
 
 use super::help::{COMMANDS, unknown_command};
-use super::{Analysis, Command, ExportFormat, Like, Place, Similar, TimeSelection};
+use super::{Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection};
 
 fn syntax_error(message: impl std::fmt::Display, command: &str) -> Error {
     let syntax = COMMANDS.iter().find(|help| help.name == command).map_or("HELP", |help| help.syntax);
@@ -266,13 +266,14 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
             let series = arguments.series()?;
             let hours = if arguments.words.len() > 0 { arguments.float("hours_back")? } else { 24.0 };
             let time = checked_hours(hours)?;
-            Command::Query { series, time, labels: LabelFilter::any(), limit: None }
+            Command::Query { series, time, labels: LabelFilter::any(), limit: None, form: PointsForm::Rows }
         }
         "QUERY_RANGE" => Command::Query {
             series: arguments.series()?,
             time: TimeSelection::Range(arguments.range()?),
             labels: LabelFilter::any(),
             limit: None,
+            form: PointsForm::Rows,
         },
         "SIMILAR" => {
             let (series, query_vector) = (arguments.series()?, arguments.values()?);
