@@ -13,7 +13,8 @@ use tsdb_vector::engine::{Engine, Options, Query, Write};
 use tsdb_vector::format::{Columns, HEADER_BYTES, MANIFEST, Reader, Seqs, Values, describe_block};
 use tsdb_vector::manifest::{Database, FileManifestStore, Manifest, ManifestStore, SeriesRecord};
 use tsdb_vector::memtable::Tombstone;
-use tsdb_vector::segments::{SegmentWriter, open_unlisted};
+use tsdb_vector::segments::{SegmentInfo, SegmentWriter, Sidecar, open_unlisted};
+use tsdb_vector::vector::Lists;
 use tsdb_vector::vfs::{SimDisk, Vfs, read_all};
 use tsdb_vector::wal::{
     InsertRecord, JournalWriter, LogItem, LogReader, LogWriter, Patch, Record, read_journal,
@@ -225,6 +226,82 @@ fn the_segments_page() {
         out
     };
     check("segment.md", "segment", generate, decode);
+}
+
+#[test]
+fn the_vectors_page() {
+    let generate = || {
+        let disk = SimDisk::new();
+        let options = Options { background: false, shards: 1, index_rows_min: 50, ..Options::new("/data") };
+        let clock = Arc::new(ManualClock::new(0));
+        let engine = Engine::open_with(Arc::new(disk.clone()), clock, options).unwrap();
+        let series = SeriesName::new("place").unwrap();
+        let create = Write::Create {
+            name: series.clone(),
+            dimension: 4,
+            value_type: ValueType::F64,
+            if_not_exists: false,
+        };
+        engine.write(create).unwrap();
+        // Around four directions, sixteen points each.
+        let values = (0..64 * 4).map(|at| match (at / 4 % 4 == at % 4, at / 16) {
+            (true, _) => 20.0,
+            (false, turn) => f64::from(turn),
+        });
+        let points = Points {
+            dimension: 4,
+            timestamps_ns: (0..64).collect(),
+            values: values.collect(),
+            ..Points::default()
+        };
+        engine.write(Write::Insert { series, points }).unwrap();
+        engine.flush().unwrap();
+        assert_eq!(engine.index().unwrap(), 1);
+        let dir = Path::new("/data/gen-0000000001/shard-0000");
+        let names = disk.list(dir).unwrap().into_iter().map(|entry| entry.name);
+        let name = names.into_iter().find(|name| name.ends_with(".vec")).unwrap();
+        read_all(&disk, &dir.join(name), 1 << 20).unwrap()
+    };
+    let decode = |bytes: &[u8]| {
+        let disk = SimDisk::new();
+        let mut reader = Reader::new(&bytes[16..]);
+        let id = reader.u64().unwrap();
+        reader.take(8).unwrap();
+        let info = SegmentInfo { id, hash: reader.u128().unwrap(), ..unknown_segment() };
+        put(&disk, Sidecar::path_of(Path::new("/"), &info).to_str().unwrap(), bytes);
+        let sidecar = Sidecar::open(&disk, Path::new("/"), &info).unwrap().unwrap();
+        let mut out = vec![json!({"segment": id, "series": sidecar.series_ids().count()})];
+        for series_id in sidecar.series_ids() {
+            let section = sidecar.section(series_id).unwrap().unwrap();
+            let lists = Lists::decode(&section, 4, 64).unwrap();
+            out.push(json!({"series_id": series_id, "lists": lists.len()}));
+            for reach in lists.reach() {
+                out.push(
+                    json!({"probes": reach.probes, "of_ten": reach.of_ten, "of_hundred": reach.of_hundred}),
+                );
+            }
+            for list in 0..lists.len() {
+                out.push(json!({"list": list, "rows": lists.rows()[lists.slots(list)]}));
+            }
+        }
+        out
+    };
+    check("vectors.md", "vectors", generate, decode);
+}
+
+/// What a segment is, of which only the name counts.
+fn unknown_segment() -> SegmentInfo {
+    SegmentInfo {
+        id: 0,
+        hash: 0,
+        bytes: 0,
+        rows: 0,
+        tombstones: 0,
+        min_seq: 0,
+        max_seq: 0,
+        start_ns: 0,
+        end_ns: 0,
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct MemoryShares {
     /// Memtables: with more, writers wait for flushes.
     pub memtables: u64,
-    /// Indexes of segments, and decoded blocks with what they leave.
+    /// Indexes of segments, vectors (up to half), and decoded blocks with what they leave.
     pub blocks: u64,
     /// Rows and working space of queries and analytics: with more, they wait; who
     /// needs more than there is at all is refused.

@@ -11,6 +11,7 @@ mod error;
 mod labels;
 mod limits;
 mod memory;
+mod metric;
 mod name;
 mod points;
 mod priority;
@@ -30,6 +31,7 @@ pub use limits::{
     SHARDS_MAX,
 };
 pub use memory::{MemoryBudget, MemoryShares};
+pub use metric::Metric;
 pub use name::SeriesName;
 pub use points::Points;
 pub use priority::Background;

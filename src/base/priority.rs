@@ -29,16 +29,15 @@ impl Background {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
-    use super::*;
-
+    #[cfg(target_os = "linux")]
     #[test]
     fn it_concerns_only_the_thread_that_asks() {
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
         let other = std::thread::spawn(move || {
-            Background::Whenever.stand_back();
+            super::Background::Whenever.stand_back();
             nice()
         });
         assert_eq!(other.join().unwrap(), before.max(10));

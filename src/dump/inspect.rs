@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::base::{Error, ErrorCode};
 use crate::format::{
-    LOCK, generation_name, parse_generation_name, parse_log_name, parse_segment_name, shard_name,
+    LOCK, generation_name, parse_generation_name, parse_log_name, parse_segment_name, parse_vectors_name,
+    shard_name,
 };
 use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore};
 use crate::vfs::{FileKind, Vfs};
@@ -179,6 +180,12 @@ fn role(name: &str, manifest: &Manifest) -> String {
         return match manifest.segments.iter().find(|info| info.file_name() == name) {
             Some(info) => format!("  (live, {} points)", info.rows),
             None => "  (not in the manifest: would be removed)".into(),
+        };
+    }
+    if let Some(of) = parse_vectors_name(name) {
+        return match manifest.segments.iter().find(|info| (info.id, info.hash) == of) {
+            Some(info) => format!("  (index of the vectors of segment {})", info.id),
+            None => "  (of a segment that is not in the manifest: would be removed)".into(),
         };
     }
     if let Some(first_seq) = parse_log_name(name) {

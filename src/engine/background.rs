@@ -1,5 +1,5 @@
 //! The threads of a generation: a committer for each group of shards, one that flushes, one that
-//! compacts, and one that syncs logs where the durability is an interval.
+//! compacts, one that makes indexes, and one that syncs logs where the durability is an interval.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,18 +7,23 @@ use std::time::{Duration, Instant};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use crate::base::sync::thread::{self, JoinHandle};
-use crate::base::{Background as Priority, Error, ErrorCode, Result, caught};
+use crate::base::{Background as Priority, Deadline, Error, ErrorCode, Result, caught};
 
 use super::group::Group;
+use super::indexing::index_shards;
 use super::options::Durability;
 use super::shard::Shard;
 
 /// A failed flush is tried again after this time; what is idle is looked at as often.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// An index that could not be made is tried again after this time.
+const INDEX_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// Running threads.
 pub(super) struct Background {
     stopping: Arc<AtomicBool>,
+    /// Ends the index that is being made.
+    stop_indexing: Deadline,
     /// Dropped to wake who sleeps.
     wake: Vec<SyncSender<()>>,
     threads: Vec<JoinHandle<()>>,
@@ -27,7 +32,12 @@ pub(super) struct Background {
 impl Background {
     /// Starts all threads for the shards of a generation.
     pub fn start(shards: &[Arc<Shard>], groups: &[Arc<Group>]) -> Self {
-        let mut background = Self { stopping: Arc::default(), wake: Vec::new(), threads: Vec::new() };
+        let mut background = Self {
+            stopping: Arc::default(),
+            stop_indexing: Deadline::none(),
+            wake: Vec::new(),
+            threads: Vec::new(),
+        };
         let (flush_now, flush_wanted) = sync_channel(1);
         let (compact_now, compact_wanted) = sync_channel(1);
         let all: Arc<[Arc<Shard>]> = shards.into();
@@ -44,6 +54,13 @@ impl Background {
             Priority::Soon.stand_back();
             flush_loop(shards, &flush_wanted, &compact, &stopping);
         });
+        let (stop, stopped) = sync_channel(0);
+        let stopping = background.stop_indexing.clone();
+        background.spawn("tsdb-index".into(), &all, move |shards| {
+            Priority::Whenever.stand_back();
+            index_loop(shards, &stopped, &stopping);
+        });
+        background.wake.push(stop);
         let stopping = background.stopping.clone();
         background.spawn("tsdb-compact".into(), &all, move |shards| {
             Priority::Whenever.stand_back();
@@ -88,11 +105,19 @@ impl Background {
     /// Ends and joins all threads. The shards' queues and the groups must be closed.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::SeqCst);
+        self.stop_indexing.cancel();
         drop(self.wake);
         for thread in self.threads {
             // It catches its panics itself.
             let _ = thread.join();
         }
+    }
+}
+
+fn index_loop(shards: &[Arc<Shard>], stopped: &Receiver<()>, stop: &Deadline) {
+    let mut pause = LOOK_AGAIN_AFTER;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
+        pause = if index_shards(shards, stop) { LOOK_AGAIN_AFTER } else { INDEX_AGAIN_AFTER };
     }
 }
 

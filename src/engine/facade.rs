@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::base::sync::atomic::Ordering;
 use crate::base::sync::{Mutex, RwLock, in_parallel, mpsc};
 use crate::base::{
-    Clock, Deadline, Error, ErrorCode, MemoryBudget, MemoryShares, Result, Rows, SeriesName, SystemClock,
-    TimeRange, ValueType,
+    Clock, Deadline, Error, ErrorCode, LabelFilter, MemoryBudget, MemoryShares, Result, Rows, SeriesName,
+    SystemClock, TimeRange, ValueType,
 };
 use crate::format::LOCK;
 use crate::manifest::{Database, ObsoleteFiles, refuse_newer, remove_generation, stale_generations};
@@ -21,6 +21,7 @@ use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
 use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
+use super::vectors::{PointMatches, PointQuery, VectorCache, find_points};
 
 /// An open database. Cheap to clone; all clones are the same database, which closes
 /// when [`close`](Self::close) is called or the last clone goes.
@@ -91,12 +92,14 @@ impl Engine {
             remove_generation(vfs.as_ref(), &dir, stale)?;
         }
         let memory = MemoryShares::of(options.memory_limit_bytes);
+        let cache = Arc::new(BlockCache::new(memory.blocks as usize));
         let environment = Arc::new(Environment {
             obsolete: ObsoleteFiles::new(vfs.clone()),
             vfs,
             clock,
             budget: MemoryBudget::new(memory.memtables),
-            cache: Arc::new(BlockCache::new(memory.blocks as usize)),
+            vectors: VectorCache::new(cache.clone(), memory.blocks / 2),
+            cache,
             counts: Counts::default(),
             options,
         });
@@ -166,7 +169,7 @@ impl Engine {
         self.inner.generation.read().shard(name).clone()
     }
 
-    fn shards(&self) -> Vec<Arc<Shard>> {
+    pub(super) fn shards(&self) -> Vec<Arc<Shard>> {
         self.inner.generation.read().shards.clone()
     }
 
@@ -229,6 +232,28 @@ impl Engine {
         Ok(Scan { view, next: Some(query.range), query, bytes_max })
     }
 
+    /// Finds the points of a range that the filter matches and that are most like each of
+    /// some queries, all at one instant.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`, `TIMEOUT`, `CORRUPT_DATA`.
+    pub fn find_points(
+        &self,
+        series: &SeriesName,
+        (range, labels): (TimeRange, &LabelFilter),
+        queries: &[PointQuery],
+        deadline: &Deadline,
+    ) -> Result<Vec<PointMatches>> {
+        let shard = self.shard(series);
+        let (found, _, view) = shard.view(series)?;
+        shard.check_losses(found.id, range)?;
+        let environment = &self.inner.environment;
+        let bytes_max = environment.query_bytes_max();
+        let found = find_points(&view, &environment.vectors, (range, labels), queries, bytes_max, deadline)?;
+        self.note_scanned(found.iter().map(|found| found.scanned).sum());
+        Ok(found)
+    }
+
     /// Most bytes of rows that one query may hold.
     pub fn query_bytes_max(&self) -> u64 {
         self.inner.environment.query_bytes_max()
@@ -263,6 +288,17 @@ impl Engine {
         let count = count_points(&view, deadline)?;
         series.cache_count(version, count);
         Ok(Some(count))
+    }
+
+    /// The names of all series and their dimensions, sorted; cheap.
+    pub fn names(&self) -> Vec<(SeriesName, u32)> {
+        let mut names: Vec<(SeriesName, u32)> = Vec::new();
+        for shard in self.shards() {
+            let state = shard.state.read();
+            names.extend(state.catalog.iter().map(|series| (series.name.clone(), series.dimension)));
+        }
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        names
     }
 
     /// Every series with its points, sorted by name.
@@ -320,6 +356,9 @@ impl Engine {
         let counts = &environment.counts;
         let shards = self.shards();
         let cardinality = self.inner.generation.read().cardinality.clone();
+        let figures = shards.iter().map(|shard| shard.index_figures());
+        let (vector_index_bytes, vector_rows, vector_rows_indexed) =
+            figures.fold((0, 0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1, sum.2 + of.2));
         let (cache_hits, cache_misses) = environment.cache.hits_and_misses();
         Counters {
             points_written: counts.points_written.load(Ordering::Relaxed),
@@ -332,6 +371,13 @@ impl Engine {
             compaction_bytes_out: counts.compaction_bytes_out.load(Ordering::Relaxed),
             cache_hits,
             cache_misses,
+            vector_bytes: environment.vectors.memory_bytes(),
+            vector_index_bytes,
+            vector_rows,
+            vector_rows_indexed,
+            vector_indexes: counts.vector_indexes.load(Ordering::Relaxed),
+            vector_index_ms: counts.vector_index_ms.load(Ordering::Relaxed),
+            vectors_scanned: counts.vectors_scanned.load(Ordering::Relaxed),
             read_only_shards: shards.iter().filter(|shard| shard.trouble.read().is_some()).count() as u64,
             series: cardinality.series(),
             label_sets: cardinality.label_sets(),

@@ -8,7 +8,7 @@ use crate::compaction::{CompactionReport, CompactionTask, plan, run_compaction, 
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
 use crate::merge::{MergeOrder, SeriesView};
-use crate::segments::{Segment, SegmentInfo, SegmentWriter};
+use crate::segments::{Segment, SegmentInfo, SegmentWriter, Sidecar};
 
 use super::shard::{OldLog, Shard, add};
 use super::types::FlushReport;
@@ -69,6 +69,7 @@ impl Shard {
     fn open_segment(&self, info: &SegmentInfo) -> Result<Arc<Segment>> {
         let environment = &self.environment;
         let cache = environment.cache.clone();
+        // Its id is new: nothing stands beside it yet.
         Segment::open(environment.vfs.as_ref(), &self.dir, self.number, info, cache).map(Arc::new)
     }
 
@@ -229,8 +230,12 @@ impl Shard {
         }
         for input in &task.inputs {
             environment.obsolete.add_in_use(input.path().to_owned(), input);
+            if input.sidecar().is_some() {
+                environment.obsolete.add_in_use(Sidecar::path_of(&self.dir, input.info()), input);
+            }
         }
         drop(task);
+        environment.vectors.purge();
         environment.obsolete.purge();
         add(&environment.counts.compactions, 1);
         add(&environment.counts.compaction_bytes_in, report.bytes_in);

@@ -12,6 +12,7 @@
 //! | `commit`, `group` | group commit; shards that share a thread and a journal |
 //! | `flush` | from memtable to segment; compaction |
 //! | `journals`, `recovery` | from disk to a running shard |
+//! | `vectors`, `indexing` | searches for similar points, and indexes beside segments |
 //! | `generation`, `background` | all shards of one generation, and their threads |
 //! | `snapshot_file`, `save`, `load` | one file that holds everything |
 //! | `verify` | the offline check |
@@ -24,6 +25,7 @@ mod facade;
 mod flush;
 mod generation;
 mod group;
+mod indexing;
 mod journals;
 mod load;
 mod options;
@@ -33,6 +35,7 @@ mod shard;
 mod snapshot_file;
 mod snapshot_path;
 mod types;
+mod vectors;
 mod verify;
 
 #[cfg(test)]
@@ -44,6 +47,7 @@ pub use types::{
     Counters, FlushReport, LoadReport, Query, SaveReport, SeriesStamp, SeriesSummary, Totals, Write, Written,
 };
 
+pub use vectors::{PointMatches, PointQuery};
 pub use verify::{Verification, verify};
 
 pub use crate::query::{DimensionSummary, Page, SeriesFigures};

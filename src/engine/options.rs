@@ -94,6 +94,8 @@ pub struct Options {
     pub recover: Recover,
     /// When segments are merged.
     pub compaction: CompactionOptions,
+    /// Rows of a series in a segment from which on its vectors get an index.
+    pub index_rows_min: u64,
     /// Most bytes a second that compaction writes.
     pub compaction_bytes_per_second: u64,
     /// Threads that commit, each for as many shards as the others. What the shards of one
@@ -123,6 +125,7 @@ impl Options {
             label_sets_of_series_max: LABEL_SETS_OF_SERIES_MAX_DEFAULT,
             recover: Recover::Strict,
             compaction: CompactionOptions::default(),
+            index_rows_min: 10_000,
             compaction_bytes_per_second: 64 << 20,
             committers: (std::thread::available_parallelism().map_or(1, usize::from) / 4).clamp(1, 8),
             journal_bytes: 8 << 20,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex, RwLock};
 use crate::base::{Error, ErrorCode, Result, SEQ_MAX, TimeRange};
-use crate::format::{HEADER_BYTES, MANIFEST, log_name, parse_log_name, parse_segment_name};
+use crate::format::{
+    HEADER_BYTES, MANIFEST, log_name, parse_log_name, parse_segment_name, parse_vectors_name,
+};
 use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quarantine};
 use crate::memtable::Memtable;
 use crate::segments::Segment;
@@ -432,12 +434,14 @@ fn remove_unlisted(
     let mut next_id = manifest.next_segment_id;
     let mut is_synced = false;
     for name in names {
-        let unlisted = match parse_segment_name(name) {
-            Some((id, _)) => {
+        let unlisted = match (parse_segment_name(name), parse_vectors_name(name)) {
+            (Some((id, _)), _) => {
                 next_id = next_id.max(id.saturating_add(1));
                 manifest.segments.iter().all(|segment| segment.file_name() != *name)
             }
-            None => Path::new(name).extension().is_some_and(|extension| extension == "tmp"),
+            // It goes with its segment.
+            (None, Some(of)) => manifest.segments.iter().all(|segment| (segment.id, segment.hash) != of),
+            (None, None) => Path::new(name).extension().is_some_and(|extension| extension == "tmp"),
         };
         if unlisted {
             if !is_synced {
@@ -467,7 +471,10 @@ fn open_segments(
         let opened = Segment::open(environment.vfs.as_ref(), dir, number, info, cache)
             .and_then(|segment| catalog.check_segment(&segment).map(|()| segment));
         match opened {
-            Ok(segment) => segments.push(Arc::new(segment)),
+            Ok(segment) => {
+                Shard::open_sidecar(environment, dir, &segment);
+                segments.push(Arc::new(segment));
+            }
             Err(e)
                 if environment.options.recover != Recover::Strict && e.code() == ErrorCode::CorruptData =>
             {

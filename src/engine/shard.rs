@@ -20,6 +20,7 @@ use super::catalog::{Catalog, Series};
 use super::commit::Queue;
 use super::group::Ready;
 use super::options::Options;
+use super::vectors::VectorCache;
 
 /// What all shards share.
 pub(super) struct Environment {
@@ -29,6 +30,7 @@ pub(super) struct Environment {
     /// Memory of memtables.
     pub budget: MemoryBudget,
     pub cache: Arc<BlockCache>,
+    pub vectors: VectorCache,
     pub obsolete: ObsoleteFiles,
     pub counts: Counts,
 }
@@ -78,6 +80,9 @@ pub(super) struct Counts {
     pub compactions: AtomicU64,
     pub compaction_bytes_in: AtomicU64,
     pub compaction_bytes_out: AtomicU64,
+    pub vector_indexes: AtomicU64,
+    pub vector_index_ms: AtomicU64,
+    pub vectors_scanned: AtomicU64,
 }
 
 pub(super) fn add(counter: &AtomicU64, n: u64) {

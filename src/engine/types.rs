@@ -149,6 +149,20 @@ pub struct Counters {
     pub cache_hits: u64,
     /// Block cache reads that did not.
     pub cache_misses: u64,
+    /// Bytes of vectors that are kept for searches.
+    pub vector_bytes: u64,
+    /// Bytes of indexes of vectors on disk.
+    pub vector_index_bytes: u64,
+    /// Rows of segments that are worth an index of vectors.
+    pub vector_rows: u64,
+    /// Of these, rows that have one.
+    pub vector_rows_indexed: u64,
+    /// Indexes of vectors that were made.
+    pub vector_indexes: u64,
+    /// The time that this took, in milliseconds.
+    pub vector_index_ms: u64,
+    /// Vectors that searches compared with a query.
+    pub vectors_scanned: u64,
     /// Shards that refuse writes.
     pub read_only_shards: u64,
     /// Files lost to damage.

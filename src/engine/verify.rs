@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{Deadline, Error, Result};
-use crate::format::{log_name, parse_log_name, parse_segment_name, shard_name};
+use crate::format::{log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name};
 use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore};
 use crate::memtable::Memtable;
 use crate::query::count_points;
-use crate::segments::{BlockCache, Segment, verify_segment};
+use crate::segments::{BlockCache, Segment, Sidecar, verify_segment};
+use crate::vector::Lists;
 use crate::vfs::{FileKind, FileReader, Vfs};
 use crate::wal::{Judgement, read_log_with};
 
@@ -100,6 +101,14 @@ fn verify_shard(
         match checked {
             Ok(segment) => {
                 found.files += 1;
+                match verify_index(vfs.as_ref(), dir, &segment) {
+                    Ok(files) => found.files += files,
+                    Err(e) => {
+                        found
+                            .notes
+                            .push(format!("{}; searches do without, and it is made anew", e.message()));
+                    }
+                }
                 state.segments.push(Arc::new(segment));
             }
             Err(e) => found.problems.push(e.message().to_owned()),
@@ -115,6 +124,8 @@ fn verify_shard(
             logs.push(first_seq);
         } else if parse_segment_name(&name).is_some()
             && manifest.segments.iter().all(|info| info.file_name() != name)
+            || parse_vectors_name(&name)
+                .is_some_and(|of| manifest.segments.iter().all(|info| (info.id, info.hash) != of))
             || Path::new(&name).extension().is_some_and(|extension| extension == "tmp")
         {
             found.notes.push(format!(
@@ -134,6 +145,22 @@ fn verify_shard(
             Err(e) => found.problems.push(e.message().to_owned()),
         }
     }
+}
+
+/// Reads the index of vectors beside a segment, if there is one; says how many files that
+/// were.
+fn verify_index(vfs: &dyn Vfs, dir: &Path, segment: &Segment) -> Result<u64> {
+    let Some(sidecar) = Sidecar::open(vfs, dir, segment.info())? else { return Ok(0) };
+    for series_id in sidecar.series_ids() {
+        let path = || Sidecar::path_of(dir, segment.info());
+        let of_series = segment.index().series(series_id).zip(sidecar.section(series_id)?);
+        let (series, section) = of_series.ok_or_else(|| {
+            Error::corrupt(format!("{}: series {series_id} is not in the segment", path().display()))
+        })?;
+        Lists::decode(&section, series.dimension, series.rows() as usize)
+            .map_err(|e| e.context(path().display()))?;
+    }
+    Ok(1)
 }
 
 /// The rules are those of recovery: see there for the reasons.

@@ -22,6 +22,8 @@ pub enum FileKind {
     Directory,
     /// A snapshot in the binary form.
     Snapshot,
+    /// What searches for similar vectors know of a segment.
+    Vectors,
 }
 
 impl FileKind {
@@ -34,6 +36,7 @@ impl FileKind {
             Self::Manifest => *b"TSDBMAN\n",
             Self::Directory => *b"TSDBDIR\n",
             Self::Snapshot => *b"TSDBSNP\n",
+            Self::Vectors => *b"TSDBVEC\n",
         }
     }
 
@@ -50,6 +53,7 @@ impl FileKind {
             Self::Manifest => "manifest",
             Self::Directory => "directory file",
             Self::Snapshot => "snapshot",
+            Self::Vectors => "index of vectors",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! <data dir>/gen-0000000001/shard-0000/MANIFEST
 //!                                      wal-00000000000000000001.log          (first sequence number)
 //!                                      seg-0000000001-00112233445566778899aabbccddeeff.seg  (id, content hash)
+//!                                      seg-0000000001-00112233445566778899aabbccddeeff.vec  (those of its segment)
 //! ```
 
 /// The lock file of a data directory.
@@ -77,6 +78,16 @@ pub fn parse_segment_name(name: &str) -> Option<(u64, u128)> {
         return None;
     }
     Some((digits(id, 10)?, u128::from_str_radix(hash, 16).ok()?))
+}
+
+/// The index of vectors beside the segment of this id and content hash.
+pub fn vectors_name(id: u64, hash: u128) -> String {
+    format!("seg-{id:010}-{hash:032x}.vec")
+}
+
+/// Id and content hash of the segment of an index of vectors.
+pub fn parse_vectors_name(name: &str) -> Option<(u64, u128)> {
+    parse_segment_name(&format!("{}.seg", name.strip_suffix(".vec")?))
 }
 
 /// A number as it is written above: filled up to `width` with zeros, and no further. A

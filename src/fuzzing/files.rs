@@ -12,12 +12,13 @@ use crate::base::{
 };
 use crate::engine::{Engine, Options, Query, Recover, Write, verify};
 use crate::format::{
-    CURRENT, DATABASE, FileHeader, FileKind, MANIFEST, Reader, Values, block_rows_for, decode_block,
-    describe_block, encode_block, generation_name, get_labels, log_name, parse_generation_name,
+    Block, CURRENT, Columns, DATABASE, FileHeader, FileKind, MANIFEST, Reader, Seqs, Values, block_rows_for,
+    decode_block, describe_block, encode_block, generation_name, get_labels, log_name, parse_generation_name,
     parse_log_name, parse_segment_name, parse_shard_name, put_labels, segment_name, shard_name,
 };
 use crate::manifest::{FileManifestStore, Manifest, ManifestStore};
 use crate::segments::{FOOTER_BYTES, Index, open_unlisted};
+use crate::vector::{Lists, VectorBlock};
 use crate::vfs::{Crash, SimDisk, Vfs, read_all};
 use crate::wal::{LogWriter, Record, read_log};
 
@@ -179,6 +180,20 @@ pub(super) fn segment(input: &[u8]) {
             }
         }
     }
+}
+
+/// Inverted lists: what decodes comes back from its own encoding, and each row is in one
+/// list. The first bytes say for what series.
+pub(super) fn lists(input: &[u8]) {
+    let Some((&[dimension, rows], rest)) = input.split_first_chunk::<2>() else { return };
+    let (dimension, rows) = (1 + usize::from(dimension) % 16, usize::from(rows));
+    let Ok(lists) = Lists::decode(rest, dimension, rows) else { return };
+    let mut listed: Vec<u32> =
+        (0..lists.len()).flat_map(|list| &lists.rows()[lists.slots(list)]).copied().collect();
+    listed.sort_unstable();
+    assert!(lists.is_empty() || listed.iter().copied().eq(0..rows as u32), "{listed:?}");
+    assert_eq!(lists.centroids().len(), lists.len() * dimension);
+    assert_eq!(Lists::decode(&lists.encode(), dimension, rows), Ok(lists));
 }
 
 /// A manifest: what loads comes back from its own encoding.
@@ -502,6 +517,31 @@ pub(super) fn log_seeds() -> Vec<Vec<u8>> {
 
 pub(super) fn segment_seeds() -> Vec<Vec<u8>> {
     vec![with_choice(0, &sample_file(&SAMPLE.segment)), with_choice(1, &plain_segment())]
+}
+
+pub(super) fn lists_seeds() -> Vec<Vec<u8>> {
+    let made = [4_usize, 3].map(|dimension| {
+        let rows = 200_usize;
+        // Around as many directions as there are dimensions, or anyhow.
+        let value = |at: usize| {
+            let (row, of) = (at / dimension, at % dimension);
+            if row % dimension == of { 20.0 } else { (row * 7919 % 97) as f64 / 50.0 }
+        };
+        let columns = Columns {
+            dimension,
+            timestamps: (0..rows as i64).collect(),
+            seqs: Seqs::Constant(1),
+            values: Values::F64((0..rows * dimension).map(value).collect()),
+        };
+        let block = Block { columns: Arc::new(columns), label_runs: vec![(0, 0)] };
+        let mut vectors = VectorBlock::with_room(dimension, rows, None);
+        vectors.push(&block);
+        let lists = Lists::build(&vectors.finish(1), 1, &Deadline::none()).unwrap();
+        let mut seed = vec![dimension as u8 - 1, rows as u8];
+        seed.extend(lists.encode());
+        seed
+    });
+    made.to_vec()
 }
 
 pub(super) fn manifest_seeds() -> Vec<Vec<u8>> {

@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "block", run: files::block, seeds: files::block_seeds },
     Target { name: "log", run: files::log, seeds: files::log_seeds },
     Target { name: "segment", run: files::segment, seeds: files::segment_seeds },
+    Target { name: "lists", run: files::lists, seeds: files::lists_seeds },
     Target { name: "manifest", run: files::manifest, seeds: files::manifest_seeds },
     Target { name: "snapshot", run: files::snapshot, seeds: files::snapshot_seeds },
     Target { name: "database", run: files::database, seeds: files::database_seeds },

@@ -1,17 +1,21 @@
-//! Arithmetic on slices: dot products, norms, rolling statistics, and the tiles of the
-//! matrix profile.
+//! Arithmetic on slices: dot products (one of two in double precision, many at once in
+//! single, or sliding), norms, rolling statistics, and the tiles of the matrix profile.
 //!
 //! Vector instructions are chosen at run time ([`Instructions`]); every path has a
 //! portable twin that tests compare it with. This is the only place for `unsafe`; each
 //! block says why it is sound. Nothing here knows what the numbers mean.
 
 mod dot;
+mod dots;
 mod instructions;
 mod rolling;
 mod scale;
 pub mod skew;
+mod sliding;
 
 pub use dot::{centred_dot, dot, norm, scaled_squared_distance, squared_distance};
+pub use dots::{GROUP, dots, dots_error_max, group_dots, interleave};
 pub use instructions::Instructions;
 pub use rolling::{RollingStats, constant_windows, rolling_stats};
 pub use scale::{center_and_scale, median, power_of_two_scale};
+pub use sliding::sliding_dots;

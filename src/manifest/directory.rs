@@ -9,7 +9,7 @@ use crate::base::{Error, ErrorCode, Result, SHARDS_MAX};
 use crate::format::{
     CURRENT, DATABASE, FileHeader, FileKind, HEADER_BYTES, MANIFEST, decode_metadata, encode_metadata,
     generation_name, parse_generation_name, parse_journal_name, parse_log_name, parse_segment_name,
-    parse_shard_name, shard_name,
+    parse_shard_name, parse_vectors_name, shard_name,
 };
 use crate::vfs::{Vfs, create_dir_durable, read_all, read_exact_at, write_atomic};
 
@@ -292,6 +292,8 @@ pub fn refuse_newer(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
                     FileKind::Log
                 } else if parse_segment_name(&file.name).is_some() {
                     FileKind::Segment
+                } else if parse_vectors_name(&file.name).is_some() {
+                    FileKind::Vectors
                 } else {
                     continue;
                 };

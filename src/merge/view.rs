@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::base::{Labels, TimeRange, ValueType};
+use crate::base::{Labels, Result, TimeRange, ValueType};
+use crate::format::Columns;
 use crate::memtable::{SeriesSnapshot, Tombstone};
 use crate::segments::{Segment, SeriesEntry};
 
@@ -71,9 +72,9 @@ impl SeriesView {
             }
         }
         for (segment, at, series) in self.stored() {
-            for (label, labels) in series.labels.iter().enumerate() {
-                let Some(rank) = rank(labels) else { continue };
-                let label = label as u32;
+            for (rank, labels) in sets.iter().enumerate() {
+                let Ok(label) = series.labels.binary_search(labels) else { continue };
+                let (rank, label) = (rank as u32, label as u32);
                 let first = series.blocks.partition_point(|block| block.last_label < label);
                 let parts: Vec<Part> = series
                     .blocks
@@ -105,6 +106,25 @@ impl SeriesView {
                 .collect()
         };
         sets.iter().map(bears_on).collect()
+    }
+
+    /// The point that a reader sees of one identity, and the row that it is.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` where a block fails its checks.
+    pub fn point(&self, timestamp_ns: i64, labels: &Labels) -> Result<Option<(Arc<Columns>, usize)>> {
+        let range = TimeRange { start_ns: timestamp_ns, end_ns: timestamp_ns };
+        let mut merger = self.merge(range, std::slice::from_ref(labels), MergeOrder::LabelSet);
+        Ok(merger.next_slice()?.map(|slice| (slice.columns, slice.rows.start)))
+    }
+
+    /// The times of other points and of tombstones: a point of `segment` at any other
+    /// time is seen by readers.
+    pub fn contested(&self, segment: &Arc<Segment>) -> Vec<TimeRange> {
+        let memory = self.memory.iter().filter_map(SeriesSnapshot::range);
+        let others = self.stored().filter(|(other, ..)| !Arc::ptr_eq(other, segment));
+        let tombstones = self.tombstones().into_iter().map(|tombstone| tombstone.range);
+        memory.chain(others.filter_map(|(_, _, series)| series.range())).chain(tombstones).collect()
     }
 
     /// Whether a tombstone bears on a range.

@@ -1,6 +1,6 @@
 //! What a client can ask for, whatever dialect it spoke.
 
-use crate::base::{LabelFilter, Points, SeriesName, TimeRange, ValueType};
+use crate::base::{LabelFilter, Metric, Points, SeriesName, TimeRange, ValueType};
 
 /// One checked request. Everything that can be checked without the engine has
 /// been: names, labels, ranges, finite numbers, positive limits.
@@ -44,23 +44,8 @@ pub enum Command {
         /// How the reply is laid out in JSON.
         form: PointsForm,
     },
-    /// Find the points or windows that point in the direction of a vector.
-    FindSimilar {
-        /// Where to look.
-        series: SeriesName,
-        /// `dimension` numbers, or `m × dimension` of them, time-major.
-        query_vector: Vec<f64>,
-        /// Most matches, at least 1.
-        limit: usize,
-        /// Least cosine similarity of a match.
-        threshold: f64,
-        /// Which of its time.
-        range: TimeRange,
-        /// Which of its points.
-        labels: LabelFilter,
-        /// Whether an index may not be used.
-        exact: bool,
-    },
+    /// Find the points or windows that are most like a query.
+    FindSimilar(Box<Similar>),
     /// Find the most unusual windows.
     Anomaly(Analysis),
     /// Find the closest pairs of windows.
@@ -133,7 +118,7 @@ impl Command {
             Self::Insert { .. } => "insert",
             Self::BatchInsert { .. } => "batch_insert",
             Self::Query { .. } => "query",
-            Self::FindSimilar { .. } => "similar",
+            Self::FindSimilar(_) => "similar",
             Self::Anomaly { .. } => "anomaly",
             Self::Motif { .. } => "motif",
             Self::Stats { .. } => "stats",
@@ -150,6 +135,79 @@ impl Command {
             Self::Quit => "quit",
         }
     }
+}
+
+/// What is sought, where, and how likeness is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Similar {
+    /// Where to look.
+    pub place: Place,
+    /// What it should be like.
+    pub like: Like,
+    /// Most matches, at least 1.
+    pub limit: usize,
+    /// Least similarity of a match; `None`: any will do.
+    pub threshold: Option<f64>,
+    /// Which of its time.
+    pub range: TimeRange,
+    /// Which of its points.
+    pub labels: LabelFilter,
+    /// Whether an index may not be used.
+    pub exact: bool,
+    /// The part of the true matches that must be found where an index is used.
+    pub recall_target: f64,
+    /// How likeness is measured.
+    pub metric: Metric,
+    /// Z-normalise windows, and centre points.
+    pub normalize: bool,
+    /// Whether the reply carries the stored numbers.
+    pub include_values: bool,
+}
+
+impl Similar {
+    /// With defaults for all that may be left out.
+    pub fn new(place: Place, like: Like) -> Self {
+        Self {
+            place,
+            like,
+            limit: 10,
+            threshold: None,
+            range: TimeRange::ALL,
+            labels: LabelFilter::any(),
+            exact: true,
+            recall_target: 0.99,
+            metric: Metric::Cosine,
+            normalize: false,
+            include_values: true,
+        }
+    }
+}
+
+/// Which series a search looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// One.
+    Series(SeriesName),
+    /// All whose names match: `*` stands for any characters, `?` for one.
+    Pattern(String),
+}
+
+/// What matches should be like.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Like {
+    /// `dimension` numbers, or `m × dimension` of them, time-major.
+    Vector(Vec<f64>),
+    /// What happened then: so many points of a series from a time on.
+    Then {
+        /// The series.
+        series: SeriesName,
+        /// The first point is the first at this time or after it.
+        timestamp_ns: i64,
+        /// How many points, at least 1.
+        window: usize,
+        /// Which of its points.
+        labels: LabelFilter,
+    },
 }
 
 /// Which windows are compared, and how.

@@ -64,7 +64,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         "SIMILAR",
         "FindSimilar",
         "SIMILAR <name> <v1,v2,…> <limit> [threshold]",
-        "Find the points, or windows of points, that point in the direction of a vector.",
+        "Find the points, or windows of points, that point in the direction of a vector. As JSON also by other metrics, like \
+         what happened then, in all series of a pattern, and with an index.",
     ),
     help(
         "ANOMALY",

@@ -6,14 +6,18 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::base::{Error, ErrorCode, LabelFilter, Labels, Points, Result, SeriesName, TimeRange, ValueType};
+use crate::base::{
+    Error, ErrorCode, LabelFilter, Labels, Metric, Points, Result, SeriesName, TimeRange, ValueType,
+};
 
 use super::duration::Duration;
 use super::help::unknown_command;
 use super::points::{Pairs, Timestamp, parse_batch};
 use super::scan::scan_json;
 use super::text::{checked_dimension, checked_hours};
-use super::{Analysis, Command, Envelope, ExportFormat, Parsed, PointsForm, TimeSelection, With};
+use super::{
+    Analysis, Command, Envelope, ExportFormat, Like, Parsed, Place, PointsForm, Similar, TimeSelection, With,
+};
 
 /// Understands one JSON request.
 pub fn parse_json(bytes: &[u8]) -> Parsed {
@@ -246,6 +250,50 @@ impl<'a> Fields<'a> {
         TimeRange::new(start_ns, end_ns)
     }
 
+    /// One series, or all of a pattern.
+    fn place(&mut self) -> Result<Place> {
+        let pattern: Option<String> = self.optional("series_pattern", "a string")?;
+        let series = self.find("series").filter(|raw| raw.get() != "null");
+        match (pattern, series) {
+            (Some(_), Some(_)) => Err(Error::invalid(
+                "fields 'series' and 'series_pattern' can't be together; give one, or the other for all series of a pattern",
+            )),
+            (Some(pattern), None) if pattern.is_empty() => {
+                Err(Error::invalid("field 'series_pattern' is empty; use \"*\" for all series"))
+            }
+            (Some(pattern), None) => Ok(Place::Pattern(pattern)),
+            (None, _) => self.name("series").map(Place::Series),
+        }
+    }
+
+    /// A vector, or a reference to what happened.
+    fn like(&mut self) -> Result<Like> {
+        let name = self.either("query_vector", "vector")?;
+        let query = self.find("query").filter(|raw| raw.get() != "null");
+        match (query, self.find(name)) {
+            (Some(_), Some(_)) => {
+                Err(Error::invalid(format!("fields 'query' and '{name}' can't be together; give one")))
+            }
+            (Some(raw), None) => {
+                let entries = serde_json::from_str::<Entries<'_>>(raw.get()).map_err(|_| {
+                    Error::invalid(format!(
+                        "field 'query' is {}; use an object of series, timestamp_ns and window",
+                        shown(raw.get())
+                    ))
+                })?;
+                let mut of = Fields { of: "field 'query'", entries: entries.0, taken: 0 };
+                let like = Like::Then {
+                    series: of.name("series")?,
+                    timestamp_ns: of.timestamp("timestamp_ns")?.ok_or_else(|| of.missing("timestamp_ns"))?,
+                    window: of.count("window", 1)?.unwrap_or(1),
+                    labels: of.filter()?,
+                };
+                of.finish().map(|()| like)
+            }
+            (None, _) => self.floats(name).map(Like::Vector),
+        }
+    }
+
     /// What anomalies and motifs have in common.
     fn analysis(&mut self) -> Result<Analysis> {
         let series = self.name("series")?;
@@ -359,21 +407,26 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
             form: fields.form()?,
         },
         "FindSimilar" => {
-            let series = fields.name("series")?;
-            let name = fields.either("query_vector", "vector")?;
-            let query_vector = match name {
-                "vector" => fields.floats("vector")?,
-                _ => fields.floats("query_vector")?,
-            };
-            Command::FindSimilar {
-                series,
-                query_vector,
-                limit: fields.count("limit", 1)?.unwrap_or(10),
-                threshold: fields.float("threshold")?.unwrap_or(-1.0),
+            let defaults = Similar::new(fields.place()?, fields.like()?);
+            let metric: Option<String> = fields.optional("metric", "\"cosine\", \"dot\" or \"euclidean\"")?;
+            let recall_target = fields.float("recall_target")?.unwrap_or(defaults.recall_target);
+            if !(recall_target > 0.0 && recall_target <= 1.0) {
+                return Err(Error::invalid(format!(
+                    "field 'recall_target' is {recall_target}; use a number above 0, up to 1"
+                )));
+            }
+            Command::FindSimilar(Box::new(Similar {
+                limit: fields.count("limit", 1)?.unwrap_or(defaults.limit),
+                threshold: fields.float("threshold")?,
                 range: fields.open_range()?,
                 labels: fields.filter()?,
-                exact: fields.flag("exact", true)?,
-            }
+                exact: fields.flag("exact", defaults.exact)?,
+                recall_target,
+                metric: metric.map_or(Ok(defaults.metric), |text| Metric::parse(&text))?,
+                normalize: fields.flag("normalize", defaults.normalize)?,
+                include_values: fields.flag("include_values", defaults.include_values)?,
+                ..defaults
+            }))
         }
         "Anomaly" => {
             let left = fields.flag("left", false)?;
@@ -486,7 +539,8 @@ mod tests {
         ));
         assert!(matches!(
             ok("FindSimilar", r#"{"series":"a","vector":[1,2]}"#),
-            Command::FindSimilar { limit: 10, exact: true, .. }
+            Command::FindSimilar(similar)
+                if *similar == Similar::new(Place::Series(SeriesName::new("a").unwrap()), Like::Vector(vec![1.0, 2.0]))
         ));
         assert!(matches!(
             ok("Anomaly", r#"{"series":"a","window":3}"#),

@@ -19,7 +19,7 @@ mod request;
 mod scan;
 mod text;
 
-pub use command::{Analysis, Command, ExportFormat, PointsForm, TimeSelection, With};
+pub use command::{Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection, With};
 pub use framing::{Framing, Violation};
 pub use help::{COMMANDS, find_help};
 pub use http::{Sniff, http_status, is_http_line, sniff};
@@ -28,7 +28,7 @@ pub use line::{Line, next_line, parse_line};
 pub use render::{Renderer, csv_field};
 pub use reply::{
     AnalysisSummary, AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, Export, MatchRow, MotifRow,
-    Pages, Reply, SeriesInfo, SeriesStats, WindowFlags, WindowRef,
+    Pages, Reply, SeriesInfo, SeriesStats, VectorStats, WindowFlags, WindowRef,
 };
 pub use request::json_request;
 pub use scan::{PointLine, scan_point};

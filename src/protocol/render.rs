@@ -325,15 +325,23 @@ impl Renderer {
                 "first_timestamp_ns": time(first_timestamp_ns),
                 "last_timestamp_ns": time(last_timestamp_ns),
             }),
-            Reply::Matches { matches, exact } => {
+            Reply::Matches { matches, exact, scanned, index } => {
                 let matches: Vec<serde_json::Value> = matches
                     .into_iter()
                     .map(|found| {
                         let mut row = json!({
                             "timestamp_ns": time(found.timestamp_ns),
-                            "values": found.values,
                             "similarity": found.similarity,
                         });
+                        if let Some(values) = found.values {
+                            row["values"] = json!(values);
+                        }
+                        if let Some(distance) = found.distance {
+                            row["distance"] = json!(distance);
+                        }
+                        if let Some(series) = found.series {
+                            row["series"] = json!(series.as_str());
+                        }
                         if let Some(end) = found.end_timestamp_ns {
                             row["end_timestamp_ns"] = time(end);
                         }
@@ -343,7 +351,7 @@ impl Renderer {
                         row
                     })
                     .collect();
-                json!({ "matches": matches, "exact": exact })
+                json!({ "matches": matches, "exact": exact, "scanned": scanned, "index": index })
             }
             Reply::Anomalies { summary, anomalies } => {
                 let anomalies: Vec<serde_json::Value> = anomalies
@@ -414,6 +422,12 @@ impl Renderer {
                 "wal_bytes": stats.wal_bytes,
                 "segments": stats.segments,
                 "label_sets": stats.label_sets,
+                "vector_memory_bytes": stats.vectors.memory_bytes,
+                "vector_index_bytes": stats.vectors.index_bytes,
+                "vector_rows": stats.vectors.rows,
+                "vector_rows_indexed": stats.vectors.rows_indexed,
+                "vector_index_ms": stats.vectors.index_ms,
+                "vectors_scanned": stats.vectors.scanned,
             }),
             Reply::SeriesList(list) => {
                 let series: Vec<serde_json::Value> = list
@@ -534,7 +548,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                         "{} {} {}",
                         float(found.similarity),
                         found.timestamp_ns,
-                        values_text(&found.values)
+                        values_text(found.values.as_deref().unwrap_or_default())
                     );
                     if !found.labels.is_empty() {
                         let _ = write!(line, " {}", found.labels);
@@ -608,6 +622,12 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 format!("wal_bytes {}", stats.wal_bytes),
                 format!("segments {}", stats.segments),
                 format!("label_sets {}", stats.label_sets),
+                format!("vector_memory_bytes {}", stats.vectors.memory_bytes),
+                format!("vector_index_bytes {}", stats.vectors.index_bytes),
+                format!("vector_rows {}", stats.vectors.rows),
+                format!("vector_rows_indexed {}", stats.vectors.rows_indexed),
+                format!("vector_index_ms {}", stats.vectors.index_ms),
+                format!("vectors_scanned {}", stats.vectors.scanned),
             ];
             ("figures of the database".to_owned(), lines)
         }
@@ -1042,11 +1062,14 @@ mod tests {
         let matched = MatchRow {
             timestamp_ns: 1,
             end_timestamp_ns: None,
-            values: vec![1.0, 2.0],
+            values: Some(vec![1.0, 2.0]),
             labels: Labels::new([("k", "v")]).unwrap(),
             similarity: 1.0,
+            distance: None,
+            series: None,
         };
-        let matches = || Reply::Matches { matches: vec![matched.clone()], exact: true };
+        let matches =
+            || Reply::Matches { matches: vec![matched.clone()], exact: true, scanned: 1, index: None };
         assert_eq!(text(Ok(matches())), "OK 1 matches, best first\n1 1 1,2 k=v\n");
         assert!(!json(Ok(matches()), false).contains("end_timestamp_ns"));
     }

@@ -48,8 +48,12 @@ pub enum Reply {
     Matches {
         /// Best first.
         matches: Vec<MatchRow>,
-        /// Whether every candidate was scored.
+        /// Whether every candidate was considered.
         exact: bool,
+        /// Vectors or windows that were compared with the query.
+        scanned: u64,
+        /// The index that was used; `None` where everything was looked at.
+        index: Option<&'static str>,
     },
     /// To `Anomaly`.
     Anomalies {
@@ -184,12 +188,16 @@ pub struct MatchRow {
     pub timestamp_ns: i64,
     /// Last point, where the match is a window.
     pub end_timestamp_ns: Option<i64>,
-    /// The stored numbers, time-major.
-    pub values: Vec<f64>,
+    /// The stored numbers, time-major; `None` where they are not wanted.
+    pub values: Option<Vec<f64>>,
     /// Labels of the (first) point.
     pub labels: Labels,
-    /// Cosine similarity, −1 to 1.
+    /// The greater, the more alike; −1 to 1 for a cosine.
     pub similarity: f64,
+    /// For a metric that has one.
+    pub distance: Option<f64>,
+    /// Where it was found, where several series were searched.
+    pub series: Option<SeriesName>,
 }
 
 /// What an analysis looked at.
@@ -359,6 +367,25 @@ pub struct DatabaseStats {
     pub segments: u64,
     /// Label sets of all series together, as the limit counts them.
     pub label_sets: u64,
+    /// Searches for similar vectors.
+    pub vectors: VectorStats,
+}
+
+/// Figures of searches for similar vectors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VectorStats {
+    /// Bytes of vectors in memory.
+    pub memory_bytes: u64,
+    /// Bytes of indexes on disk.
+    pub index_bytes: u64,
+    /// Rows of segments that are worth an index.
+    pub rows: u64,
+    /// Of these, rows that have one.
+    pub rows_indexed: u64,
+    /// Milliseconds that making indexes took since the start.
+    pub index_ms: u64,
+    /// Vectors that were compared with a query since the start.
+    pub scanned: u64,
 }
 
 /// One command, for `HELP`.

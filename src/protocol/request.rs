@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{LabelFilter, Labels, Points, TimeRange};
 
-use super::{Analysis, Command, ExportFormat, PointsForm, TimeSelection};
+use super::{Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection};
 
 /// The JSON request that asks for `command`.
 pub fn json_request(command: &Command) -> Value {
@@ -43,13 +43,7 @@ pub fn json_request(command: &Command) -> Value {
             }
             (kind, with_labels(data, labels))
         }
-        Command::FindSimilar { series, query_vector, limit, threshold, range, labels, exact } => {
-            let data = json!({
-                "series": series.as_str(), "query_vector": query_vector, "limit": limit, "threshold": threshold,
-                "exact": exact,
-            });
-            ("FindSimilar", with_labels(with_range(data, *range), labels))
-        }
+        Command::FindSimilar(of) => ("FindSimilar", similar(of)),
         Command::Anomaly(of) => {
             let mut data = analysis(of);
             if of.left {
@@ -123,6 +117,28 @@ fn analysis(of: &Analysis) -> Value {
     with_labels(with_range(data, of.range), &of.labels)
 }
 
+fn similar(of: &Similar) -> Value {
+    let mut data = json!({
+        "limit": of.limit, "exact": of.exact, "recall_target": of.recall_target, "metric": of.metric.as_str(),
+        "normalize": of.normalize, "include_values": of.include_values,
+    });
+    match &of.place {
+        Place::Series(series) => data["series"] = json!(series.as_str()),
+        Place::Pattern(pattern) => data["series_pattern"] = json!(pattern),
+    }
+    match &of.like {
+        Like::Vector(vector) => data["query_vector"] = json!(vector),
+        Like::Then { series, timestamp_ns, window, labels } => {
+            let then = json!({"series": series.as_str(), "timestamp_ns": timestamp_ns, "window": window});
+            data["query"] = with_labels(then, labels);
+        }
+    }
+    if let Some(threshold) = of.threshold {
+        data["threshold"] = json!(threshold);
+    }
+    with_labels(with_range(data, of.range), &of.labels)
+}
+
 fn labels_value(labels: &Labels) -> Value {
     labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<Map<_, _>>().into()
 }
@@ -177,6 +193,10 @@ mod tests {
     #[test]
     fn all_that_an_analysis_has_is_in_its_request() {
         for text in [
+            r#"{"type":"FindSimilar","data":{"series":"a","vector":[1,2],"limit":3,"threshold":0.5,"exact":false,
+                "recall_target":0.9,"metric":"dot","include_values":false,"start_ns":4,"labels":{"k":"v"}}}"#,
+            r#"{"type":"FindSimilar","data":{"series_pattern":"a*","metric":"euclidean","normalize":true,
+                "query":{"series":"b","timestamp_ns":-5,"window":7,"labels":{"k":"v"}}}}"#,
             r#"{"type":"Anomaly","data":{"series":"a","window":"auto","left":true,"max_gap":"5m","timeout_ms":7}}"#,
             r#"{"type":"Motif","data":{"series":"a","window":9,"flat":true,"join_labels":true,"labels":{"k":"v"}}}"#,
             r#"{"type":"Motif","data":{"series":"a","window":9,"with":"b","with_labels":{"k":"v"},

@@ -5,7 +5,7 @@ use crate::base::{
 };
 
 use super::help::{COMMANDS, unknown_command};
-use super::{Analysis, Command, ExportFormat, PointsForm, TimeSelection};
+use super::{Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection};
 
 fn syntax_error(message: impl std::fmt::Display, command: &str) -> Error {
     let syntax = COMMANDS.iter().find(|help| help.name == command).map_or("HELP", |help| help.syntax);
@@ -278,9 +278,10 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
         "SIMILAR" => {
             let (series, query_vector) = (arguments.series()?, arguments.values()?);
             let limit = arguments.count("limit", 1)?;
-            let threshold = if arguments.words.len() > 0 { arguments.float("threshold")? } else { -1.0 };
-            let (range, labels) = (TimeRange::ALL, LabelFilter::any());
-            Command::FindSimilar { series, query_vector, limit, threshold, range, labels, exact: true }
+            let threshold =
+                if arguments.words.len() > 0 { Some(arguments.float("threshold")?) } else { None };
+            let similar = Similar::new(Place::Series(series), Like::Vector(query_vector));
+            Command::FindSimilar(Box::new(Similar { limit, threshold, ..similar }))
         }
         "ANOMALY" | "MOTIF" => {
             let series = arguments.series()?;
@@ -376,8 +377,10 @@ mod tests {
             matches!(ok("QUERY a 0.5"), Command::Query { time: TimeSelection::HoursBack(h), .. } if h == 0.5)
         );
         assert!(matches!(ok("QUERY_RANGE a -9 9"), Command::Query { time: TimeSelection::Range(_), .. }));
-        assert!(matches!(ok("SIMILAR a 1,2 5"), Command::FindSimilar { limit: 5, threshold: -1.0, .. }));
-        assert!(matches!(ok("SIMILAR a 1,2 5 0.9"), Command::FindSimilar { threshold: 0.9, .. }));
+        assert!(
+            matches!(ok("SIMILAR a 1,2 5"), Command::FindSimilar(of) if of.limit == 5 && of.threshold.is_none())
+        );
+        assert!(matches!(ok("SIMILAR a 1,2 5 0.9"), Command::FindSimilar(of) if of.threshold == Some(0.9)));
         assert!(matches!(
             ok("ANOMALY a 336 6"),
             Command::Anomaly(Analysis { window: Some(336), k: 6, normalize: true, .. })

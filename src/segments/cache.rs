@@ -13,10 +13,15 @@ const PARTS: usize = 16;
 type Key = (u64, u64);
 
 /// A bounded cache of decoded blocks, evicted by the clock rule: a block that was
-/// read since the hand last passed gets another round.
+/// read since the hand last passed gets another round. Each part has a lock and a hand of
+/// its own; all share the bytes, for some blocks are large beside what a part could have.
 pub struct BlockCache {
     parts: [Mutex<Part>; PARTS],
     bytes_max: usize,
+    /// Bytes of the blocks in all parts.
+    bytes: AtomicUsize,
+    /// The part that gives up a block next.
+    next_victim: AtomicUsize,
     /// Bytes of the indexes of open segments, and of what is noted beside them, which
     /// leave less for blocks.
     index_bytes: AtomicUsize,
@@ -29,7 +34,6 @@ pub struct BlockCache {
 struct Part {
     blocks: HashMap<Key, Entry>,
     hand: VecDeque<Key>,
-    bytes: usize,
 }
 
 struct Entry {
@@ -43,6 +47,8 @@ impl BlockCache {
         Self {
             parts: Default::default(),
             bytes_max,
+            bytes: AtomicUsize::new(0),
+            next_victim: AtomicUsize::new(0),
             index_bytes: AtomicUsize::new(0),
             next_segment: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -54,6 +60,7 @@ impl BlockCache {
     /// what is stored, and leaves less for blocks as indexes do.
     pub fn note_other_bytes(&self, before: usize, after: usize) {
         self.index_bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+        self.trim();
     }
 
     /// A number for a segment that was just opened, whose index takes some memory.
@@ -80,8 +87,7 @@ impl BlockCache {
 
     pub(super) fn put(&self, key: Key, block: &Arc<Block>) {
         let bytes = block.memory_bytes();
-        let part_bytes_max = self.bytes_max.saturating_sub(self.index_bytes.load(Ordering::Relaxed)) / PARTS;
-        if bytes > part_bytes_max {
+        if bytes > self.blocks_bytes_max() / 4 {
             return;
         }
         let mut part = self.part(key).lock();
@@ -90,15 +96,33 @@ impl BlockCache {
             return;
         }
         part.hand.push_back(key);
-        part.bytes += bytes;
-        while part.bytes > part_bytes_max {
-            let Some(oldest) = part.hand.pop_front() else { break };
+        drop(part);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.trim();
+    }
+
+    fn blocks_bytes_max(&self) -> usize {
+        self.bytes_max.saturating_sub(self.index_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Lets blocks go until what is held fits, a part giving up one at a time.
+    fn trim(&self) {
+        // Parts without blocks that were asked in a row.
+        let mut empty = 0;
+        while self.bytes.load(Ordering::Relaxed) > self.blocks_bytes_max() && empty < PARTS {
+            let at = self.next_victim.fetch_add(1, Ordering::Relaxed) % PARTS;
+            let mut part = self.parts[at].lock();
+            let Some(oldest) = part.hand.pop_front() else {
+                empty += 1;
+                continue;
+            };
+            empty = 0;
             let again =
                 part.blocks.get(&oldest).is_some_and(|entry| entry.read.swap(false, Ordering::Relaxed));
             if again {
                 part.hand.push_back(oldest);
             } else if let Some(gone) = part.blocks.remove(&oldest) {
-                part.bytes -= gone.block.memory_bytes();
+                self.bytes.fetch_sub(gone.block.memory_bytes(), Ordering::Relaxed);
             }
         }
     }
@@ -108,12 +132,12 @@ impl BlockCache {
         self.index_bytes.fetch_sub(index_bytes, Ordering::Relaxed);
         for part in &self.parts {
             let mut part = part.lock();
-            let Part { blocks, hand, bytes } = &mut *part;
+            let Part { blocks, hand } = &mut *part;
             hand.retain(|key| key.0 != segment);
             blocks.retain(|key, entry| {
                 let keep = key.0 != segment;
                 if !keep {
-                    *bytes -= entry.block.memory_bytes();
+                    self.bytes.fetch_sub(entry.block.memory_bytes(), Ordering::Relaxed);
                 }
                 keep
             });
@@ -122,8 +146,7 @@ impl BlockCache {
 
     /// Bytes of the blocks that it holds, and of the indexes of open segments.
     pub fn memory_bytes(&self) -> u64 {
-        let blocks: u64 = self.parts.iter().map(|part| part.lock().bytes as u64).sum();
-        blocks + self.index_bytes.load(Ordering::Relaxed) as u64
+        (self.bytes.load(Ordering::Relaxed) + self.index_bytes.load(Ordering::Relaxed)) as u64
     }
 
     /// Reads that found their block, and that did not.

@@ -5,7 +5,7 @@
 //! writes a temp file, syncs it, reads all of it back, and only then gives it its
 //! name, which carries the hash of its content. [`Segment`] reads blocks through a
 //! [`BlockCache`]. Nothing is ever changed in place, and nothing here decides which
-//! segments are live.
+//! segments are live. A [`Sidecar`] beside a segment holds what can be made again from it.
 //!
 //! ```text
 //! header (32)  blocks …  index (zstd)  footer (92)
@@ -14,6 +14,7 @@
 mod cache;
 mod index;
 mod reader;
+mod sidecar;
 mod verify;
 mod writer;
 
@@ -23,5 +24,6 @@ mod tests;
 pub use cache::BlockCache;
 pub use index::{BlockEntry, FOOTER_BYTES, Footer, Index, SeriesEntry, StoredTombstone};
 pub use reader::{Segment, open_unlisted};
+pub use sidecar::Sidecar;
 pub use verify::verify_segment;
 pub use writer::{SegmentInfo, SegmentWriter};

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::sync::RwLock;
 use crate::base::{Error, Result};
 use crate::format::{Block, FileHeader, FileKind, HEADER_BYTES, decode_block};
 use crate::vfs::{File, Vfs, read_exact_at};
 
+use super::Sidecar;
 use super::cache::BlockCache;
 use super::index::{BlockEntry, FOOTER_BYTES, Footer, Index, SeriesEntry};
 use super::writer::SegmentInfo;
@@ -22,6 +24,8 @@ pub struct Segment {
     cache: Arc<BlockCache>,
     cache_key: u64,
     index_bytes: usize,
+    /// What stands beside it, if anything does.
+    sidecar: RwLock<Option<Arc<Sidecar>>>,
 }
 
 impl Segment {
@@ -43,6 +47,26 @@ impl Segment {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What stands beside it.
+    pub fn sidecar(&self) -> Option<Arc<Sidecar>> {
+        self.sidecar.read().clone()
+    }
+
+    /// Whether anything stands beside it.
+    pub fn has_sidecar(&self) -> bool {
+        self.sidecar.read().is_some()
+    }
+
+    /// Notes what stands beside it now, or that nothing does that can be used.
+    pub fn set_sidecar(&self, sidecar: Option<Sidecar>) {
+        *self.sidecar.write() = sidecar.map(Arc::new);
+    }
+
+    /// A number that no other segment has got that was opened with the same cache.
+    pub fn instance(&self) -> u64 {
+        self.cache_key
     }
 
     /// What the manifest keeps of it.
@@ -184,7 +208,8 @@ fn open_at(
         let index_bytes = index.memory_bytes();
         let cache_key = cache.register(index_bytes);
         let path = path.clone();
-        Ok(Segment { file, path, info: found, header, footer, index, cache, cache_key, index_bytes })
+        let sidecar = RwLock::default();
+        Ok(Segment { file, path, info: found, header, footer, index, cache, cache_key, index_bytes, sidecar })
     };
     open().map_err(|e| e.context(path.display()))
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::base::{Error, ErrorCode, Result};
-use crate::protocol::Command;
+use crate::protocol::{Command, Place};
 use crate::vfs::{File, RealDisk, Vfs};
 
 use super::auth::Caller;
@@ -64,9 +64,12 @@ fn target(command: &Command) -> Option<String> {
         Command::Insert { series, .. }
         | Command::BatchInsert { series, .. }
         | Command::Query { series, .. }
-        | Command::FindSimilar { series, .. }
         | Command::DeleteRange { series, .. }
         | Command::Export { series, .. } => series.as_str(),
+        Command::FindSimilar(similar) => match &similar.place {
+            Place::Series(series) => series.as_str(),
+            Place::Pattern(pattern) => pattern.as_str(),
+        },
         _ => return None,
     };
     Some(whole.chars().take(TARGET_CHARS_MAX).collect())

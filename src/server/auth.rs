@@ -61,7 +61,7 @@ impl Role {
         match command {
             Command::Ping | Command::Help { .. } | Command::Auth { .. } | Command::Quit => None,
             Command::Query { .. }
-            | Command::FindSimilar { .. }
+            | Command::FindSimilar(_)
             | Command::Anomaly { .. }
             | Command::Motif { .. }
             | Command::Stats { .. }

@@ -138,6 +138,13 @@ impl Collector for EngineFigures {
             ("compaction_written_bytes", "Bytes that compactions wrote", counters.compaction_bytes_out),
             ("block_cache_hits", "Blocks found in the cache", counters.cache_hits),
             ("block_cache_misses", "Blocks read from disk", counters.cache_misses),
+            ("vectors_scanned", "Vectors that searches compared with a query", counters.vectors_scanned),
+            ("vector_indexes", "Indexes of vectors that were made", counters.vector_indexes),
+            (
+                "vector_index_milliseconds",
+                "Milliseconds that making indexes of vectors took",
+                counters.vector_index_ms,
+            ),
         ] {
             let counter = ConstCounter::<u64>::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -148,6 +155,10 @@ impl Collector for EngineFigures {
             ("label_sets", "Label sets of all series together", counters.label_sets),
             ("read_only_shards", "Shards that refuse writes", counters.read_only_shards),
             ("damaged_files", "Files that failed their checks", counters.damaged_files),
+            ("vector_memory_bytes", "Bytes of vectors kept for searches", counters.vector_bytes),
+            ("vector_index_bytes", "Bytes of indexes of vectors on disk", counters.vector_index_bytes),
+            ("vector_rows", "Rows of segments that are worth an index of vectors", counters.vector_rows),
+            ("vector_rows_indexed", "Of these, rows that have one", counters.vector_rows_indexed),
         ] {
             let gauge = ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

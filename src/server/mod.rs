@@ -24,6 +24,7 @@ mod pool;
 mod read;
 mod rewind;
 mod settings;
+mod similar;
 mod state;
 mod strict;
 mod tls;

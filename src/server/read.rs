@@ -2,23 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::{Deadline, Error, ErrorCode, Result, SeriesName, TimeRange};
+use crate::base::{Deadline, Error, Result, SeriesName, TimeRange};
 use crate::engine::{Engine, Page, Query};
 use crate::mp;
 use crate::protocol::{
-    Analysis, Command, DatabaseStats, DimensionStats, Export, MatchRow, Pages, Reply, SeriesInfo,
-    SeriesStats, TimeSelection,
+    Analysis, Command, DatabaseStats, DimensionStats, Export, Pages, Reply, SeriesInfo, SeriesStats,
+    TimeSelection, VectorStats,
 };
-use crate::vector::Search;
 
-use super::{Settings, analysis};
+use super::{Settings, analysis, similar};
 
-/// Rows that a similarity search looks at in one go.
-const SEARCH_PAGE_ROWS: usize = 64 << 10;
-/// What a match takes beside its values.
-const MATCH_BYTES: u64 = 128;
 /// What a row takes beside its values.
-const ROW_BYTES: u64 = 12;
+pub(super) const ROW_BYTES: u64 = 12;
 /// Rows of an export that are read at a time, by the thread that sends them.
 const PAGE_ROWS: usize = 8 << 10;
 
@@ -70,28 +65,7 @@ pub(super) fn cost(
         Command::Export { series, range, .. } => {
             Ok(Cost { bytes: 1 << 20, ..of(series, *range, None, false)? })
         }
-        Command::FindSimilar { series, query_vector, limit, range, .. } => {
-            let whole = of(series, *range, None, true)?;
-            let (dimension, _) = engine.describe(series)?;
-            if query_vector.len() > dimension as usize {
-                return Ok(whole);
-            }
-            // Points are looked at page by page; the matches are kept.
-            let matches = whole.rows.min((*limit).min(result_points_max) as u64);
-            let kept = matches * (8 * u64::from(dimension) + MATCH_BYTES);
-            let page = whole.rows.min(SEARCH_PAGE_ROWS as u64) * (8 * u64::from(dimension) + ROW_BYTES);
-            if kept > engine.query_bytes_max() {
-                return Err(Error::new(
-                    ErrorCode::LimitExceeded,
-                    format!(
-                        "{matches} matches may need {kept} bytes, more than the {} that one query may take; lower \
-                         the limit, or raise TSDB_MEMORY_LIMIT",
-                        engine.query_bytes_max()
-                    ),
-                ));
-            }
-            Ok(Cost { bytes: (kept + page).min(engine.query_bytes_max()), ..whole })
-        }
+        Command::FindSimilar(similar) => similar::cost(engine, similar, result_points_max, of),
         Command::Anomaly(analysis) | Command::Motif(analysis) => {
             let Analysis { series, range, join_labels, with, .. } = analysis;
             let beside = match with {
@@ -141,10 +115,8 @@ pub(super) fn execute(
             let pages = Pages::new(next);
             Ok(Reply::Export(Export { series, format, dimension, count, pages }))
         }
-        Command::FindSimilar { series, query_vector, limit, threshold, range, labels, exact: _ } => {
-            let query = Query { series, range, labels, limit: SEARCH_PAGE_ROWS };
-            let limit = limit.min(settings.max_result_points);
-            similar(engine, query, &query_vector, limit, threshold, deadline)
+        Command::FindSimilar(similar) => {
+            similar::find(engine, &similar, settings.max_result_points, deadline)
         }
         Command::Anomaly(analysis) => analysis::anomalies(engine, &analysis, deadline),
         Command::Motif(analysis) => analysis::motifs(engine, &analysis, deadline),
@@ -162,6 +134,7 @@ pub(super) fn execute(
                 wal_bytes: totals.wal_bytes,
                 segments: totals.segments,
                 label_sets: totals.label_sets,
+                vectors: vector_stats(engine),
             }))
         }
         Command::List => {
@@ -177,44 +150,16 @@ pub(super) fn execute(
     }
 }
 
-fn similar(
-    engine: &Engine,
-    query: Query,
-    vector: &[f64],
-    limit: usize,
-    threshold: f64,
-    deadline: &Deadline,
-) -> Result<Reply> {
-    let (dimension, _) = engine.describe(&query.series)?;
-    let mut search = Search::new(vector, dimension as usize, limit, threshold)?;
-    let bytes_max = engine.query_bytes_max();
-    let mut kept_bytes = 0;
-    let mut scan = engine.scan(query)?;
-    while let Some(rows) = scan.next_page(deadline)? {
-        if vector.len() > dimension as usize {
-            // A search for windows keeps what it has seen.
-            kept_bytes += rows.memory_bytes() as u64;
-            if kept_bytes > bytes_max {
-                return Err(Error::new(
-                    ErrorCode::LimitExceeded,
-                    format!(
-                        "the search for windows needs more than the {bytes_max} bytes that one query may take; narrow \
-                         start_ns and end_ns or the labels, or raise TSDB_MEMORY_LIMIT"
-                    ),
-                ));
-            }
-        }
-        search.push(&rows);
-        deadline.check()?;
+fn vector_stats(engine: &Engine) -> VectorStats {
+    let counters = engine.counters();
+    VectorStats {
+        memory_bytes: counters.vector_bytes,
+        index_bytes: counters.vector_index_bytes,
+        rows: counters.vector_rows,
+        rows_indexed: counters.vector_rows_indexed,
+        index_ms: counters.vector_index_ms,
+        scanned: counters.vectors_scanned,
     }
-    let matches = search.finish().into_iter().map(|found| MatchRow {
-        timestamp_ns: found.timestamp_ns,
-        end_timestamp_ns: found.end_timestamp_ns,
-        values: found.values,
-        labels: found.labels,
-        similarity: found.similarity,
-    });
-    Ok(Reply::Matches { matches: matches.collect(), exact: true })
 }
 
 fn series_stats(engine: &Engine, series: &SeriesName, deadline: &Deadline) -> Result<Reply> {

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::base::{Background, Deadline, Error, ErrorCode, MemoryShares, Result, caught};
+use crate::base::{Background, Deadline, Error, ErrorCode, MemoryShares, Result, SeriesName, caught};
 use crate::engine::Engine;
-use crate::protocol::{Command, Reply, find_help};
+use crate::protocol::{Command, Reply, Similar, find_help};
 
 use super::answers::{Answers, Question};
 use super::audit::{AuditLog, Entry};
 use super::auth::{Auth, Caller, Role};
 use super::metrics::Metrics;
 use super::pool::Pool;
+use super::similar::{Desk, Order};
 use super::tls::Tls;
 use super::{Settings, read, write};
 
@@ -43,6 +44,8 @@ pub(super) struct State {
     /// The threads of one analytics job.
     workers: Arc<rayon::ThreadPool>,
     maintenance: Pool,
+    /// Searches that wait for each other's company.
+    desk: Desk,
     /// Answers of analyses, in a part of the memory for queries.
     answers: Answers,
     /// Memory of requests that wait for their end or their commit.
@@ -134,6 +137,7 @@ impl State {
             analytics: Pool::start("analytics", Background::Whenever, 2, 256).map_err(|e| no_thread(&e))?,
             workers: Arc::new(workers),
             maintenance: Pool::start("maintenance", Background::Soon, 1, 16).map_err(|e| no_thread(&e))?,
+            desk: Desk::default(),
             requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2)),
             answers: Answers::new(answers_bytes as usize),
             rows: Budget::new(memory.queries - answers_bytes),
@@ -342,6 +346,11 @@ impl State {
 
     async fn read(self: &Arc<Self>, command: Command, reserved: &mut Option<Reserved>) -> Result<Reply> {
         let engine = self.engine().await?;
+        if let Command::FindSimilar(similar) = &command
+            && let Some(reply) = self.similar(engine, similar, reserved).await?
+        {
+            return Ok(reply);
+        }
         let question = Question::of(engine, &command)?;
         if let Some(known) = question.as_ref().and_then(|question| self.answers.find(question)) {
             return Ok(known);
@@ -372,6 +381,48 @@ impl State {
             self.answers.keep(question, &reply);
         }
         Ok(reply)
+    }
+
+    /// Answers a search for points together with others that come meanwhile; `None` where
+    /// it is of another kind.
+    async fn similar(
+        self: &Arc<Self>,
+        engine: &Engine,
+        similar: &Similar,
+        reserved: &mut Option<Reserved>,
+    ) -> Result<Option<Reply>> {
+        let result_points_max = self.settings.max_result_points;
+        let wait = self.request_timeout();
+        let Some(order) = Order::of(engine, similar, result_points_max)? else { return Ok(None) };
+        *reserved = Some(self.rows.reserve(order.kept_bytes, wait).await?);
+        let series = order.series.clone();
+        let (receiver, is_first) = self.desk.put(order);
+        if is_first {
+            let state = self.clone();
+            tokio::spawn(async move { state.serve_desk(series).await });
+        }
+        match tokio::time::timeout(wait, receiver).await {
+            Ok(answer) => {
+                answer.unwrap_or_else(|_| Err(Error::internal("a search ended without an answer"))).map(Some)
+            }
+            Err(_) => Err(Error::new(
+                ErrorCode::Timeout,
+                "the search ran out of time; narrow the time range or the labels, or raise TSDB_REQUEST_TIMEOUT",
+            )),
+        }
+    }
+
+    async fn serve_desk(self: &Arc<Self>, series: SeriesName) {
+        let deadline = Deadline::after(self.request_timeout());
+        let (state, name) = (self.clone(), series.clone());
+        let work = move |deadline: &Deadline| {
+            let engine = state.engine.get().ok_or_else(|| Error::internal("the engine has gone"))?;
+            state.desk.serve(engine, &name, deadline, |work| state.workers.install(work));
+            Ok(())
+        };
+        if let Err(reason) = self.queries.run(deadline, work).await {
+            self.desk.refuse(&series, &reason);
+        }
     }
 
     /// Work that takes what it takes, one after the other, and goes on when its client

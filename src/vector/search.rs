@@ -1,15 +1,16 @@
-//! Exact cosine search.
+//! Exact search over points and windows that are pushed.
 
-use crate::base::{Error, ErrorCode, Labels, Result, Rows};
-use crate::kernels::{dot, norm, power_of_two_scale};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
-use super::Top;
+use crate::base::{Error, Labels, Result, Rows, TimeRange};
+
+use super::windows::score_bounds;
+use super::{Target, Top};
 
 /// One match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Match {
-    /// Row of its first point among all that were pushed.
-    pub first_row: usize,
     /// Its first point.
     pub timestamp_ns: i64,
     /// Its last point, where the match is a window.
@@ -18,24 +19,25 @@ pub struct Match {
     pub values: Vec<f64>,
     /// Labels of the first point.
     pub labels: Labels,
-    /// −1 to 1.
+    /// See [`Target::similarity`]; −1 to 1 for a cosine.
     pub similarity: f64,
+    /// See [`Target::distance`].
+    pub distance: Option<f64>,
 }
 
 /// A search in progress.
 pub struct Search {
-    /// Scaled to length 1.
-    query: Vec<f64>,
+    query: Target,
     dimension: usize,
     /// Points of a match.
     window: usize,
     limit: usize,
     threshold: f64,
     top: Top<Match>,
-    rows: usize,
     /// For windows: everything that was pushed, for matches overlap across blocks.
     kept: Rows,
-    similarities: Vec<f64>,
+    /// What is sought itself, and no match.
+    own: Option<TimeRange>,
 }
 
 impl Search {
@@ -51,53 +53,28 @@ impl Search {
         if limit == 0 {
             return Err(Error::invalid("limit is 0; ask for at least one match"));
         }
-        if let Some(bad) = query.iter().find(|value| !value.is_finite()) {
-            return Err(Error::invalid(format!("the query holds {bad}; use finite numbers")));
-        }
-        if query.is_empty() || dimension == 0 || !query.len().is_multiple_of(dimension) {
-            return Err(Error::new(
-                ErrorCode::DimensionMismatch,
-                format!(
-                    "the query has {} numbers; the series has dimension {dimension}: give {dimension} numbers to find \
-                     points, or a multiple of that to find windows",
-                    query.len()
-                ),
-            ));
-        }
-        let scale = power_of_two_scale(query);
-        let mut query: Vec<f64> = query.iter().map(|value| value * scale).collect();
-        let length = norm(&query);
-        if length == 0.0 {
-            return Err(Error::invalid("the query is the zero vector, which has no direction; give another"));
-        }
-        for value in &mut query {
-            *value /= length;
-        }
+        Ok(Self::of(Target::direction(query, dimension)?, dimension, limit, threshold))
+    }
+
+    /// The same for a target that was made for this dimension.
+    pub fn of(query: Target, dimension: usize, limit: usize, threshold: f64) -> Self {
         let window = query.len() / dimension;
-        Ok(Self {
+        Self {
             query,
             dimension,
             window,
             limit,
             threshold,
             top: Top::new(limit),
-            rows: 0,
             kept: Rows::new(dimension),
-            similarities: Vec::new(),
-        })
+            own: None,
+        }
     }
 
-    fn similarity(&self, values: &[f64]) -> f64 {
-        let length = norm(values);
-        let (values_dot, length) = if length.is_finite() && length > 1e-140 {
-            (dot(values, &self.query), length)
-        } else {
-            // Squares overflow or vanish: scale first.
-            let scale = power_of_two_scale(values);
-            let scaled: Vec<f64> = values.iter().map(|value| value * scale).collect();
-            (dot(&scaled, &self.query), norm(&scaled))
-        };
-        if length == 0.0 { 0.0 } else { (values_dot / length).clamp(-1.0, 1.0) }
+    /// The same without windows that have points in this time.
+    #[must_use]
+    pub fn without(self, own: TimeRange) -> Self {
+        Self { own: Some(own), ..self }
     }
 
     /// Looks at the next points, in the order of time.
@@ -108,19 +85,19 @@ impl Search {
         }
         for row in 0..rows.len() {
             let values = rows.values_of(row);
-            let similarity = self.similarity(values);
+            let score = self.query.score(values);
+            let similarity = self.query.similarity(score);
             if similarity >= self.threshold {
-                self.top.offer(similarity, || Match {
-                    first_row: self.rows + row,
+                self.top.offer(score, || Match {
                     timestamp_ns: rows.timestamps_ns[row],
                     end_timestamp_ns: None,
                     values: values.to_vec(),
                     labels: rows.labels_of(row).cloned().unwrap_or_else(Labels::empty),
                     similarity,
+                    distance: self.query.distance(score),
                 });
             }
         }
-        self.rows += rows.len();
     }
 
     fn push_windows(&mut self, rows: &Rows) {
@@ -134,11 +111,6 @@ impl Search {
         }
         self.kept.timestamps_ns.extend_from_slice(&rows.timestamps_ns);
         self.kept.values.extend_from_slice(&rows.values);
-        while self.similarities.len() + self.window <= self.kept.len() {
-            let start = self.similarities.len();
-            let values = &self.kept.values[start * self.dimension..(start + self.window) * self.dimension];
-            self.similarities.push(self.similarity(values));
-        }
     }
 
     /// The matches, best first; of equals the older.
@@ -146,26 +118,49 @@ impl Search {
         if self.window == 1 {
             return self.top.into_sorted().into_iter().map(|(_, found)| found).collect();
         }
-        let mut order: Vec<usize> =
-            (0..self.similarities.len()).filter(|&at| self.similarities[at] >= self.threshold).collect();
-        order.sort_by(|&a, &b| self.similarities[b].total_cmp(&self.similarities[a]).then(a.cmp(&b)));
-        let mut covered = vec![false; self.similarities.len()];
-        let mut matches = Vec::new();
-        for start in order {
-            if matches.len() == self.limit {
-                break;
-            }
+        let score = |start: usize| {
+            let values = &self.kept.values[start * self.dimension..(start + self.window) * self.dimension];
+            self.query.score(values)
+        };
+        let windows = (self.kept.len() + 1).saturating_sub(self.window);
+        let bounds = score_bounds(&self.query, &self.kept.values, self.dimension);
+        let bounded = |start: usize| match &bounds {
+            Some(bounds) => Window { score: bounds[start], is_exact: false, start },
+            None => Window { score: score(start), is_exact: true, start },
+        };
+        let is_wanted = |window: &Window| self.query.similarity(window.score) >= self.threshold;
+        let mut best: BinaryHeap<Window> = (0..windows).map(bounded).filter(is_wanted).collect();
+        let mut covered = vec![false; windows];
+        let mut matches: Vec<Match> = Vec::new();
+        while matches.len() < self.limit {
+            let Some(window) = best.pop() else { break };
+            let (start, end) = (window.start, window.start + self.window - 1);
             if covered[start] {
                 continue;
             }
-            let end = start + self.window - 1;
+            let times =
+                TimeRange { start_ns: self.kept.timestamps_ns[start], end_ns: self.kept.timestamps_ns[end] };
+            if self.own.is_some_and(|own| own.overlaps(times)) {
+                continue;
+            }
+            if !window.is_exact {
+                let exact = Window { score: score(start), is_exact: true, start };
+                debug_assert!(
+                    exact.score <= window.score,
+                    "{} above its bound {}",
+                    exact.score,
+                    window.score
+                );
+                best.extend(Some(exact).filter(is_wanted));
+                continue;
+            }
             matches.push(Match {
-                first_row: start,
-                timestamp_ns: self.kept.timestamps_ns[start],
-                end_timestamp_ns: Some(self.kept.timestamps_ns[end]),
+                timestamp_ns: times.start_ns,
+                end_timestamp_ns: Some(times.end_ns),
                 values: self.kept.values[start * self.dimension..(end + 1) * self.dimension].to_vec(),
                 labels: self.kept.labels_of(start).cloned().unwrap_or_else(Labels::empty),
-                similarity: self.similarities[start],
+                similarity: self.query.similarity(window.score),
+                distance: self.query.distance(window.score),
             });
             let from = (start + 1).saturating_sub(self.window);
             let to = (start + self.window).min(covered.len());
@@ -175,10 +170,36 @@ impl Search {
     }
 }
 
+/// A window and its score, or the most that this can be.
+#[derive(PartialEq)]
+struct Window {
+    score: f64,
+    is_exact: bool,
+    start: usize,
+}
+
+impl Eq for Window {}
+
+impl Ord for Window {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Of equals first what may turn out to be as good, then the older.
+        self.score
+            .total_cmp(&other.score)
+            .then(other.is_exact.cmp(&self.is_exact))
+            .then(other.start.cmp(&self.start))
+    }
+}
+
+impl PartialOrd for Window {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Rng;
+    use crate::base::{ErrorCode, Metric, Rng};
 
     fn rows(dimension: usize, values: &[f64]) -> Rows {
         Rows {
@@ -198,7 +219,7 @@ mod tests {
     ) -> Vec<(usize, f64)> {
         let mut search = Search::new(query, dimension, limit, threshold).unwrap();
         search.push(&rows(dimension, values));
-        search.finish().into_iter().map(|found| (found.first_row, found.similarity)).collect()
+        search.finish().into_iter().map(|found| (found.timestamp_ns as usize, found.similarity)).collect()
     }
 
     #[test]
@@ -250,10 +271,87 @@ mod tests {
             let found = search.finish();
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {
-                assert_eq!(found.first_row, expected.0);
+                assert_eq!(found.timestamp_ns as usize, expected.0);
                 assert!((found.similarity - expected.1).abs() < 1e-12);
                 assert_eq!(found.end_timestamp_ns, Some((expected.0 + m - 1) as i64));
                 assert_eq!(found.values.len(), m * dimension);
+            }
+        }
+    }
+
+    /// Each window scored, the best taken that shares no point with one already taken.
+    fn by_definition(search: &Search, values: &[f64], wanted: usize) -> Vec<(usize, f64)> {
+        let size = search.window * search.dimension;
+        let windows = (values.len() + search.dimension).saturating_sub(size) / search.dimension;
+        let mut all: Vec<(usize, f64)> = (0..windows)
+            .map(|start| (start, search.query.score(&values[start * search.dimension..][..size])))
+            .filter(|window| search.query.similarity(window.1) >= search.threshold)
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let mut taken: Vec<(usize, f64)> = Vec::new();
+        for (start, score) in all {
+            let times = TimeRange { start_ns: start as i64, end_ns: (start + search.window - 1) as i64 };
+            let is_own = search.own.is_some_and(|own| own.overlaps(times));
+            if taken.len() < wanted && !is_own && taken.iter().all(|e| e.0.abs_diff(start) >= search.window) {
+                taken.push((start, score));
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn windows_are_those_of_the_definition_bit_by_bit() {
+        for seed in 0..300 {
+            let mut rng = Rng::new(seed);
+            let dimension = 1 + rng.below(3) as usize;
+            let points = if seed % 50 == 0 { 9000 } else { 20 + rng.below(300) as usize };
+            // Long ones are multiplied another way.
+            let m = if seed % 50 == 0 { 1100 } else { 2 + rng.below(30) as usize };
+            let offset = [0.0, 1e6, -1e12][rng.below(3) as usize];
+            let mut level = 0.0;
+            let kind = rng.below(6);
+            let mut values: Vec<f64> = (0..points * dimension)
+                .map(|_| {
+                    level += rng.unit_f64() - 0.5;
+                    match kind {
+                        0 => rng.below(3) as f64,
+                        1 => offset + level,
+                        2 => level * 1e300,
+                        3 => level * 5e-320,
+                        4 => [1e300, 1.0, 1e-300, 0.0][rng.below(4) as usize] * level,
+                        _ => level,
+                    }
+                })
+                .collect();
+            if rng.one_in(3) {
+                let (start, end) = (points / 4 * dimension, points / 2 * dimension);
+                let value = values[start];
+                values[start..end].fill(value);
+            }
+            let from = rng.below((points - m.min(points) + 1) as u64) as usize * dimension;
+            let mut query = values[from..(from + m * dimension).min(values.len())].to_vec();
+            for value in &mut query {
+                *value *= 1.0 + 0.01 * rng.unit_f64();
+            }
+            let metric = [Metric::Cosine, Metric::Dot, Metric::Euclidean][rng.below(3) as usize];
+            let Ok(target) = Target::new(&query, dimension, metric, rng.one_in(2)) else { continue };
+            if target.len() == dimension {
+                continue;
+            }
+            let wanted = 1 + rng.below(5) as usize;
+            let threshold = if rng.one_in(2) { 0.5 } else { f64::NEG_INFINITY };
+            let mut search = Search::of(target, dimension, wanted, threshold);
+            if rng.one_in(3) {
+                search = search.without(TimeRange { start_ns: 5, end_ns: 25 });
+            }
+            search.push(&rows(dimension, &values));
+            let expected = by_definition(&search, &values, wanted);
+            let query = search.query.clone();
+            let found = search.finish();
+            let places: Vec<usize> = found.iter().map(|found| found.timestamp_ns as usize).collect();
+            assert_eq!(places, expected.iter().map(|window| window.0).collect::<Vec<_>>(), "seed {seed}");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(found.similarity.to_bits(), query.similarity(expected.1).to_bits(), "seed {seed}");
             }
         }
     }

@@ -60,6 +60,11 @@ impl<T> Top<T> {
         self.heap.push(Entry { score, order, item: item() });
     }
 
+    /// The least score that is kept.
+    pub fn worst(&self) -> Option<f64> {
+        self.heap.peek().map(|entry| entry.score)
+    }
+
     /// What was kept, best first.
     pub fn into_sorted(self) -> Vec<(f64, T)> {
         self.heap.into_sorted_vec().into_iter().map(|entry| (entry.score, entry.item)).collect()

@@ -22,4 +22,5 @@ mod python;
 mod real_data;
 mod recovery;
 mod settings;
+mod similar;
 mod tls;

@@ -235,17 +235,24 @@ class AsyncTSDBClient:
 
     async def find_similar(
         self,
-        series: str,
-        query_vector: Values,
+        series: Optional[str],
+        query_vector: Optional[Values] = None,
         limit: int = 10,
-        threshold: float = -1.0,
+        threshold: Optional[float] = None,
         start_ns: Optional[int] = None,
         end_ns: Optional[int] = None,
         labels: Optional[Labels] = None,
         exact: bool = True,
+        **options: Any,
     ) -> List[Match]:
-        """The points, or windows of points, that point in the direction of a vector; best first."""
-        call = _calls.find_similar(series, query_vector, limit, threshold, start_ns, end_ns, labels, exact)
+        """The points, or windows of points, that are most like a vector; best first.
+
+        Options: ``recall_target`` (with ``exact=False``), ``metric`` (``"cosine"``, ``"dot"``,
+        ``"euclidean"``), ``normalize``, ``include_values``, ``query`` in the place of the vector
+        (``{"series", "timestamp_ns", "window"}``: what happened then), and ``series_pattern`` with
+        ``series=None``.
+        """
+        call = _calls.find_similar(series, query_vector, limit, threshold, start_ns, end_ns, labels, exact, options)
         return await self._call(call)
 
     async def find_anomalies(

@@ -202,14 +202,15 @@ def query_range(
 
 
 def find_similar(
-    series: str,
-    query_vector: Values,
-    limit: int = 10,
-    threshold: float = -1.0,
-    start_ns: Optional[int] = None,
-    end_ns: Optional[int] = None,
-    labels: Optional[Labels] = None,
-    exact: bool = True,
+    series: Optional[str],
+    query_vector: Optional[Values],
+    limit: int,
+    threshold: Optional[float],
+    start_ns: Optional[int],
+    end_ns: Optional[int],
+    labels: Optional[Labels],
+    exact: bool,
+    options: Mapping[str, Any],
 ) -> Call[List[Match]]:
     data = {
         "series": series,
@@ -220,6 +221,7 @@ def find_similar(
         "end_ns": end_ns,
         "labels": labels,
         "exact": exact,
+        **options,
     }
     return Call("FindSimilar", data, lambda reply: [_known(Match, match) for match in reply["matches"]])
 

@@ -22,10 +22,15 @@ class Match:
     """A point, or a window of points, that is like the query; ``values`` are time-major."""
 
     timestamp_ns: int
-    values: List[float]
-    similarity: float
+    #: Empty where they were not asked for.
+    values: List[float] = field(default_factory=list)
+    similarity: float = 0.0
     labels: Dict[str, str] = field(default_factory=dict)
     end_timestamp_ns: Optional[int] = None
+    #: With the metric ``"euclidean"``.
+    distance: Optional[float] = None
+    #: Where a pattern of names was searched.
+    series: Optional[str] = None
 
 
 @dataclass(frozen=True)

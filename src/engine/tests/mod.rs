@@ -6,9 +6,11 @@ mod concurrency;
 mod crash;
 mod damage;
 mod fault;
+mod index;
 mod journal;
 mod model;
 mod panics;
+mod similar;
 mod steps;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,512 @@
+//! The points of a series that are most like a query, exactly and without decoding all
+//! of them.
+//!
+//! 1. The vectors of immutable segments are multiplied in single precision, many queries
+//!    in one pass ([`crate::kernels::group_dots`]). What is in memory, or in a segment
+//!    whose vectors do not fit the cache, is merged and scored in double precision.
+//! 2. The best of the rounded scores are candidates, with all that are so close that
+//!    rounding may have put them below.
+//! 3. Candidates are looked up, best first, in the merged view, which alone knows whether
+//!    readers see them, and are scored exactly from the stored numbers.
+//! 4. That ends where no other candidate can be better than the last match. Where too
+//!    many were not to be seen, it starts again with more.
+//!
+//! So the answer is that of [`Search`](crate::vector::Search) over all points, bit by bit.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::base::{Deadline, LabelFilter, Labels, Result, TimeRange};
+use crate::format::Columns;
+use crate::kernels::dots_error_max;
+use crate::merge::{MergeOrder, SeriesView};
+use crate::query::scan;
+use crate::segments::{Segment, SeriesEntry};
+use crate::vector::{Match, Nearest, Queries, Search, Target, Top, VectorBlock};
+
+use super::{VectorCache, estimate_bytes};
+
+/// Numbers that a scan of all points looks at in one go.
+const PAGE_NUMBERS: usize = 1 << 20;
+/// Vectors are not made for a question about fewer than one row of so many.
+const BUILD_SHARE: u64 = 8;
+/// Who wants more than one row of so many reads all of them.
+const LIMIT_SHARE: u64 = 8;
+/// Where lists that must be looked at have more than one of so many of the selected rows,
+/// all of these are looked at.
+const LISTS_SHARE: usize = 3;
+/// Most times as many lists as usual.
+const EFFORT_MAX: f64 = 16.0;
+/// Candidates that may be looked up, whatever the number of rows.
+const CANDIDATES_MIN: usize = 4 << 10;
+
+/// One query.
+#[derive(Debug, Clone)]
+pub struct PointQuery {
+    /// What to look for: a direction, or else every point is read.
+    pub target: Target,
+    /// Most matches.
+    pub limit: usize,
+    /// Least similarity.
+    pub threshold: f64,
+    /// The part of the true matches that must be found, where an index may be used; `None`
+    /// where the answer must be exact.
+    pub recall: Option<f64>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointMatches {
+    /// Best first; of equals the older.
+    pub matches: Vec<Match>,
+    /// Vectors that were compared with the query.
+    pub scanned: u64,
+    /// Whether every point was considered: nothing is left out.
+    pub exact: bool,
+}
+
+/// Finds the points in a range that the filter matches and that are most like each of
+/// some queries. `bytes_max` bounds the rows that are held at a time.
+///
+/// # Errors
+/// `TIMEOUT`; `CORRUPT_DATA` where a block fails its checks.
+pub(in crate::engine) fn find_points(
+    view: &SeriesView,
+    vectors: &VectorCache,
+    (range, labels): (TimeRange, &LabelFilter),
+    queries: &[PointQuery],
+    bytes_max: u64,
+    deadline: &Deadline,
+) -> Result<Vec<PointMatches>> {
+    let sources = Sources::new(view, vectors, (range, labels), deadline)?;
+    let mut pending: Vec<Pending<'_>> =
+        queries.iter().map(|query| Pending::new(query, sources.first_keep(query.limit))).collect();
+    for pending in &mut pending {
+        let is_greedy = pending.query.limit as u64 > sources.covered_rows() / LIMIT_SHARE;
+        if is_greedy || !pending.query.target.is_direction() {
+            pending.answer = Some(read_all(view, (range, labels), pending.query, bytes_max, deadline)?);
+        }
+    }
+    while pending.iter().any(|pending| pending.answer.is_none()) {
+        let mut open: Vec<&mut Pending<'_>> =
+            pending.iter_mut().filter(|pending| pending.answer.is_none()).collect();
+        let found = sources.candidates(&mut open, deadline)?;
+        for (pending, found) in open.iter_mut().zip(found) {
+            let (candidates, floor) = found.into_sorted();
+            if candidates.len() > sources.covered_rows() as usize / 16 + CANDIDATES_MIN {
+                // As good as equal: looking each of them up takes longer than reading all.
+                pending.answer = Some(read_all(view, (range, labels), pending.query, bytes_max, deadline)?);
+            } else {
+                let outcome = sources.verify(pending, &candidates, floor, deadline)?;
+                pending.conclude(outcome);
+            }
+        }
+    }
+    Ok(pending.into_iter().filter_map(|pending| pending.answer).collect())
+}
+
+/// Merges, decodes and scores all points.
+fn read_all(
+    view: &SeriesView,
+    (range, labels): (TimeRange, &LabelFilter),
+    query: &PointQuery,
+    bytes_max: u64,
+    deadline: &Deadline,
+) -> Result<PointMatches> {
+    let PointQuery { target, limit, threshold, .. } = query;
+    let mut search = Search::of(target.clone(), view.dimension, *limit, *threshold);
+    let page_numbers = PAGE_NUMBERS.min(bytes_max as usize / 32);
+    let page_rows = (page_numbers / view.dimension).max(1);
+    let (mut next, mut scanned) = (Some(range), 0);
+    while let Some(part) = next {
+        let page = scan(view, part, labels, page_rows, bytes_max, deadline)?;
+        deadline.check()?;
+        scanned += page.rows.len() as u64;
+        search.push(&page.rows);
+        next = page.next_start_ns.map(|start_ns| TimeRange { start_ns, end_ns: range.end_ns });
+    }
+    Ok(PointMatches { matches: search.finish(), scanned, exact: true })
+}
+
+/// A query that may have its answer.
+struct Pending<'a> {
+    query: &'a PointQuery,
+    /// Rounded as vectors are.
+    unit: Vec<f32>,
+    /// Candidates to look for.
+    keep: usize,
+    /// The part of the true matches to find; `None` for all of them.
+    recall: Option<f64>,
+    /// How many times as many lists as usual are looked at.
+    effort: f64,
+    /// Whether lists were left out.
+    is_cut_short: bool,
+    scanned: u64,
+    answer: Option<PointMatches>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(query: &'a PointQuery, keep: usize) -> Self {
+        Self {
+            query,
+            unit: query.target.numbers().iter().map(|&number| number as f32).collect(),
+            keep,
+            recall: query.recall,
+            effort: 1.0,
+            is_cut_short: false,
+            scanned: 0,
+            answer: None,
+        }
+    }
+
+    /// Takes the answer, or looks further: an index must not hide that there are matches.
+    fn conclude(&mut self, outcome: Outcome) {
+        let Outcome { matches, looked_up, unseen } = outcome;
+        let Some(matches) = matches else {
+            self.keep *= 4;
+            return;
+        };
+        if self.is_cut_short {
+            if matches.len() < self.query.limit {
+                self.recall = None;
+                return;
+            }
+            // The lists count rows that nobody sees any more among the nearest.
+            if unseen * 16 > looked_up && self.effort == 1.0 {
+                let left = (looked_up - unseen) as f64 / looked_up as f64;
+                self.effort = left.powi(-2).min(EFFORT_MAX);
+                return;
+            }
+        }
+        let exact = !self.is_cut_short;
+        self.answer = Some(PointMatches { matches, scanned: self.scanned, exact });
+    }
+}
+
+/// What became of the candidates of a query.
+struct Outcome {
+    /// `None` where too few of them are to be seen.
+    matches: Option<Vec<Match>>,
+    looked_up: usize,
+    /// Of these, those that no reader sees.
+    unseen: usize,
+}
+
+/// Where a candidate is.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// A row of one of the blocks, by where it stands.
+    Slot { block: u32, slot: u32 },
+    /// A point that was merged: its label set among those, and its time.
+    Merged { rank: u32, timestamp_ns: i64 },
+}
+
+fn place(block: usize, slot: usize) -> Place {
+    Place::Slot { block: block as u32, slot: slot as u32 }
+}
+
+/// A segment's vectors and which of them are asked for.
+struct Block<'a> {
+    segment: &'a Arc<Segment>,
+    series: &'a SeriesEntry,
+    vectors: Arc<VectorBlock>,
+    selected: Vec<Range<usize>>,
+    /// How many rows that are.
+    rows: usize,
+    /// Times at which only the merged view knows what is to be seen.
+    contested: Vec<TimeRange>,
+}
+
+/// All that is searched.
+struct Sources<'a> {
+    view: &'a SeriesView,
+    range: TimeRange,
+    blocks: Vec<Block<'a>>,
+    /// What has no vectors, and its label sets.
+    rest: SeriesView,
+    rest_sets: Vec<Labels>,
+    error_max: f64,
+}
+
+impl<'a> Sources<'a> {
+    fn new(
+        view: &'a SeriesView,
+        vectors: &VectorCache,
+        (range, labels): (TimeRange, &LabelFilter),
+        deadline: &Deadline,
+    ) -> Result<Self> {
+        let mut blocks = Vec::new();
+        let mut bytes = 0;
+        for (segment, at, series) in view.stored() {
+            let mut found = vectors.get(segment, at);
+            if found.is_none() {
+                // Vectors that drive each other out of the cache are worse than none.
+                bytes += estimate_bytes(series);
+                let is_worth_it = asked_rows(series, range, labels) >= series.rows() / BUILD_SHARE;
+                if is_worth_it && bytes <= vectors.bytes_max() {
+                    found = vectors.get_or_build(segment, at, series, deadline)?;
+                }
+            }
+            let Some(found) = found else { continue };
+            let wanted = series.labels.iter().enumerate().filter(|(_, set)| labels.matches(set));
+            let selected = found.select(wanted.map(|(at, _)| at), range);
+            let contested = view.contested(segment);
+            let rows = selected.iter().map(Range::len).sum();
+            blocks.push(Block { segment, series, vectors: found, selected, rows, contested });
+        }
+        let without =
+            |segment: &Arc<Segment>| !blocks.iter().any(|block| Arc::ptr_eq(block.segment, segment));
+        let rest = SeriesView {
+            segments: view.segments.iter().filter(|segment| without(segment)).cloned().collect(),
+            ..view.clone()
+        };
+        let rest_sets = rest.label_sets(|set| labels.matches(set));
+        let error_max = dots_error_max(view.dimension);
+        Ok(Self { view, range, blocks, rest, rest_sets, error_max })
+    }
+
+    /// Rows whose vectors are there.
+    fn covered_rows(&self) -> u64 {
+        self.blocks.iter().map(|block| block.rows as u64).sum()
+    }
+
+    /// Candidates to look for at first: some more where some may not be seen.
+    fn first_keep(&self, limit: usize) -> usize {
+        if self.blocks.iter().all(|block| block.contested.is_empty()) { limit } else { limit + limit / 4 + 8 }
+    }
+
+    /// The best candidates of each query.
+    fn candidates(&self, open: &mut [&mut Pending<'_>], deadline: &Deadline) -> Result<Vec<Nearest<Place>>> {
+        let mut found: Vec<Nearest<Place>> = open
+            .iter_mut()
+            .map(|pending| {
+                pending.is_cut_short = false;
+                let floor = pending.query.threshold - self.error_max;
+                Nearest::new(pending.keep, 2.0 * self.error_max, floor)
+            })
+            .collect();
+        for (at, block) in self.blocks.iter().enumerate() {
+            let mut whole = Vec::new();
+            for (query, (pending, found)) in open.iter_mut().zip(&mut found).enumerate() {
+                deadline.check()?;
+                if let Some(rows) = block.rows_of_lists(pending) {
+                    pending.is_cut_short = true;
+                    pending.scanned +=
+                        block
+                            .vectors
+                            .probe(&pending.unit, &block.selected, rows, found, |slot| place(at, slot));
+                } else {
+                    pending.scanned += block.rows as u64;
+                    whole.push(query);
+                }
+            }
+            let queries = Queries::new(whole.iter().map(|&query| open[query].unit.as_slice()));
+            let empty: Vec<Nearest<Place>> = whole.iter().map(|&query| found[query].emptied()).collect();
+            let of_block =
+                block.vectors.scan(&queries, &block.selected, empty, |slot| place(at, slot), deadline)?;
+            for (query, more) in whole.into_iter().zip(of_block) {
+                found[query].take(more);
+            }
+        }
+        self.score_rest(open, &mut found, deadline)?;
+        Ok(found)
+    }
+
+    /// Scores what has no vectors.
+    fn score_rest(
+        &self,
+        open: &mut [&mut Pending<'_>],
+        found: &mut [Nearest<Place>],
+        deadline: &Deadline,
+    ) -> Result<()> {
+        let dimension = self.view.dimension;
+        let mut merger = self.rest.merge(self.range, &self.rest_sets, MergeOrder::LabelSet);
+        let mut values = Vec::new();
+        while let Some(slice) = merger.next_slice()? {
+            deadline.check()?;
+            values.clear();
+            let rows = slice.rows;
+            slice.columns.values.copy_to_f64(rows.start * dimension..rows.end * dimension, &mut values);
+            let times = &slice.columns.timestamps[rows];
+            for pending in open.iter_mut() {
+                pending.scanned += times.len() as u64;
+            }
+            for (&timestamp_ns, values) in times.iter().zip(values.chunks_exact(dimension)) {
+                for (pending, found) in open.iter().zip(found.iter_mut()) {
+                    let score = pending.query.target.score(values);
+                    found.offer(score, Place::Merged { rank: slice.rank, timestamp_ns });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks candidates up, best first, until no other can be a match; all others have a
+    /// rounded score below `floor`.
+    fn verify(
+        &self,
+        pending: &Pending<'_>,
+        candidates: &[(f64, Place)],
+        floor: f64,
+        deadline: &Deadline,
+    ) -> Result<Outcome> {
+        let PointQuery { target, limit, threshold, .. } = pending.query;
+        let mut outcome = Outcome { matches: None, looked_up: 0, unseen: 0 };
+        let mut seen: HashSet<(i64, &Labels)> = HashSet::new();
+        let mut found: Vec<Verified<'_>> = Vec::new();
+        let mut last = Last::new(*limit);
+        let mut values = Vec::new();
+        for (at, &(score, place)) in candidates.iter().enumerate() {
+            if last.is_above(score + self.error_max) {
+                break;
+            }
+            if at % 256 == 255 {
+                deadline.check()?;
+            }
+            let point = match self.look_up(place, &mut seen)? {
+                LookUp::Seen(point) => point,
+                LookUp::Again => continue,
+                LookUp::Unseen => {
+                    outcome.looked_up += 1;
+                    outcome.unseen += 1;
+                    continue;
+                }
+            };
+            outcome.looked_up += 1;
+            values.clear();
+            let dimension = self.view.dimension;
+            point.columns.values.copy_to_f64(point.row * dimension..(point.row + 1) * dimension, &mut values);
+            let similarity = target.score(&values);
+            if similarity >= *threshold {
+                last.note(similarity);
+                found.push(Verified { similarity, ..point });
+            }
+        }
+        // What is not among the candidates may still be one, if these were cut short.
+        let is_cut = floor > *threshold - self.error_max;
+        if is_cut && !last.is_above(floor + self.error_max) {
+            return Ok(outcome);
+        }
+        found.sort_unstable_by(|a, b| {
+            b.similarity
+                .total_cmp(&a.similarity)
+                .then(a.timestamp_ns.cmp(&b.timestamp_ns))
+                .then_with(|| a.labels.cmp(b.labels))
+        });
+        found.truncate(*limit);
+        let matches = found.into_iter().map(|point| point.into_match(self.view.dimension));
+        Ok(Outcome { matches: Some(matches.collect()), ..outcome })
+    }
+
+    /// The point that readers see where a candidate is.
+    fn look_up<'s>(&'s self, place: Place, seen: &mut HashSet<(i64, &'s Labels)>) -> Result<LookUp<'s>> {
+        let (timestamp_ns, labels) = match place {
+            Place::Slot { block, slot } => {
+                let Block { segment, series, vectors, contested, .. } = &self.blocks[block as usize];
+                let row = vectors.row(slot as usize);
+                let (timestamp_ns, labels) = (vectors.timestamp(row), &series.labels[vectors.label(row)]);
+                if !contested.iter().any(|range| range.contains(timestamp_ns)) {
+                    let (block, row) = vectors.place(row);
+                    let columns = segment.block(series, &series.blocks[block])?.columns.clone();
+                    return Ok(LookUp::Seen(Verified {
+                        timestamp_ns,
+                        labels,
+                        columns,
+                        row,
+                        similarity: 0.0,
+                    }));
+                }
+                (timestamp_ns, labels)
+            }
+            Place::Merged { rank, timestamp_ns } => (timestamp_ns, &self.rest_sets[rank as usize]),
+        };
+        if !seen.insert((timestamp_ns, labels)) {
+            return Ok(LookUp::Again);
+        }
+        Ok(match self.view.point(timestamp_ns, labels)? {
+            None => LookUp::Unseen,
+            Some((columns, row)) => {
+                LookUp::Seen(Verified { timestamp_ns, labels, columns, row, similarity: 0.0 })
+            }
+        })
+    }
+}
+
+impl Block<'_> {
+    /// How many selected rows of the most promising lists a query should look at, if an
+    /// index may be used, there is one, and it spares work. The fewer of the rows are
+    /// selected, the more lists that takes.
+    fn rows_of_lists(&self, pending: &Pending<'_>) -> Option<usize> {
+        let lists = self.vectors.lists()?;
+        let probes = lists.probes_for(pending.query.limit, pending.recall?)?;
+        let rows = (probes * self.vectors.rows()).div_ceil(lists.len());
+        let rows = (rows as f64 * pending.effort).ceil() as usize;
+        (rows * LISTS_SHARE + lists.len() <= self.rows).then_some(rows)
+    }
+}
+
+/// Rows of a segment that a question may be about, from metadata.
+fn asked_rows(series: &SeriesEntry, range: TimeRange, labels: &LabelFilter) -> u64 {
+    let wanted: Vec<bool> = series.labels.iter().map(|set| labels.matches(set)).collect();
+    let asked = series.blocks.iter().filter(|block| {
+        block.range.overlaps(range)
+            && wanted[block.first_label as usize..=block.last_label as usize].contains(&true)
+    });
+    asked.map(|block| u64::from(block.rows)).sum()
+}
+
+/// What is where a candidate was.
+enum LookUp<'a> {
+    Seen(Verified<'a>),
+    /// What was looked up before.
+    Again,
+    Unseen,
+}
+
+/// A point that readers see.
+struct Verified<'a> {
+    timestamp_ns: i64,
+    labels: &'a Labels,
+    columns: Arc<Columns>,
+    row: usize,
+    similarity: f64,
+}
+
+impl Verified<'_> {
+    fn into_match(self, dimension: usize) -> Match {
+        let mut values = Vec::with_capacity(dimension);
+        self.columns.values.copy_to_f64(self.row * dimension..(self.row + 1) * dimension, &mut values);
+        Match {
+            timestamp_ns: self.timestamp_ns,
+            end_timestamp_ns: None,
+            values,
+            labels: self.labels.clone(),
+            similarity: self.similarity,
+            distance: None,
+        }
+    }
+}
+
+/// The least of the best similarities so far.
+struct Last {
+    best: Top<()>,
+    limit: usize,
+    count: usize,
+}
+
+impl Last {
+    fn new(limit: usize) -> Self {
+        Self { best: Top::new(limit), limit, count: 0 }
+    }
+
+    fn note(&mut self, similarity: f64) {
+        self.best.offer(similarity, || ());
+        self.count += 1;
+    }
+
+    /// Whether there are enough, all of them above `score`.
+    fn is_above(&self, score: f64) -> bool {
+        self.count >= self.limit && self.best.worst().is_some_and(|worst| worst > score)
+    }
+}
