@@ -151,13 +151,35 @@ fn flat_windows_are_a_motif_only_where_asked_for() {
 fn the_window_may_be_left_to_the_server() {
     let server = Server::start();
     let mut lines = server.connect();
-    let values = noisy_wave(900, 37.0, 3);
+    let mut values = noisy_wave(900, 37.0, 3);
+    // Half a beat comes upside down.
+    values[500..518].iter_mut().for_each(|value| *value = -*value);
     store(&mut lines, "s", &seconds(900), &values);
     let auto = lines.data("Anomaly", json!({"series": "s", "window": "auto", "k": 3}));
-    assert_eq!(auto["window"], 37);
-    let given = lines.data("Anomaly", json!({"series": "s", "window": 37, "k": 3}));
+    let window = auto["window"].as_u64().unwrap();
+    assert!((12..=112).contains(&window), "{auto}");
+    let first = auto["anomalies"][0]["index"].as_u64().unwrap();
+    assert!(first < 518 && first + window > 500, "{auto}");
+    let given = lines.data("Anomaly", json!({"series": "s", "window": window, "k": 3}));
     assert_eq!(auto["anomalies"], given["anomalies"]);
+    // The rule, word by word.
+    let standouts: Vec<(usize, usize, f64)> = mp::lengths(37, 112)
+        .into_iter()
+        .map(|window| {
+            let far = |i: usize, j: usize| i.abs_diff(j) > window.div_ceil(4);
+            let found = expected(&values, window, 5, far);
+            let scores: Vec<f64> = found.iter().map(|(_, score)| *score).collect();
+            (window, found[0].0 as usize, mp::standout(&scores))
+        })
+        .collect();
+    let tried: Vec<mp::Tried<()>> = standouts
+        .into_iter()
+        .map(|(length, index, standout)| mp::Tried { length, sequence: (), index, standout })
+        .collect();
+    assert_eq!(mp::most_outstanding(&tried), Some(window as usize));
     assert_eq!(lines.data("Motif", json!({"series": "s", "window": "auto"}))["window"], 37);
+    let hurried = lines.data("Anomaly", json!({"series": "s", "window": "auto", "timeout_ms": 1}));
+    assert!(hurried["window"].as_u64().unwrap() >= 10, "{hurried}");
     let few = json!({"series": "s", "window": "auto", "end_ns": 30_000_000_000_i64});
     assert_eq!(lines.code("Anomaly", few), "NOT_ENOUGH_DATA");
     for window in [json!("some"), json!(null), json!(2)] {
