@@ -22,6 +22,7 @@ use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
 use super::turns::Turns;
 use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
+use super::watches::{self, Watch};
 
 /// Group commits, each of another shard, that run at once.
 const COMMITS_AT_ONCE: usize = 16;
@@ -41,6 +42,7 @@ pub(super) struct Inner {
     pub generation: RwLock<Generation>,
     /// One save or load at a time.
     pub snapshot: Mutex<()>,
+    pub watches: Mutex<Vec<Watch>>,
     lock: Mutex<Option<Box<dyn DirLock>>>,
 }
 
@@ -94,6 +96,7 @@ impl Engine {
             tracing::info!(generation = stale, "removing what an interrupted load left");
             remove_generation(vfs.as_ref(), &dir, stale)?;
         }
+        let watches = watches::open(vfs.as_ref(), &options)?;
         let memory = MemoryShares::of(options.memory_limit_bytes);
         let environment = Arc::new(Environment {
             obsolete: ObsoleteFiles::new(vfs.clone()),
@@ -116,6 +119,7 @@ impl Engine {
                 database,
                 generation: RwLock::new(generation),
                 snapshot: Mutex::new(()),
+                watches: Mutex::new(watches),
                 lock: Mutex::new(Some(lock)),
             }),
         })
@@ -211,7 +215,7 @@ impl Engine {
         let (_, _, view) = shard.view(&query.series)?;
         shard.check_losses(query.range)?;
         let bytes_max = self.inner.environment.query_bytes_max();
-        Ok(Scan { view, next: Some(query.range), query, bytes_max })
+        Ok(Scan::of(view, query, bytes_max))
     }
 
     /// Most bytes of rows that one query may hold.
@@ -425,6 +429,10 @@ pub struct Scan {
 }
 
 impl Scan {
+    pub(super) fn of(view: SeriesView, query: Query, bytes_max: u64) -> Self {
+        Self { view, next: Some(query.range), query, bytes_max }
+    }
+
     /// Values a point has.
     pub fn dimension(&self) -> usize {
         self.view.dimension

@@ -14,6 +14,7 @@
 //! | `recovery` | from disk to a running shard |
 //! | `generation`, `background` | all shards of one generation, and their threads |
 //! | `snapshot_file`, `save`, `load` | one file that holds everything |
+//! | `watches` | what is watched, and what changed meanwhile |
 //! | `verify` | the offline check |
 
 mod background;
@@ -33,6 +34,7 @@ mod snapshot_path;
 mod turns;
 mod types;
 mod verify;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -44,5 +46,6 @@ pub use types::{
 };
 
 pub use verify::{Verification, verify};
+pub use watches::{Changes, Watch};
 
 pub use crate::query::{DimensionSummary, Page, SeriesFigures};

@@ -20,6 +20,8 @@ pub enum FileKind {
     Directory,
     /// A snapshot in the binary form.
     Snapshot,
+    /// What is watched.
+    Watches,
 }
 
 impl FileKind {
@@ -31,6 +33,7 @@ impl FileKind {
             Self::Manifest => *b"TSDBMAN\n",
             Self::Directory => *b"TSDBDIR\n",
             Self::Snapshot => *b"TSDBSNP\n",
+            Self::Watches => *b"TSDBWCH\n",
         }
     }
 
@@ -46,6 +49,7 @@ impl FileKind {
             Self::Manifest => "manifest",
             Self::Directory => "directory file",
             Self::Snapshot => "snapshot",
+            Self::Watches => "list of watches",
         }
     }
 }

@@ -10,6 +10,7 @@ mod instructions;
 mod rolling;
 mod scale;
 pub mod skew;
+pub mod slide;
 
 pub use dot::{centred_dot, dot, norm, scaled_squared_distance, squared_distance};
 pub use instructions::Instructions;

@@ -2,6 +2,8 @@
 
 use crate::base::{LabelFilter, Points, SeriesName, TimeRange, ValueType};
 
+use super::WatchRequest;
+
 /// One checked request. Everything that can be checked without the engine has
 /// been: names, labels, ranges, finite numbers, positive limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +65,24 @@ pub enum Command {
     Anomaly(Analysis),
     /// Find the closest pairs of windows.
     Motif(Analysis),
+    /// Keep a profile while points come.
+    Watch(WatchRequest),
+    /// Keep it no longer.
+    Unwatch {
+        /// Of which series.
+        series: SeriesName,
+        /// Only the one of this window.
+        window: Option<usize>,
+    },
+    /// Name everything that is watched.
+    Watches,
+    /// Send alerts on this connection.
+    Subscribe {
+        /// Only those of this series.
+        series: Option<SeriesName>,
+    },
+    /// Send no more alerts on it.
+    Unsubscribe,
     /// Figures of one series, or of everything where `None`.
     Stats {
         /// The series.
@@ -134,6 +154,11 @@ impl Command {
             Self::FindSimilar { .. } => "similar",
             Self::Anomaly { .. } => "anomaly",
             Self::Motif { .. } => "motif",
+            Self::Watch(_) => "watch",
+            Self::Unwatch { .. } => "unwatch",
+            Self::Watches => "watches",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Unsubscribe => "unsubscribe",
             Self::Stats { .. } => "stats",
             Self::List => "list",
             Self::DeleteRange { .. } => "delete_range",

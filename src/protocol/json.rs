@@ -12,8 +12,11 @@ use super::duration::Duration;
 use super::help::unknown_command;
 use super::points::{Pairs, Timestamp, parse_batch};
 use super::scan::scan_json;
-use super::text::{checked_dimension, checked_hours};
-use super::{Analysis, Command, Envelope, ExportFormat, Parsed, TimeSelection, With};
+use super::text::{checked_dimension, checked_hours, checked_watch};
+use super::{
+    Analysis, Command, Envelope, ExportFormat, Parsed, TimeSelection, WATCH_POINTS_DEFAULT,
+    WATCH_THRESHOLD_DEFAULT, WatchRequest, With,
+};
 
 /// Understands one JSON request.
 pub fn parse_json(bytes: &[u8]) -> Parsed {
@@ -376,6 +379,27 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
             let flat = fields.flag("flat", false)?;
             Command::Motif(Analysis { flat, ..fields.analysis()? })
         }
+        "WatchProfile" => {
+            let series = fields.name("series")?;
+            let window = fields.count("window", 3)?.ok_or_else(|| fields.missing("window"))?;
+            let default = WATCH_POINTS_DEFAULT.max(window.saturating_mul(4));
+            Command::Watch(checked_watch(WatchRequest {
+                series,
+                window,
+                labels: fields.filter()?,
+                threshold: fields.float("threshold")?.unwrap_or(WATCH_THRESHOLD_DEFAULT),
+                points_max: fields.count("max_points", 1)?.unwrap_or(default),
+            })?)
+        }
+        "UnwatchProfile" => {
+            Command::Unwatch { series: fields.name("series")?, window: fields.count("window", 3)? }
+        }
+        "ListWatches" => Command::Watches,
+        "Subscribe" => {
+            let name: Option<String> = fields.optional("series", "the name of a series")?;
+            Command::Subscribe { series: name.as_deref().map(SeriesName::new).transpose()? }
+        }
+        "Unsubscribe" => Command::Unsubscribe,
         "GetStats" => {
             let text: String = fields.required("series", "a series name or \"all\"")?;
             Command::Stats { series: if text == "all" { None } else { Some(SeriesName::new(&text)?) } }

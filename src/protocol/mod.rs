@@ -18,6 +18,7 @@ mod reply;
 mod request;
 mod scan;
 mod text;
+mod watch;
 
 pub use command::{Analysis, Command, ExportFormat, TimeSelection, With};
 pub use framing::{Framing, Violation};
@@ -33,6 +34,9 @@ pub use reply::{
 pub use request::json_request;
 pub use scan::{PointLine, scan_point};
 pub use text::{parse_labels, parse_text, split_words};
+pub use watch::{
+    Alert, Notice, WATCH_POINTS_DEFAULT, WATCH_POINTS_MAX, WATCH_THRESHOLD_DEFAULT, WatchRequest, WatchRow,
+};
 
 use crate::base::Error;
 

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
-use super::{AnalysisSummary, Envelope, Export, ExportFormat, Pages, Reply, WindowFlags, WindowRef};
+use super::{
+    AnalysisSummary, Envelope, Export, ExportFormat, Pages, Reply, WatchRow, WindowFlags, WindowRef,
+};
 
 /// Rows rendered between two looks at the size of the output.
 const ROWS_PER_STEP: usize = 256;
@@ -344,6 +346,15 @@ impl Renderer {
                     .collect();
                 self.analysis_data(&summary, "motifs", motifs)
             }
+            Reply::Watching(watch) => watch.json(),
+            Reply::Unwatched { removed } => json!({ "removed": removed }),
+            Reply::Watches(watches) => {
+                json!({ "watches": watches.iter().map(|row| row.json(time)).collect::<Vec<_>>() })
+            }
+            Reply::Subscribed { series } => {
+                json!({ "series": series.as_ref().map_or("all", |series| series.as_str()) })
+            }
+            Reply::Unsubscribed => json!({ "unsubscribed": true }),
             Reply::SeriesStats(stats) => {
                 let per_dimension: Vec<serde_json::Value> = stats
                     .per_dimension
@@ -375,6 +386,8 @@ impl Renderer {
                 "wal_bytes": stats.wal_bytes,
                 "segments": stats.segments,
                 "label_sets": stats.label_sets,
+                "watches": stats.watches,
+                "watches_behind_ms": stats.watches_behind_ms,
             }),
             Reply::SeriesList(list) => {
                 let series: Vec<serde_json::Value> = list
@@ -536,6 +549,14 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 .collect();
             (format!("motifs {}", summary_text(summary)), lines)
         }
+        Reply::Watching(watch) => (format!("watching {}", watch.text()), none()),
+        Reply::Unwatched { removed } => (format!("{removed} watches removed"), none()),
+        Reply::Watches(watches) => ("watches".to_owned(), watches.iter().map(WatchRow::text).collect()),
+        Reply::Subscribed { series } => {
+            let series = series.as_ref().map_or("all", |series| series.as_str());
+            (format!("subscribed to alerts of {series}"), none())
+        }
+        Reply::Unsubscribed => ("unsubscribed".to_owned(), none()),
         Reply::SeriesStats(stats) => {
             let time = |ns: Option<i64>| ns.map_or_else(|| "-".to_owned(), |ns| ns.to_string());
             let mut lines = vec![
@@ -569,6 +590,8 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 format!("wal_bytes {}", stats.wal_bytes),
                 format!("segments {}", stats.segments),
                 format!("label_sets {}", stats.label_sets),
+                format!("watches {}", stats.watches),
+                format!("watches_behind_ms {}", stats.watches_behind_ms),
             ];
             ("figures of the database".to_owned(), lines)
         }

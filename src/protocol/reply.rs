@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Labels, Result, Rows, SeriesName, ValueType};
 
-use super::ExportFormat;
+use super::{ExportFormat, WatchRequest, WatchRow};
 
 /// One answer to one [`Command`](super::Command).
 #[derive(Debug, PartialEq)]
@@ -63,6 +63,22 @@ pub enum Reply {
         /// Closest first.
         motifs: Vec<MotifRow>,
     },
+    /// To `Watch`.
+    Watching(WatchRequest),
+    /// To `Unwatch`.
+    Unwatched {
+        /// Watches that are gone.
+        removed: usize,
+    },
+    /// To `Watches`.
+    Watches(Vec<WatchRow>),
+    /// To `Subscribe`; alerts come after it.
+    Subscribed {
+        /// Only those of this series.
+        series: Option<SeriesName>,
+    },
+    /// To `Unsubscribe`; no alert comes after it.
+    Unsubscribed,
     /// To `Stats` of one series.
     SeriesStats(SeriesStats),
     /// To `Stats` of everything.
@@ -357,6 +373,10 @@ pub struct DatabaseStats {
     pub segments: u64,
     /// Label sets of all series together, as the limit counts them.
     pub label_sets: u64,
+    /// Profiles that are kept.
+    pub watches: u64,
+    /// For how long the slowest of them has had points that it has not seen.
+    pub watches_behind_ms: u64,
 }
 
 /// One command, for `HELP`.

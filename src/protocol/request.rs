@@ -61,6 +61,20 @@ pub fn json_request(command: &Command) -> Value {
             }
             ("Motif", data)
         }
+        Command::Watch(watch) => ("WatchProfile", watch.json()),
+        Command::Unwatch { series, window } => {
+            let mut data = json!({ "series": series.as_str() });
+            if let Some(window) = window {
+                data["window"] = json!(window);
+            }
+            ("UnwatchProfile", data)
+        }
+        Command::Watches => ("ListWatches", json!({})),
+        Command::Subscribe { series } => match series {
+            Some(series) => ("Subscribe", json!({ "series": series.as_str() })),
+            None => ("Subscribe", json!({})),
+        },
+        Command::Unsubscribe => ("Unsubscribe", json!({})),
         Command::Stats { series } => {
             ("GetStats", json!({ "series": series.as_ref().map_or("all", |series| series.as_str()) }))
         }

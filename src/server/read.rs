@@ -161,6 +161,8 @@ pub(super) fn execute(
                 wal_bytes: totals.wal_bytes,
                 segments: totals.segments,
                 label_sets: totals.label_sets,
+                watches: 0,
+                watches_behind_ms: 0,
             }))
         }
         Command::List => {

@@ -23,3 +23,4 @@ mod real_data;
 mod recovery;
 mod settings;
 mod tls;
+mod watches;
