@@ -175,13 +175,18 @@ impl Command {
     }
 }
 
+/// Lengths of windows that one request may ask for.
+pub const LENGTHS_MAX: usize = 1000;
+
 /// Which windows are compared, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Analysis {
     /// Where to look.
     pub series: SeriesName,
-    /// Points a window has, at least 3; `None`: chosen from the autocorrelation.
+    /// Points a window has, at least 3; `None`: chosen by the server.
     pub window: Option<usize>,
+    /// Anomalies: windows of each length from the first to the second, instead of one.
+    pub lengths: Option<(usize, usize)>,
     /// Most answers, at least 1.
     pub k: usize,
     /// Which of its points.
@@ -199,7 +204,7 @@ pub struct Analysis {
     /// All label sets are one sequence in time order.
     pub join_labels: bool,
     /// Where neighbours are sought; `None`: in the same points.
-    pub with: Option<With>,
+    pub with: Option<Box<With>>,
     /// Milliseconds after which the best so far is the answer.
     pub timeout_ms: Option<u64>,
 }
@@ -221,6 +226,7 @@ impl Analysis {
         Self {
             series,
             window,
+            lengths: None,
             k,
             labels: LabelFilter::any(),
             range: TimeRange::ALL,

@@ -263,6 +263,9 @@ impl Renderer {
             "elapsed_ms": summary.elapsed.as_micros() as f64 / 1e3,
             "cached": summary.cached,
         });
+        if let Some((least, greatest)) = summary.lengths {
+            data["lengths"] = json!([least, greatest]);
+        }
         data[name] = rows.into();
         data
     }
@@ -312,7 +315,7 @@ impl Renderer {
                 let anomalies: Vec<serde_json::Value> = anomalies
                     .iter()
                     .map(|found| {
-                        let row = json!({
+                        let mut row = json!({
                             "timestamp_ns": time(found.timestamp_ns),
                             "end_timestamp_ns": time(found.end_timestamp_ns),
                             "index": found.index,
@@ -320,6 +323,9 @@ impl Renderer {
                             "neighbor_timestamp_ns": time(found.neighbor_timestamp_ns),
                             "neighbor_index": found.neighbor_index,
                         });
+                        if let Some(window) = found.window {
+                            row["window"] = json!(window);
+                        }
                         with_extras(
                             row,
                             found.normalized_score,
@@ -890,6 +896,7 @@ mod tests {
         let anomalies = |summary: &AnalysisSummary| Reply::Anomalies {
             summary: summary.clone(),
             anomalies: vec![AnomalyRow {
+                window: None,
                 timestamp_ns: 1,
                 end_timestamp_ns: 3,
                 index: 1,

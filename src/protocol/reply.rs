@@ -209,8 +209,10 @@ pub struct MatchRow {
 /// What an analysis looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AnalysisSummary {
-    /// Points a window has.
+    /// Points a window has; the greatest of several lengths.
     pub window: usize,
+    /// The least and the greatest length, where several were asked for.
+    pub lengths: Option<(usize, usize)>,
     /// Points that were searched.
     pub n: usize,
     /// Label sets that were analysed, each by itself; 1 where they are joined.
@@ -270,6 +272,8 @@ pub struct AnomalyRow {
     pub end_timestamp_ns: i64,
     /// The window's first point within the selection.
     pub index: usize,
+    /// Its points, where several lengths were asked for.
+    pub window: Option<usize>,
     /// Distance to the nearest neighbour.
     pub score: f64,
     /// The same as a part of the greatest there can be; z-normalised windows only.

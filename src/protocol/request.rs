@@ -109,7 +109,10 @@ pub fn json_request(command: &Command) -> Value {
 
 fn analysis(of: &Analysis) -> Value {
     let mut data = json!({ "series": of.series.as_str(), "k": of.k, "normalize": of.normalize });
-    data["window"] = of.window.map_or_else(|| json!("auto"), |window| json!(window));
+    match of.lengths {
+        Some((least, greatest)) => data["windows"] = json!([least, greatest]),
+        None => data["window"] = of.window.map_or_else(|| json!("auto"), |window| json!(window)),
+    }
     if let Some(ns) = of.max_gap_ns {
         data["max_gap"] = json!(ns);
     }
@@ -189,6 +192,7 @@ mod tests {
     fn all_that_an_analysis_has_is_in_its_request() {
         for text in [
             r#"{"type":"Anomaly","data":{"series":"a","window":"auto","left":true,"max_gap":"5m","timeout_ms":7}}"#,
+            r#"{"type":"Anomaly","data":{"series":"a","windows":[5,9]}}"#,
             r#"{"type":"Motif","data":{"series":"a","window":9,"flat":true,"join_labels":true,"labels":{"k":"v"}}}"#,
             r#"{"type":"Motif","data":{"series":"a","window":9,"with":"b","with_labels":{"k":"v"},
                 "with_start_ns":1,"with_end_ns":2,"start_ns":3,"normalize":false}}"#,

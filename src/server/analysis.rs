@@ -1,5 +1,6 @@
 //! Anomalies and motifs: from the points of a selection to the rows of a reply.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,10 @@ const CHOICE_SHARE_MIN: f64 = 0.02;
 pub(super) fn anomalies(engine: &Engine, analysis: &Analysis, deadline: &Deadline) -> Result<Reply> {
     let search = Search::new(engine, analysis, deadline)?;
     let effort = search.whole_effort();
+    if let Some(lengths) = analysis.lengths {
+        let (summary, anomalies) = search.run_lengths(lengths, &effort)?;
+        return Ok(Reply::Anomalies { summary, anomalies });
+    }
     let window = analysis.window.map_or_else(|| search.outstanding_window(&effort), Ok)?;
     let (summary, mut anomalies) = search.run(window, &effort, |job| anomalies_of(job, analysis.k))?;
     worst_first(&mut anomalies);
@@ -128,6 +133,51 @@ impl<'a> Search<'a> {
         Ok(mp::most_outstanding(&tried).unwrap_or(period))
     }
 
+    /// Of windows of each length the k discords, and of all of these the k greatest scores by
+    /// 2√m that share no point; of equals the shorter.
+    fn run_lengths(&self, (least, greatest): (usize, usize), effort: &Effort) -> Part<AnomalyRow> {
+        let mut all: Option<AnalysisSummary> = None;
+        let mut candidates: Vec<(usize, AnomalyRow)> = Vec::new();
+        for length in least..=greatest {
+            let found = self.run(length, effort, |job| anomalies_of(job, self.analysis.k));
+            let (summary, rows) = match found {
+                // Longer ones have no answer either.
+                Err(e) if e.code() == ErrorCode::NotEnoughData && all.is_some() => break,
+                found => found?,
+            };
+            candidates.extend(rows.into_iter().map(|row| (length, row)));
+            let over = effort.soft.is_over() && length < greatest;
+            let before = all.unwrap_or(AnalysisSummary { exact: true, ..AnalysisSummary::default() });
+            all = Some(AnalysisSummary {
+                lengths: Some((least, greatest)),
+                windows: before.windows + summary.windows,
+                skipped: before.skipped + summary.skipped,
+                cells: before.cells + summary.cells,
+                cells_total: before.cells_total + summary.cells_total,
+                exact: before.exact && summary.exact && !over,
+                ..summary
+            });
+            if over {
+                break;
+            }
+        }
+        candidates.sort_by(|(_, a), (_, b)| {
+            b.normalized_score.partial_cmp(&a.normalized_score).unwrap_or(Ordering::Equal)
+        });
+        let mut taken: Vec<(usize, AnomalyRow)> = Vec::new();
+        for (length, row) in candidates {
+            let shares = |(other_length, other): &(usize, AnomalyRow)| {
+                other.labels == row.labels
+                    && row.index < other.index + other_length
+                    && other.index < row.index + length
+            };
+            if taken.len() < self.analysis.k && !taken.iter().any(shares) {
+                taken.push((length, AnomalyRow { window: Some(length), ..row }));
+            }
+        }
+        Ok((all.unwrap_or_default(), taken.into_iter().map(|(_, row)| row).collect()))
+    }
+
     /// About so many pairs of values one search compares.
     fn cells_about(&self) -> f64 {
         let points = |rows: &Rows| rows.len() as f64;
@@ -196,6 +246,7 @@ fn merge<R>(parts: impl Iterator<Item = Part<R>>, started: Instant) -> Part<R> {
         found.extend(rows);
         all = AnalysisSummary {
             window: of.window,
+            lengths: None,
             exclusion_zone: of.exclusion_zone,
             n: all.n + of.n,
             sequences: all.sequences + 1,
@@ -362,6 +413,7 @@ fn anomalies_of(job: &Job<'_>, k: usize) -> Part<AnomalyRow> {
             let at = job.window_ref(discord.index);
             let (neighbor, neighbor_labels, _) = job.neighbor(discord.neighbor, gap);
             AnomalyRow {
+                window: None,
                 timestamp_ns: at.timestamp_ns,
                 end_timestamp_ns: at.end_timestamp_ns,
                 index: discord.index,

@@ -148,6 +148,45 @@ fn flat_windows_are_a_motif_only_where_asked_for() {
 }
 
 #[test]
+fn windows_of_many_lengths_are_one_list() {
+    let server = Server::start();
+    let mut lines = server.connect();
+    let (n, least, greatest, k) = (300, 12_usize, 31, 4);
+    let values = noisy_wave(n, 19.0, 8);
+    store(&mut lines, "s", &seconds(n), &values);
+    let found = lines.data("Anomaly", json!({"series": "s", "windows": [least, greatest], "k": k}));
+    assert_eq!(
+        (&found["window"], &found["lengths"], &found["exact"]),
+        (&json!(31), &json!([12, 31]), &json!(true))
+    );
+    // The k discords of each length, and of those the greatest by 2√m that share no point.
+    let mut all: Vec<(usize, usize, f64)> = Vec::new();
+    for window in least..=greatest {
+        let far = |i: usize, j: usize| i.abs_diff(j) > window.div_ceil(4);
+        let rows = expected(&values, window, k, far).into_iter();
+        all.extend(rows.map(|(at, score)| (window, at as usize, score / (2.0 * (window as f64).sqrt()))));
+    }
+    all.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let mut taken: Vec<(usize, usize, f64)> = Vec::new();
+    for (window, at, score) in all {
+        if taken.len() < k && taken.iter().all(|(m, other, _)| at + window <= *other || other + m <= at) {
+            taken.push((window, at, score));
+        }
+    }
+    let rows = found["anomalies"].as_array().unwrap();
+    assert_eq!(rows.len(), taken.len());
+    for (row, (window, at, score)) in rows.iter().zip(&taken) {
+        assert_eq!((&row["window"], &row["index"]), (&json!(window), &json!(at)));
+        close(row["normalized_score"].as_f64().unwrap(), *score);
+        assert_eq!(row["end_timestamp_ns"], (at + window - 1) as i64 * 1_000_000_000);
+    }
+    // Lengths that the points do not suffice for have no windows.
+    let few = lines.data("Anomaly", json!({"series": "s", "windows": [200, 400], "k": 1}));
+    assert!(few["anomalies"][0]["window"].as_u64().unwrap() < 241, "{few}");
+    assert_eq!(lines.code("Anomaly", json!({"series": "s", "windows": [300, 400]})), "NOT_ENOUGH_DATA");
+}
+
+#[test]
 fn the_window_may_be_left_to_the_server() {
     let server = Server::start();
     let mut lines = server.connect();
