@@ -38,7 +38,7 @@ fn log(c: &mut Criterion) {
         let bytes = vec![7; 50 * records as usize];
         let path = dir.path().join(format!("log-{records}"));
         std::fs::create_dir(&path).unwrap();
-        let mut log = LogWriter::create(&RealDisk, &path, 0, 1, 1).unwrap();
+        let mut log = LogWriter::create(&RealDisk, &path, 0, 1, 1, None).unwrap();
         let record = Record::Insert(record(1, 5));
         let baseline = || {
             plain.write_all(&bytes).unwrap();

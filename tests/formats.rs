@@ -10,7 +10,7 @@ use tsdb_vector::base::{
     Deadline, LabelFilter, Labels, ManualClock, Points, SeriesName, TimeRange, ValueType,
 };
 use tsdb_vector::engine::{Engine, Options, Query, Write};
-use tsdb_vector::format::{Columns, MANIFEST, Reader, Seqs, Values, describe_block};
+use tsdb_vector::format::{Columns, HEADER_BYTES, MANIFEST, Reader, Seqs, Values, describe_block};
 use tsdb_vector::manifest::{
     Database, FileManifestStore, Manifest, ManifestStore, SeriesRecord, WatchRecord, read_watches,
     write_watches,
@@ -18,7 +18,9 @@ use tsdb_vector::manifest::{
 use tsdb_vector::memtable::Tombstone;
 use tsdb_vector::segments::{SegmentWriter, open_unlisted};
 use tsdb_vector::vfs::{SimDisk, Vfs, read_all};
-use tsdb_vector::wal::{InsertRecord, LogItem, LogReader, LogWriter, Record};
+use tsdb_vector::wal::{
+    InsertRecord, JournalWriter, LogItem, LogReader, LogWriter, Patch, Record, read_journal,
+};
 
 fn page(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/format").join(name)
@@ -81,7 +83,7 @@ fn labels() -> Labels {
 fn the_logs_page() {
     let generate = || {
         let disk = SimDisk::new();
-        let mut log = LogWriter::create(&disk, Path::new("/"), 3, 1, 1).unwrap();
+        let mut log = LogWriter::create(&disk, Path::new("/"), 3, 1, 1, None).unwrap();
         let name = SeriesName::new("temp").unwrap();
         log.push(&Record::Create { series_id: 1, name, dimension: 1, value_type: ValueType::F64 });
         log.push(&Record::Insert(InsertRecord {
@@ -131,6 +133,41 @@ fn the_logs_page() {
         out
     };
     check("log.md", "log", generate, decode);
+}
+
+#[test]
+fn the_journals_page() {
+    let generate = || {
+        let disk = SimDisk::new();
+        let mut journal = JournalWriter::create(&disk, Path::new("/"), 0, 2).unwrap();
+        let mut logs =
+            [0, 5].map(|shard| LogWriter::create(&disk, Path::new("/"), shard, 1, 1, Some(0)).unwrap());
+        for log in &mut logs {
+            log.push(&Record::Drop { series_id: 7 });
+            log.seal();
+        }
+        journal.write(&[(0, logs[0].last_sealed()), (5, logs[1].last_sealed())]).unwrap();
+        logs[1].note_journaled();
+        logs[1].push(&Record::Drop { series_id: 8 });
+        logs[1].seal();
+        journal.write(&[(5, logs[1].last_sealed())]).unwrap();
+        let mut bytes = read_all(&disk, Path::new("/journal-0000"), 1 << 20).unwrap();
+        bytes.truncate(journal.frame_bytes() as usize + HEADER_BYTES);
+        bytes
+    };
+    let decode = |bytes: &[u8]| {
+        let disk = SimDisk::new();
+        put(&disk, "/journal-0000", bytes);
+        let journal = read_journal(&disk, Path::new("/"), 0).unwrap();
+        let mut out = vec![json!({"number": journal.number, "next_records": journal.ends})];
+        for ((shard, log), frames) in &journal.logs {
+            for Patch { offset, bytes, .. } in frames {
+                out.push(json!({"shard": shard, "log": log, "offset": offset, "bytes": bytes.len()}));
+            }
+        }
+        out
+    };
+    check("journal.md", "journal", generate, decode);
 }
 
 #[test]

@@ -22,10 +22,16 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # new name), and that of "." as the parent of a relative data directory.
 MUTATIONS = [
     ("log frames: sync", "src/wal/writer.rs", "            self.file.sync()?;\n", ""),
-    ("log frames: durable when written", "src/wal/writer.rs", "self.file.write_durable_at(&self.frame, self.offset)?;", "self.file.write_all_at(&self.frame, self.offset)?;"),
+    ("log frames: durable when written", "src/wal/writer.rs", "self.file.write_durable_at(&self.frames, self.offset)?;", "self.file.write_all_at(&self.frames, self.offset)?;"),
     ("group commit: durable before the acknowledgement", "src/engine/commit.rs", "writer.write(durable);", "writer.write(false);"),
     ("log on the real disk: written through its cache", "src/vfs/log_file.rs", "let flags = (OFlags::DIRECT | OFlags::DSYNC)", "let flags = OFlags::DIRECT"),
     ("log that could not be written: nothing more of it", "src/engine/commit.rs", "            self.refuse_writes(&failure);\n            log.writer = None;", "            log.writer = None;"),
+    ("journal: durable before the acknowledgement", "src/wal/journal.rs", "self.file.write(true)?", "self.file.write(false)?"),
+    ("journal: into the logs before it is made anew", "src/engine/group.rs", "        if !written.fold(true, |all, written| all & written.is_ok()) {\n            return;", "        if false && !written.fold(true, |all, written| all & written.is_ok()) {\n            return;"),
+    ("journal: read at a start", "src/engine/generation.rs", "        journals.write_to_logs(&environment.vfs)?;\n", ""),
+    ("journal: synced into the logs at a start", "src/engine/journals.rs", "                file.sync()\n", "                Ok(())\n"),
+    ("journal: missed where a log names it", "src/engine/recovery.rs", "            journals.check(group).map_err(|e| hinted(&e))?;\n", "            let _ = journals.check(group);\n"),
+    ("journal: what it promised of a log", "src/engine/recovery.rs", "let promised = journals.promised(self.number);", "let promised = 0;"),
     ("end of a log: sync", "src/engine/commit.rs", "if let Err(e) = writer.sync() {\n                self.refuse", "if let Err(e) = Ok::<(), std::io::Error>(()) {\n                self.refuse"),
     ("interval and stop: sync", "src/engine/commit.rs", "        match writer.sync() {", "        match Ok::<(), std::io::Error>(()) {"),
     ("newest log: named in the manifest", "src/engine/commit.rs", "self.try_install(|manifest| manifest.newest_log = Some(first_seq))", "self.try_install(|_| ())"),
@@ -68,6 +74,8 @@ MUTATIONS = [
 def main():
     wanted = [part for part in sys.argv[1:] if part != "--check"] or [""]
     chosen = [mutation for mutation in MUTATIONS if any(part in mutation[0] for part in wanted)]
+    if not chosen:
+        sys.exit(f"no safeguard has {' or '.join(wanted)} in its name")
     if "--check" in sys.argv:
         check(ROOT, chosen)
         print(f"mutations: {len(chosen)} can be tried")

@@ -158,6 +158,27 @@ impl Error {
         Self::new(ErrorCode::CorruptData, message)
     }
 
+    /// Why a stored file can't be read: `CORRUPT_DATA`, unless the process lacks something
+    /// and the file may be whole.
+    pub fn unreadable(e: &std::io::Error) -> Self {
+        // ENOMEM, ENFILE and EMFILE, by Linux's numbers.
+        match (e.raw_os_error(), e.kind()) {
+            (Some(12 | 23 | 24), _) => Self::new(
+                ErrorCode::LimitExceeded,
+                format!(
+                    "can't be read now: {e}; raise the limit of open files (`ulimit -n`) or of memory, and start again"
+                ),
+            ),
+            (_, std::io::ErrorKind::PermissionDenied) => Self::new(
+                ErrorCode::ReadOnly,
+                format!(
+                    "can't be read: {e}; give the user that the server runs as the right to read and write it"
+                ),
+            ),
+            _ => Self::corrupt(format!("can't be read: {e}")),
+        }
+    }
+
     /// `INTERNAL`.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Internal, message)
@@ -198,6 +219,15 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_process_lacks_is_no_damage() {
+        let code = |number| Error::unreadable(&std::io::Error::from_raw_os_error(number)).code();
+        assert_eq!(
+            [24, 13, 5].map(code),
+            [ErrorCode::LimitExceeded, ErrorCode::ReadOnly, ErrorCode::CorruptData]
+        );
+    }
 
     #[test]
     fn every_code_reads_back() {

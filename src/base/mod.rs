@@ -13,6 +13,7 @@ mod limits;
 mod memory;
 mod name;
 mod points;
+mod priority;
 mod rng;
 mod rows;
 mod series;
@@ -31,6 +32,7 @@ pub use limits::{
 pub use memory::{MemoryBudget, MemoryShares};
 pub use name::SeriesName;
 pub use points::Points;
+pub use priority::Background;
 pub use rng::Rng;
 pub use rows::Rows;
 pub use series::{TimeRange, ValueType};

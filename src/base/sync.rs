@@ -66,6 +66,16 @@ mod imp {
         pub fn lock(&self) -> MutexGuard<'_, T> {
             MutexGuard { mutex: self, held: Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)) }
         }
+
+        /// The lock, if it is open.
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            let held = match self.0.try_lock() {
+                Ok(held) => held,
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(std::sync::TryLockError::WouldBlock) => return None,
+            };
+            Some(MutexGuard { mutex: self, held: Some(held) })
+        }
     }
 
     impl<T> Deref for MutexGuard<'_, T> {

@@ -150,8 +150,7 @@ fn walk(
     manifest: Option<&Manifest>,
     out: &mut impl Write,
 ) -> Result<(), Problem> {
-    let mut entries =
-        vfs.list(dir).map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))?;
+    let mut entries = vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()))?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     for entry in entries {
         let (indent, path) = ("  ".repeat(depth), dir.join(&entry.name));

@@ -77,7 +77,10 @@ pub(super) fn dump(vfs: &dyn Vfs, file: &Path, as_json: bool, out: &mut impl Wri
                 let judgement = reader.judge(ending)?;
                 let (state, more) = match judgement {
                     Judgement::Clean => ("end", String::new()),
-                    Judgement::Torn => ("torn", "a tail that was never acknowledged as durable".to_owned()),
+                    Judgement::Torn => (
+                        "torn",
+                        "a write that a crash cut off, unless the file was cut afterwards".to_owned(),
+                    ),
                     Judgement::Damaged { proof_offset } => {
                         ("damaged", format!("the frame at byte {proof_offset} proves that this was on disk"))
                     }

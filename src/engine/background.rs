@@ -1,4 +1,4 @@
-//! The threads of a generation: one committer a shard, one that flushes, one that
+//! The threads of a generation: a committer for each group of shards, one that flushes, one that
 //! compacts, and one that syncs logs where the durability is an interval.
 
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use crate::base::sync::thread::{self, JoinHandle};
-use crate::base::{Error, ErrorCode, Result, caught};
+use crate::base::{Background as Priority, Error, ErrorCode, Result, caught};
 
+use super::group::Group;
 use super::options::Durability;
 use super::shard::Shard;
 
@@ -25,22 +26,27 @@ pub(super) struct Background {
 
 impl Background {
     /// Starts all threads for the shards of a generation.
-    pub fn start(shards: &[Arc<Shard>]) -> Self {
+    pub fn start(shards: &[Arc<Shard>], groups: &[Arc<Group>]) -> Self {
         let mut background = Self { stopping: Arc::default(), wake: Vec::new(), threads: Vec::new() };
         let (flush_now, flush_wanted) = sync_channel(1);
         let (compact_now, compact_wanted) = sync_channel(1);
         let all: Arc<[Arc<Shard>]> = shards.into();
-        for shard in shards {
-            let (shard, flush_now) = (shard.clone(), flush_now.clone());
-            let name = format!("tsdb-commit-{}", shard.number);
-            background.spawn(name, &all, move |_| commit_loop(&shard, &flush_now));
+        for (at, group) in groups.iter().enumerate() {
+            let (group, flush_now) = (group.clone(), flush_now.clone());
+            background.spawn(format!("tsdb-commit-{at}"), &all, move |_| {
+                group.run(flush_now);
+            });
+            let group = groups[at].clone();
+            background.spawn(format!("tsdb-journal-{at}"), &all, move |_| group.run_journals());
         }
         let (stopping, compact) = (background.stopping.clone(), compact_now.clone());
         background.spawn("tsdb-flush".into(), &all, move |shards| {
+            Priority::Soon.stand_back();
             flush_loop(shards, &flush_wanted, &compact, &stopping);
         });
         let stopping = background.stopping.clone();
         background.spawn("tsdb-compact".into(), &all, move |shards| {
+            Priority::Whenever.stand_back();
             compaction_loop(shards, &compact_wanted, &stopping);
         });
         let durability = shards.first().map(|shard| shard.environment.options.durability);
@@ -79,23 +85,13 @@ impl Background {
         self.threads.push(thread.expect("the operating system gives us threads at start"));
     }
 
-    /// Ends and joins all threads. The shards' queues must be closed.
+    /// Ends and joins all threads. The shards' queues and the groups must be closed.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::SeqCst);
         drop(self.wake);
         for thread in self.threads {
             // It catches its panics itself.
             let _ = thread.join();
-        }
-    }
-}
-
-fn commit_loop(shard: &Shard, flush_now: &SyncSender<()>) {
-    while shard.wait_for_writes() {
-        shard.commit_pending();
-        if !shard.state.read().frozen.is_empty() || shard.environment.budget.is_tight() {
-            // A full channel means that the flusher is about to look anyway.
-            let _ = flush_now.try_send(());
         }
     }
 }

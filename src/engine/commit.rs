@@ -1,12 +1,12 @@
 //! Group commit: many callers, one log frame, one sync, then the memtable, then the
-//! replies.
+//! replies. Small frames of several shards share a sync, that of their journal.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::sync::atomic::Ordering;
-use crate::base::sync::run_elsewhere;
+use crate::base::sync::{MutexGuard, run_elsewhere};
 use crate::base::{
     BATCH_POINTS_MAX, Deadline, Error, ErrorCode, LabelFilter, Points, Result, SeriesName, TimeRange,
     ValueType, caught,
@@ -14,7 +14,7 @@ use crate::base::{
 use crate::format::{FRAME_PAYLOAD_BYTES_MAX, Values};
 use crate::merge::SeriesView;
 use crate::query::count_range;
-use crate::wal::{DeleteRecord, InsertRecord, LogWriter, Record};
+use crate::wal::{DeleteRecord, InsertRecord, JournalEntry, JournalWriter, LogWriter, Record};
 
 use super::cardinality::Hashed;
 use super::catalog::Series;
@@ -24,10 +24,12 @@ use super::types::{Write, Written};
 
 /// A frame is closed at this size; what still waits goes into the next one.
 const FRAME_BYTES_TARGET: usize = 4 << 20;
+/// Frames of fewer bytes than this are written to a journal together.
+const JOURNALED_BYTES_MAX: usize = 64 << 10;
 /// With so many memtables waiting for their flush, writers wait too.
 const FROZEN_MAX: usize = 3;
 /// Who waits for memory looks again after this time.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Writes that wait for memory longer are refused.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,16 @@ pub(super) struct Queue {
     /// Who waits for each of them.
     callers: Vec<Done>,
     closed: bool,
+    /// Since when the first of them waits for memory.
+    waiting_since: Option<Instant>,
+}
+
+/// Whether a shard may commit.
+enum Admission {
+    Admitted,
+    /// Until memory is given back.
+    MustWait,
+    Refused(Error),
 }
 
 /// What a planned write will answer once its frame is durable.
@@ -71,9 +83,195 @@ struct Draft {
     label_sets: Vec<(Arc<Series>, Vec<Hashed>)>,
 }
 
+/// A frame, and what it does once it is durable.
+struct Frame {
+    outcomes: Vec<Result<Outcome>>,
+    records: Vec<Record>,
+    draft: Draft,
+    /// The number of its first record.
+    first_seq: u64,
+    /// Why it can't be durable.
+    logged: Result<()>,
+}
+
+/// A group commit of one shard, under way.
+struct Commit<'a> {
+    shard: &'a Shard,
+    log: MutexGuard<'a, LogState>,
+    callers: Vec<Done>,
+    /// Writes that did not fit.
+    rest: Vec<Write>,
+    /// The frame, or why there is none.
+    frame: Result<Frame>,
+}
+
+/// Commits what waits in these shards, which must come in the order of their numbers: a
+/// frame each, small ones together in the journal. Says which of them must wait until
+/// memory is given back.
+pub(super) fn commit_together<'a>(
+    shards: impl IntoIterator<Item = &'a Shard>,
+    journal: &mut Option<JournalWriter>,
+) -> Vec<u32> {
+    let mut must_wait = Vec::new();
+    let mut commits: Vec<Commit<'_>> = Vec::new();
+    let mut bytes = 0;
+    for shard in shards {
+        if bytes >= FRAME_BYTES_TARGET {
+            // Who is next should not wait for all of them.
+            shard.ready.add(shard.number);
+            continue;
+        }
+        let admitted = match shard.admit() {
+            Admission::Admitted => Ok(()),
+            Admission::Refused(reason) => Err(reason),
+            Admission::MustWait => {
+                must_wait.push(shard.number);
+                continue;
+            }
+        };
+        if let Some(commit) = shard.begin_commit(admitted) {
+            bytes += commit.frame_bytes();
+            commits.push(commit);
+        }
+    }
+    write_small_together(&mut commits, journal);
+    // Callers hear of it when all locks are open again.
+    let answers: Vec<_> = commits.into_iter().map(Commit::finish).collect();
+    for (shard, answers) in answers {
+        for (answer, done) in answers {
+            shard.answer(answer, done);
+        }
+    }
+    must_wait
+}
+
+/// Makes small frames durable by one write of the journal, where there are several, and
+/// every other frame by one of its own log.
+fn write_small_together(commits: &mut [Commit<'_>], journal: &mut Option<JournalWriter>) {
+    let is_small = |commit: &Commit<'_>| (1..JOURNALED_BYTES_MAX).contains(&commit.frame_bytes());
+    let small: Vec<(u32, JournalEntry<'_>)> = commits
+        .iter()
+        .filter(|commit| is_small(commit))
+        .filter_map(|commit| Some((commit.shard.number, commit.log.writer.as_ref()?.last_sealed())))
+        .collect();
+    let together = match journal {
+        Some(writer) if small.len() > 1 => Some(caught("a group commit", || {
+            writer.write(&small).map_err(|e| {
+                Error::new(
+                    ErrorCode::ReadOnly,
+                    format!("the journal can't be written: {e}; the write was not acknowledged"),
+                )
+            })
+        })),
+        _ => None,
+    };
+    if matches!(together, Some(Err(_))) {
+        // Nothing is known about these bytes any more. What it holds stays on disk.
+        *journal = None;
+    }
+    for commit in commits.iter_mut() {
+        match &together {
+            Some(written) if is_small(commit) => commit.note_journaled(written),
+            _ => commit.write(),
+        }
+    }
+    if let (Some(Ok(bytes)), Some(commit)) = (together, commits.first()) {
+        let counts = &commit.shard.environment.counts;
+        add(&counts.wal_syncs, 1);
+        add(&counts.wal_bytes_written, bytes);
+    }
+}
+
+impl<'a> Commit<'a> {
+    /// Bytes of the frame; 0 where nothing is to be written.
+    fn frame_bytes(&self) -> usize {
+        match (&self.frame, &self.log.writer) {
+            (Ok(Frame { records, logged: Ok(()), .. }), Some(writer)) if !records.is_empty() => {
+                writer.last_sealed_bytes()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Writes the frame to the log, and those that wait there.
+    fn write(&mut self) {
+        if self.frame_bytes() == 0 {
+            return;
+        }
+        let (shard, log) = (self.shard, &mut self.log);
+        let written = shard.guarded("a group commit", || shard.write_log(log));
+        self.note_logged(written);
+    }
+
+    /// The journal has the frame, or has failed.
+    fn note_journaled(&mut self, written: &Result<u64>) {
+        let shard = self.shard;
+        let written = match (written, &mut self.log.writer) {
+            (Ok(_), Some(writer)) => {
+                writer.note_journaled();
+                shard.durable_seq.store(writer.durable_seq(), Ordering::SeqCst);
+                Ok(())
+            }
+            (Ok(_), None) => Err(Error::internal("no log")),
+            (Err(failure), _) => {
+                shard.refuse_writes(failure);
+                self.log.writer = None;
+                // After a panic the shard knows more of it.
+                Err(match failure.code() {
+                    ErrorCode::Internal => shard.trouble.read().clone().unwrap_or_else(|| failure.clone()),
+                    _ => failure.clone(),
+                })
+            }
+        };
+        self.note_logged(written);
+    }
+
+    fn note_logged(&mut self, written: Result<()>) {
+        let shard = self.shard;
+        if let (Ok(()), Some(writer)) = (&written, &self.log.writer) {
+            let (next_seq, len) = (writer.next_seq(), writer.len_bytes());
+            self.log.next_seq = next_seq;
+            shard.log_bytes.store(len, Ordering::Relaxed);
+            add(&shard.environment.counts.wal_frames, 1);
+        }
+        if let Ok(frame) = &mut self.frame {
+            frame.logged = written;
+        }
+    }
+
+    /// Makes the frame readable; returns what is to be told to whom.
+    fn finish(mut self) -> (&'a Shard, Vec<(Answer, Done)>) {
+        let shard = self.shard;
+        let frame = std::mem::replace(&mut self.frame, Err(Error::internal("taken")));
+        let applied = frame.and_then(|frame| shard.guarded("a group commit", || Ok(shard.answers(frame))));
+        let mut callers = self.callers.into_iter();
+        let answers = match applied {
+            Ok(answers) => {
+                // The error stays in the shard; the points are in the log.
+                let _ = shard.guarded("a group commit", || shard.freeze_if_full(&mut self.log));
+                answers.into_iter().zip(&mut callers).collect()
+            }
+            Err(refusal) => {
+                self.rest.clear();
+                callers.by_ref().map(|done| (Answer::Now(Err(refusal.clone())), done)).collect()
+            }
+        };
+        drop(self.log);
+        if !self.rest.is_empty() {
+            // What did not fit stays before what came since.
+            let mut queue = shard.queue.lock();
+            queue.writes.splice(0..0, self.rest);
+            queue.callers.splice(0..0, callers);
+            drop(queue);
+            shard.ready.add(shard.number);
+        }
+        (shard, answers)
+    }
+}
+
 impl Shard {
-    /// Queues a write for the next commit. `done` is called where it was committed, or
-    /// right here if the shard is closed.
+    /// Queues a write for the next commit, of which nobody is told. `done` is called where
+    /// it was committed, or right here if the shard is closed.
     pub fn submit(&self, write: Write, done: Done) {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -83,106 +281,90 @@ impl Shard {
             done(Err(self.trouble.read().clone().unwrap_or_else(closing)));
             return;
         }
+        let was_empty = queue.writes.is_empty();
         queue.writes.push(write);
         queue.callers.push(done);
         drop(queue);
-        self.queue_filled.notify_one();
+        if was_empty {
+            self.ready.add(self.number);
+        }
     }
 
     /// Takes no further writes, and commits those that wait.
     pub fn drain(&self) {
         self.queue.lock().closed = true;
-        self.queue_filled.notify_all();
         self.commit_pending();
-    }
-
-    /// Waits for writes; false once the queue is closed and empty.
-    pub fn wait_for_writes(&self) -> bool {
-        let mut queue = self.queue.lock();
-        while queue.writes.is_empty() {
-            if queue.closed {
-                return false;
-            }
-            self.queue_filled.wait(&mut queue);
-        }
-        true
     }
 
     /// Commits everything that waits.
     pub fn commit_pending(&self) {
         loop {
-            let admitted = self.admit();
-            let turn = self.environment.turns.take();
-            let mut log = self.log.lock();
-            // A committer that panicked leaves a log that nobody may use.
-            let admitted = admitted.and_then(|()| self.refuse_in_trouble());
-            let (writes, callers) = {
-                let mut queue = self.queue.lock();
-                (std::mem::take(&mut queue.writes), std::mem::take(&mut queue.callers))
-            };
-            let (mut writes, mut callers) = (writes.into_iter(), callers.into_iter());
-            // The callers stay out of it, for they are to hear of a panic.
-            let committed = admitted.and_then(|()| {
-                self.guarded("a group commit", || Ok(self.commit_frame(&mut log, &mut writes)))
-            });
-            drop(turn);
-            match committed {
-                Ok(answers) => answers.into_iter().zip(&mut callers).for_each(|(answer, done)| {
-                    self.answer(answer, done);
-                }),
-                Err(refusal) => {
-                    callers.for_each(|done| self.answer(Answer::Now(Err(refusal.clone())), done));
-                    return;
-                }
-            }
-            // The error stays in the shard; the points are in the log.
-            let _ = self.guarded("a group commit", || self.freeze_if_full(&mut log));
-            if writes.as_slice().is_empty() {
+            let must_wait = !commit_together([self], &mut None).is_empty();
+            if self.queue.lock().writes.is_empty() {
                 return;
             }
-            // What did not fit stays before what came since.
-            let mut queue = self.queue.lock();
-            queue.writes.splice(0..0, writes);
-            queue.callers.splice(0..0, callers);
+            if must_wait {
+                let mut failure = self.flush_failure.lock();
+                self.flushed.wait_for(&mut failure, LOOK_AGAIN_AFTER);
+            }
         }
     }
 
-    /// Waits until there is room in memory, or says why writes are refused.
-    fn admit(&self) -> Result<()> {
+    /// Whether there is room in memory, or why writes are refused.
+    fn admit(&self) -> Admission {
         let environment = &self.environment;
-        let began = Instant::now();
-        loop {
-            if let Some(trouble) = self.trouble.read().clone() {
-                return Err(trouble);
-            }
-            // Without threads the memory is given back by the one who took it.
-            let is_over = environment.options.background && environment.budget.is_over();
-            if !is_over && self.state.read().frozen.len() < FROZEN_MAX {
-                return Ok(());
-            }
-            // Nobody needs the room: the last writes of a closed shard were taken by
-            // another thread, and the flusher may have ended.
-            if self.queue.lock().writes.is_empty() {
-                return Ok(());
-            }
-            let mut failure = self.flush_failure.lock();
-            if let Some(failure) = failure.clone() {
-                return Err(failure);
-            }
-            if began.elapsed() > ADMISSION_TIMEOUT {
-                return Err(Error::new(
-                    ErrorCode::LimitExceeded,
-                    "the memory for buffered points is taken, and flushes do not keep up; write less at a time, or raise \
-                     TSDB_MEMORY_LIMIT",
-                ));
-            }
-            // Looks again now and then: other shards give memory back too.
-            self.flushed.wait_for(&mut failure, LOOK_AGAIN_AFTER);
+        if let Some(trouble) = self.trouble.read().clone() {
+            return Admission::Refused(trouble);
         }
+        // Without threads the memory is given back by the one who took it.
+        let is_over = environment.options.background && environment.budget.is_over();
+        if !is_over && self.state.read().frozen.len() < FROZEN_MAX {
+            return Admission::Admitted;
+        }
+        let mut queue = self.queue.lock();
+        // Nobody needs the room: the last writes of a closed shard were taken by
+        // another thread, and the flusher may have ended.
+        if queue.writes.is_empty() {
+            return Admission::Admitted;
+        }
+        let waited = queue.waiting_since.get_or_insert_with(Instant::now).elapsed();
+        drop(queue);
+        if let Some(failure) = self.flush_failure.lock().clone() {
+            return Admission::Refused(failure);
+        }
+        if waited > ADMISSION_TIMEOUT {
+            return Admission::Refused(Error::new(
+                ErrorCode::LimitExceeded,
+                "the memory for buffered points is taken, and flushes do not keep up; write less at a time, or raise \
+                 TSDB_MEMORY_LIMIT",
+            ));
+        }
+        Admission::MustWait
     }
 
-    /// Commits as many writes as fit in one frame; the rest stays in `writes`.
-    fn commit_frame(&self, log: &mut LogState, writes: &mut std::vec::IntoIter<Write>) -> Vec<Answer> {
+    /// Takes what waits, and makes a frame of as much of it as fits, which is not written
+    /// yet. `None` where nothing waits.
+    fn begin_commit(&self, admitted: Result<()>) -> Option<Commit<'_>> {
+        let mut log = self.log.lock();
+        // A committer that panicked leaves a log that nobody may use.
+        let admitted = admitted.and_then(|()| self.refuse_in_trouble());
+        let Queue { writes, callers, .. } = {
+            let mut queue = self.queue.lock();
+            let closed = queue.closed;
+            std::mem::replace(&mut *queue, Queue { closed, ..Queue::default() })
+        };
+        if writes.is_empty() {
+            return None;
+        }
+        let mut writes = writes.into_iter();
+        // The callers stay out of it, for they are to hear of a panic.
+        let frame = admitted
+            .and_then(|()| self.guarded("a group commit", || Ok(self.make_frame(&mut log, &mut writes))));
+        Some(Commit { shard: self, log, callers, rest: writes.collect(), frame })
+    }
+
+    /// Makes a frame of as many writes as fit; the rest stays in `writes`.
+    fn make_frame(&self, log: &mut LogState, writes: &mut std::vec::IntoIter<Write>) -> Frame {
         self.forget_vanished(log);
         let mut draft = Draft::default();
         let room = self.environment.check_disk();
@@ -207,24 +389,38 @@ impl Shard {
                 break;
             }
         }
-        let logged =
-            if records.is_empty() { Ok(Vec::new()) } else { self.log_and_apply(log, &records, &draft) };
+        let first_seq = log.next_seq;
+        let logged = if records.is_empty() { Ok(()) } else { self.seal_frame(log, &records) };
+        Frame { outcomes, records, draft, first_seq, logged }
+    }
+
+    /// Completes a frame of these records; it is not written yet.
+    fn seal_frame(&self, log: &mut LogState, records: &[Record]) -> Result<()> {
+        if log.writer.is_none() {
+            self.begin_log(log)?;
+        }
+        let writer = log.writer.as_mut().ok_or_else(|| Error::internal("no log"))?;
+        for record in records {
+            writer.push(record);
+        }
+        writer.seal();
+        Ok(())
+    }
+
+    /// Applies a frame that is durable, and says what its writes are answered.
+    fn answers(&self, frame: Frame) -> Vec<Answer> {
+        let Frame { outcomes, records, draft, first_seq, logged } = frame;
         let mut views = Vec::new().into_iter();
-        let failure = match logged {
-            Ok(found) => {
-                views = found.into_iter();
-                None
-            }
-            Err(failure) => {
-                self.give_back(&draft);
-                Some(failure)
-            }
-        };
-        let answer = |outcome| match (outcome, &failure) {
+        match &logged {
+            Ok(()) if records.is_empty() => {}
+            Ok(()) => views = self.apply(first_seq, &records, &draft).into_iter(),
+            Err(_) => self.give_back(&draft),
+        }
+        let answer = |outcome| match (outcome, &logged) {
             (Err(e), _) => Answer::Now(Err(e)),
-            (Ok(_), Some(failure)) => Answer::Now(Err(failure.clone())),
-            (Ok(Outcome::Ready(written)), None) => Answer::Now(Ok(written)),
-            (Ok(Outcome::Deleted { range, labels }), None) => {
+            (Ok(_), Err(failure)) => Answer::Now(Err(failure.clone())),
+            (Ok(Outcome::Ready(written)), Ok(())) => Answer::Now(Ok(written)),
+            (Ok(Outcome::Deleted { range, labels }), Ok(())) => {
                 Answer::Count { view: views.next(), range, labels }
             }
         };
@@ -262,15 +458,9 @@ impl Shard {
         draft.created.values().for_each(|series| self.cardinality.forget(series));
     }
 
-    /// Makes the records durable, then readable. Returns the view before each
+    /// Makes the records of a durable frame readable. Returns the view before each
     /// deletion.
-    fn log_and_apply(
-        &self,
-        log: &mut LogState,
-        records: &[Record],
-        draft: &Draft,
-    ) -> Result<Vec<SeriesView>> {
-        let first_seq = self.write_frame(log, records)?;
+    fn apply(&self, first_seq: u64, records: &[Record], draft: &Draft) -> Vec<SeriesView> {
         let environment = &self.environment;
         let (mut points, mut bytes, mut views) = (0, 0, Vec::new());
         let mut state = self.state.write();
@@ -295,23 +485,15 @@ impl Shard {
         drop(state);
         environment.budget.take(bytes as u64);
         add(&environment.counts.points_written, points);
-        Ok(views)
+        views
     }
 
-    /// Writes one frame and syncs it where the durability asks for that. Returns the
-    /// number of its first record.
-    fn write_frame(&self, log: &mut LogState, records: &[Record]) -> Result<u64> {
+    /// Writes what waits to the log, durable where every write is to be.
+    fn write_log(&self, log: &mut LogState) -> Result<()> {
         let environment = &self.environment;
-        let first_seq = log.next_seq;
-        if log.writer.is_none() {
-            self.begin_log(log)?;
-        }
         let Some(writer) = &mut log.writer else {
             return Err(Error::internal("no log"));
         };
-        for record in records {
-            writer.push(record);
-        }
         let durable = environment.options.durability == Durability::Always;
         add(&environment.counts.wal_syncs, u64::from(durable));
         let written = writer.write(durable);
@@ -330,10 +512,19 @@ impl Shard {
             log.writer = None;
             return Err(failure);
         }
-        log.next_seq = writer.next_seq();
-        self.log_bytes.store(writer.len_bytes(), Ordering::Relaxed);
-        add(&environment.counts.wal_frames, 1);
-        Ok(first_seq)
+        Ok(())
+    }
+
+    /// Writes frames to the log that only a journal has, before that is begun anew.
+    pub fn write_journaled(&self) -> Result<()> {
+        self.guarded("writing the log", || {
+            let mut log = self.log.lock();
+            self.refuse_in_trouble()?;
+            if log.writer.as_ref().is_some_and(|writer| writer.waiting_bytes() > 0) {
+                self.write_log(&mut log)?;
+            }
+            Ok(())
+        })
     }
 
     fn begin_log(&self, log: &mut LogState) -> Result<()> {
@@ -360,7 +551,9 @@ impl Shard {
     /// nothing and the next takes its place, so the next write may try again.
     fn create_log(&self, first_seq: u64) -> Result<LogWriter> {
         let vfs = self.environment.vfs.as_ref();
-        let writer = LogWriter::create(vfs, &self.dir, self.number, first_seq, self.epoch).map_err(|e| {
+        let journal = self.ready.journal();
+        let made = LogWriter::create(vfs, &self.dir, self.number, first_seq, self.epoch, journal);
+        let writer = made.map_err(|e| {
             let path = self.dir.join(crate::format::log_name(first_seq));
             Error::new(ErrorCode::ReadOnly, format!("{}: a log can't be made: {e}", path.display()))
         })?;
@@ -410,7 +603,7 @@ impl Shard {
             }
             Write::DeleteRange { series: name, range, labels } => {
                 let series = found.ok_or_else(|| self.not_found(&name))?;
-                self.check_losses(range)?;
+                self.check_losses(series.id, range)?;
                 let record = DeleteRecord { series_id: series.id, range, labels: labels.clone() };
                 Ok((Outcome::Deleted { range, labels }, Some(Record::Delete(record))))
             }

@@ -20,12 +20,8 @@ use super::catalog::Series;
 use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
-use super::turns::Turns;
 use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
 use super::watches::{self, Watch};
-
-/// Group commits, each of another shard, that run at once.
-const COMMITS_AT_ONCE: usize = 16;
 
 /// An open database. Cheap to clone; all clones are the same database, which closes
 /// when [`close`](Self::close) is called or the last clone goes.
@@ -82,7 +78,7 @@ impl Engine {
         };
         refuse_newer(vfs.as_ref(), &dir)?;
         let (database, live) = match Database::open_or_create(vfs.clone(), &dir, options.shards) {
-            Err(e) if options.recover == Recover::Degraded && e.code() == ErrorCode::CorruptData => {
+            Err(e) if options.recover != Recover::Strict && e.code() == ErrorCode::CorruptData => {
                 Database::mend(vfs.clone(), &dir)?
             }
             opened => opened?,
@@ -104,7 +100,6 @@ impl Engine {
             clock,
             budget: MemoryBudget::new(memory.memtables),
             cache: Arc::new(BlockCache::new(memory.blocks as usize)),
-            turns: Turns::new(COMMITS_AT_ONCE),
             counts: Counts::default(),
             options,
         });
@@ -132,8 +127,28 @@ impl Engine {
         let generation = self.inner.generation.read();
         let shard = generation.shard(write.series());
         shard.submit(write, Box::new(done));
-        if !self.inner.environment.options.background {
+        if self.inner.environment.options.background {
+            shard.ready.wake();
+        } else {
             shard.commit_pending();
+        }
+    }
+
+    /// Queues a write as [`submit`](Self::submit) does, to be committed by a call of
+    /// [`commit`](Self::commit) once all are queued that should be committed together.
+    pub fn queue(&self, write: Write, done: impl FnOnce(Result<Written>) + Send + 'static) {
+        let generation = self.inner.generation.read();
+        generation.shard(write.series()).submit(write, Box::new(done));
+    }
+
+    /// Has everything committed that is queued: on this thread, where no other is at it.
+    /// Returns before all of it is durable where another thread is.
+    pub fn commit(&self) {
+        let generation = self.inner.generation.read();
+        if self.inner.environment.options.background {
+            generation.groups.iter().for_each(|group| group.commit_or_wake());
+        } else {
+            generation.shards.iter().for_each(|shard| shard.commit_pending());
         }
     }
 
@@ -199,8 +214,8 @@ impl Engine {
     /// would take more memory than one query may.
     pub fn query(&self, query: &Query, deadline: &Deadline) -> Result<Page> {
         let shard = self.shard(&query.series);
-        let (_, _, view) = shard.view(&query.series)?;
-        shard.check_losses(query.range)?;
+        let (series, _, view) = shard.view(&query.series)?;
+        shard.check_losses(series.id, query.range)?;
         let bytes_max = self.inner.environment.query_bytes_max();
         scan(&view, query.range, &query.labels, query.limit, bytes_max, deadline)
     }
@@ -212,8 +227,8 @@ impl Engine {
     /// `SERIES_NOT_FOUND`, `CORRUPT_DATA`.
     pub fn scan(&self, query: Query) -> Result<Scan> {
         let shard = self.shard(&query.series);
-        let (_, _, view) = shard.view(&query.series)?;
-        shard.check_losses(query.range)?;
+        let (series, _, view) = shard.view(&query.series)?;
+        shard.check_losses(series.id, query.range)?;
         let bytes_max = self.inner.environment.query_bytes_max();
         Ok(Scan::of(view, query, bytes_max))
     }
@@ -230,7 +245,7 @@ impl Engine {
     pub fn series_figures(&self, series: &SeriesName, deadline: &Deadline) -> Result<SeriesFigures> {
         let shard = self.shard(series);
         let (found, version, view) = shard.view(series)?;
-        shard.check_losses(TimeRange::ALL)?;
+        shard.check_losses(found.id, TimeRange::ALL)?;
         let figures = series_figures(&view, deadline)?;
         found.cache_count(version, figures.count);
         Ok(figures)
@@ -475,6 +490,7 @@ impl Inner {
                 shard.end_log();
                 Ok::<_, Error>(())
             });
+            generation.end_journals();
         }
         self.environment.obsolete.purge();
         *lock = None;

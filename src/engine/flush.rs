@@ -43,6 +43,9 @@ impl Shard {
                     add(&self.environment.counts.flushes, 1);
                     *self.flush_failure.lock() = None;
                     self.flushed.notify_all();
+                    // Its writes may have waited for this.
+                    self.ready.add(self.number);
+                    self.ready.wake();
                 }
                 Err(e) => {
                     tracing::warn!(shard = self.number, error = %e, "a flush failed; it will be tried again");

@@ -1,6 +1,6 @@
 //! All shards of one generation.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,10 @@ use crate::format::{shard_name, shard_of};
 
 use super::background::Background;
 use super::cardinality::Cardinality;
+use super::group::{Group, Ready};
+use super::journals::Journals;
+use super::options::Recover;
+use super::recovery::hinted;
 use super::shard::{Environment, Shard};
 
 /// Tells the log about once a second how far the opening is.
@@ -45,6 +49,11 @@ pub(super) struct Generation {
     pub number: u64,
     pub shards: Vec<Arc<Shard>>,
     pub cardinality: Arc<Cardinality>,
+    dir: PathBuf,
+    /// What the shards of each group share, and the number of the journal that was there.
+    ready: Vec<(Arc<Ready>, u64)>,
+    /// Once they are started.
+    pub groups: Vec<Arc<Group>>,
     background: Option<Background>,
 }
 
@@ -53,9 +62,28 @@ impl Generation {
     pub fn open(environment: &Arc<Environment>, dir: &Path, number: u64, shards: u32) -> Result<Self> {
         let progress = Progress::new(shards);
         let cardinality = Arc::new(Cardinality::new(&environment.options, environment.cache.clone()));
+        let journals = Journals::read(environment.vfs.as_ref(), dir)?;
+        let is_degraded = environment.options.recover != Recover::Strict;
+        if let Some((_, damage)) = journals.damages().next()
+            && !is_degraded
+        {
+            return Err(hinted(damage));
+        }
+        journals.write_to_logs(&environment.vfs)?;
+        let committers = environment.options.committers.clamp(1, shards as usize) as u32;
+        let ready: Vec<(Arc<Ready>, u64)> =
+            (0..committers).map(|group| (Arc::default(), journals.number(group))).collect();
         let opened = in_parallel((0..shards).collect(), |shard| {
             let dir = dir.join(shard_name(shard));
-            let opened = Shard::open(environment.clone(), cardinality.clone(), &dir, shard, shards)?;
+            let ready = ready[(shard % committers) as usize].0.clone();
+            let opened = Shard::open(
+                environment.clone(),
+                cardinality.clone(),
+                &dir,
+                (shard, shards),
+                ready,
+                &journals,
+            )?;
             progress.add(opened.1.records);
             Ok(opened)
         })?;
@@ -64,13 +92,33 @@ impl Generation {
         if records > 0 {
             tracing::info!(records, torn_logs = torn, "logs replayed");
         }
+        journals.set_damaged_aside(environment.vfs.as_ref(), &environment.options.data_dir)?;
         let shards = opened.into_iter().map(|(shard, _)| shard).collect();
-        Ok(Self { number, shards, cardinality, background: None })
+        Ok(Self {
+            number,
+            shards,
+            cardinality,
+            dir: dir.to_owned(),
+            ready,
+            groups: Vec::new(),
+            background: None,
+        })
     }
 
     /// Starts the threads.
     pub fn start(&mut self) {
-        self.background = Some(Background::start(&self.shards));
+        self.start_groups();
+        self.background = Some(Background::start(&self.shards, &self.groups));
+    }
+
+    /// Begins the journals.
+    pub fn start_groups(&mut self) {
+        let committers = self.ready.len();
+        let groups = self.ready.iter().enumerate().filter_map(|(at, (ready, journal))| {
+            let shards = self.shards.iter().skip(at).step_by(committers).cloned().collect();
+            Group::start(at as u32, &self.dir, shards, ready.clone(), *journal).map(Arc::new)
+        });
+        self.groups = groups.collect();
     }
 
     /// The shard of a series.
@@ -85,8 +133,14 @@ impl Generation {
 
     /// Ends the threads; call [`drain`](Self::drain) first.
     pub fn stop(&mut self) {
+        self.groups.iter().for_each(|group| group.close());
         if let Some(background) = self.background.take() {
             background.stop();
         }
+    }
+
+    /// Empties the journals, once the logs are synced and the threads have ended.
+    pub fn end_journals(&self) {
+        self.groups.iter().for_each(|group| group.end_journals());
     }
 }

@@ -44,7 +44,7 @@ impl Engine {
         let _one_at_a_time = self.inner.snapshot.lock();
         let file = self.vfs().open(source).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => not_found(source),
-            _ => Error::corrupt(format!("{}: can't be read: {e}", source.display())),
+            _ => Error::unreadable(&e).context(source.display()),
         })?;
         self.inner.environment.check_disk()?;
         let live = self.inner.generation.read().number;

@@ -9,9 +9,9 @@
 //! | --- | --- |
 //! | `facade` | [`Engine`]: finds the shard, adds up over all of them |
 //! | `shard`, `catalog` | one shard's state and the views of it |
-//! | `commit` | group commit |
+//! | `commit`, `group` | group commit; shards that share a thread and a journal |
 //! | `flush` | from memtable to segment; compaction |
-//! | `recovery` | from disk to a running shard |
+//! | `journals`, `recovery` | from disk to a running shard |
 //! | `generation`, `background` | all shards of one generation, and their threads |
 //! | `snapshot_file`, `save`, `load` | one file that holds everything |
 //! | `watches` | what is watched, and what changed meanwhile |
@@ -24,6 +24,8 @@ mod commit;
 mod facade;
 mod flush;
 mod generation;
+mod group;
+mod journals;
 mod load;
 mod options;
 mod recovery;
@@ -31,7 +33,6 @@ mod save;
 mod shard;
 mod snapshot_file;
 mod snapshot_path;
-mod turns;
 mod types;
 mod verify;
 mod watches;

@@ -60,6 +60,9 @@ pub enum Recover {
     /// Move it to `quarantine/`, serve the rest, and answer `CORRUPT_DATA` where it
     /// may have had points.
     Degraded,
+    /// The same, and from now on what is left is all there is: nothing is refused any
+    /// more.
+    AcceptLoss,
 }
 
 /// How an engine runs.
@@ -93,6 +96,12 @@ pub struct Options {
     pub compaction: CompactionOptions,
     /// Most bytes a second that compaction writes.
     pub compaction_bytes_per_second: u64,
+    /// Threads that commit, each for as many shards as the others. What the shards of one
+    /// have to write at a time needs one sync, where it is little.
+    pub committers: usize,
+    /// Bytes of a journal that the shards of one committer share, until the next is begun;
+    /// fewer where memory is little.
+    pub journal_bytes: u64,
     /// False: no threads. The caller of a write commits it, flushes what is full, and
     /// compaction runs when it is called for. For tests.
     pub background: bool,
@@ -115,6 +124,8 @@ impl Options {
             recover: Recover::Strict,
             compaction: CompactionOptions::default(),
             compaction_bytes_per_second: 64 << 20,
+            committers: (std::thread::available_parallelism().map_or(1, usize::from) / 4).clamp(1, 8),
+            journal_bytes: 8 << 20,
             background: true,
         }
     }

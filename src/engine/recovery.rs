@@ -16,6 +16,8 @@ use crate::wal::{Judgement, Record, Replay, read_log};
 
 use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
+use super::group::Ready;
+use super::journals::Journals;
 use super::options::Recover;
 use super::shard::{Environment, LogState, ManifestState, OldLog, Shard, State};
 
@@ -39,11 +41,12 @@ impl Shard {
         environment: Arc<Environment>,
         cardinality: Arc<Cardinality>,
         dir: &Path,
-        number: u32,
-        shards: u32,
+        (number, shards): (u32, u32),
+        ready: Arc<Ready>,
+        journals: &Journals,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let store = FileManifestStore::new(environment.vfs.clone(), dir, number);
-        let degraded = environment.options.recover == Recover::Degraded;
+        let degraded = environment.options.recover != Recover::Strict;
         let (mut manifest, unreadable) = match store.load().and_then(|found| of_database(found, shards, dir))
         {
             Ok(manifest) => (manifest, None),
@@ -74,7 +77,7 @@ impl Shard {
             epoch: manifest.epoch,
             losses: Vec::new(),
             queue: Mutex::default(),
-            queue_filled: Condvar::new(),
+            ready,
             log: Mutex::new(LogState { writer: None, next_seq: replayed_from + 1 }),
             log_bytes: AtomicU64::new(0),
             old_logs: Mutex::default(),
@@ -92,16 +95,19 @@ impl Shard {
             trouble: RwLock::default(),
         };
         let logs = names.iter().filter_map(|name| parse_log_name(name)).collect();
-        let report = match shard.replay_logs(logs) {
+        let report = match shard.replay_logs(logs, journals) {
             Ok(report) => report,
             Err(e) if degraded && e.code() == ErrorCode::CorruptData => shard.give_up_logs(&e)?,
             Err(e) => return Err(e),
         };
         shard.durable_seq.store(shard.log.lock().next_seq, Ordering::SeqCst);
+        if environment.options.recover == Recover::AcceptLoss {
+            shard.accept_losses()?;
+        }
         shard.losses = shard.manifest.lock().manifest.losses.clone();
         if let Some(reason) = unreadable {
             tracing::error!(shard = number, %reason, "nothing of the shard is served");
-            shard.losses.push(loss_of_all(dir.join(MANIFEST).display().to_string(), &reason));
+            shard.losses.push(loss_of_all(dir.join(MANIFEST).display().to_string(), &reason, u64::MAX));
             *shard.trouble.write() = Some(reason);
         }
         Ok((Arc::new(shard), report))
@@ -125,7 +131,7 @@ impl Shard {
         })
     }
 
-    fn replay_logs(&self, mut logs: Vec<u64>) -> Result<RecoveryReport> {
+    fn replay_logs(&self, mut logs: Vec<u64>, journals: &Journals) -> Result<RecoveryReport> {
         let mut report = RecoveryReport::default();
         let newest = self.manifest.lock().manifest.newest_log;
         let missing = newest.filter(|newest| !logs.contains(newest));
@@ -153,7 +159,7 @@ impl Shard {
                 )));
             }
             let replay = self.replay_log(first_seq)?;
-            self.judge_ending(&path, replay, next_log, &mut report)?;
+            self.judge_ending(&path, replay, next_log, journals, &mut report)?;
             report.records += replay.records;
             // Records before `expected` are in segments.
             let next_seq = replay.ending.next_seq.max(expected);
@@ -218,6 +224,7 @@ impl Shard {
         path: &Path,
         replay: Replay,
         next_log: Option<u64>,
+        journals: &Journals,
         report: &mut RecoveryReport,
     ) -> Result<()> {
         let ending = replay.ending;
@@ -235,7 +242,11 @@ impl Shard {
             )));
         }
         let durable_seq = self.manifest.lock().manifest.durable_seq;
-        if let Some(damage) = damage_at_end(&replay, &self.manifest.lock().manifest) {
+        if let Some(group) = replay.journal {
+            journals.check(group).map_err(|e| hinted(&e))?;
+        }
+        let promised = journals.promised(self.number);
+        if let Some(damage) = damage_at_end(&replay, &self.manifest.lock().manifest, promised) {
             return Err(hinted(&Error::corrupt(format!("{}: {damage}", path.display()))));
         }
         let is_torn = replay.judgement == Judgement::Torn;
@@ -244,7 +255,7 @@ impl Shard {
                 file = %path.display(),
                 offset = ending.offset,
                 problem = %ending.problem,
-                "a write that was never acknowledged as durable is cut off"
+                "the log ends in the middle of a write, as a crash leaves it; the rest is cut off"
             );
             report.torn_logs += 1;
         }
@@ -267,6 +278,18 @@ impl Shard {
         })
     }
 
+    /// Forgets what was lost: what is left is all there is.
+    fn accept_losses(&self) -> Result<()> {
+        let losses = self.manifest.lock().manifest.losses.clone();
+        if losses.is_empty() {
+            return Ok(());
+        }
+        for loss in &losses {
+            tracing::warn!(shard = self.number, file = loss.file, reason = loss.reason, "a loss is accepted");
+        }
+        self.install(|manifest| manifest.losses.clear())
+    }
+
     /// Keeps what could be read of damaged logs, moves the logs to quarantine, and
     /// remembers that points may be missing.
     fn give_up_logs(&self, reason: &Error) -> Result<RecoveryReport> {
@@ -285,11 +308,12 @@ impl Shard {
         let Manifest { newest_log, durable_seq, .. } = self.manifest.lock().manifest.clone();
         let missing = newest_log.filter(|newest| !logs.contains(newest));
         logs.extend(missing);
+        let series_below = self.next_series_id.load(Ordering::SeqCst);
         // Remembered before the first one goes: a crash in between must not hide it.
         self.install(|manifest| {
             for &first_seq in &logs {
                 let path = self.dir.join(log_name(first_seq));
-                let loss = loss_of_all(path.display().to_string(), reason);
+                let loss = loss_of_all(path.display().to_string(), reason, series_below);
                 if manifest.losses.iter().all(|known| known.file != loss.file) {
                     manifest.losses.push(loss);
                 }
@@ -314,13 +338,13 @@ impl Shard {
 }
 
 /// What is missing where a file may have held anything.
-fn loss_of_all(file: String, reason: &Error) -> Loss {
+fn loss_of_all(file: String, reason: &Error, series_below: u64) -> Loss {
     let TimeRange { start_ns, end_ns } = TimeRange::ALL;
-    Loss { file, reason: reason.message().to_owned(), start_ns, end_ns }
+    Loss { file, reason: reason.message().to_owned(), start_ns, end_ns, series_below }
 }
 
 /// An error of strict recovery, with the way out.
-fn hinted(e: &Error) -> Error {
+pub(super) fn hinted(e: &Error) -> Error {
     if e.code() != ErrorCode::CorruptData {
         return e.clone();
     }
@@ -348,7 +372,7 @@ fn rewrite(file: &dyn File, part: Range<u64>) -> std::io::Result<()> {
 pub(super) const MISSING_LOG: &str = "is missing, though the manifest says that it was begun";
 
 /// What proves that the newest log has lost records, if anything does.
-pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest) -> Option<String> {
+pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest, promised: u64) -> Option<String> {
     let Manifest { flushed_seq, durable_seq, .. } = *manifest;
     let ending = replay.ending;
     let place = format!("{} at byte {}", ending.problem, ending.offset);
@@ -361,16 +385,18 @@ pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest) -> Option<Stri
             ending.next_seq,
             durable_seq - 1
         )),
+        _ if ending.next_seq.max(flushed_seq + 1) < promised => Some(format!(
+            "{place}; the log ends before record {}, though a journal says that record {} was on disk",
+            ending.next_seq,
+            promised - 1
+        )),
         _ => None,
     }
 }
 
 /// Names of the files in a shard's directory.
 fn file_names(environment: &Environment, dir: &Path) -> Result<Vec<String>> {
-    let entries = environment
-        .vfs
-        .list(dir)
-        .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))?;
+    let entries = environment.vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()))?;
     Ok(entries.into_iter().map(|entry| entry.name).collect())
 }
 
@@ -443,7 +469,7 @@ fn open_segments(
         match opened {
             Ok(segment) => segments.push(Arc::new(segment)),
             Err(e)
-                if environment.options.recover == Recover::Degraded && e.code() == ErrorCode::CorruptData =>
+                if environment.options.recover != Recover::Strict && e.code() == ErrorCode::CorruptData =>
             {
                 tracing::error!(reason = %e, "a damaged segment goes to quarantine");
                 lost.push((info.clone(), e));
@@ -464,6 +490,7 @@ fn open_segments(
             reason: reason.message().to_owned(),
             start_ns: info.start_ns,
             end_ns: info.end_ns,
+            series_below: manifest.next_series_id,
         });
         if environment.vfs.metadata(&path).is_ok_and(|found| found.is_some()) {
             quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())?;

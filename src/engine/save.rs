@@ -69,12 +69,16 @@ impl Engine {
     fn pin_everything(&self) -> Result<Vec<Pinned>> {
         let generation = self.inner.generation.read();
         for shard in &generation.shards {
-            shard.check_losses(TimeRange::ALL)?;
+            // Of what was lost there may have been whole series.
+            if shard.losses.iter().any(|loss| loss.range() == TimeRange::ALL) {
+                shard.check_losses(0, TimeRange::ALL)?;
+            }
         }
         let states: Vec<_> = generation.shards.iter().map(|shard| shard.state.read()).collect();
         let mut pinned = Vec::new();
-        for state in &states {
+        for (shard, state) in generation.shards.iter().zip(&states) {
             for series in state.catalog.iter() {
+                shard.check_losses(series.id, TimeRange::ALL)?;
                 pinned.push(Pinned {
                     series: series.clone(),
                     assigned_max_ns: series.assigned_max(),

@@ -18,8 +18,8 @@ use crate::wal::{LogWriter, Record};
 use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::commit::Queue;
+use super::group::Ready;
 use super::options::Options;
-use super::turns::Turns;
 
 /// What all shards share.
 pub(super) struct Environment {
@@ -30,8 +30,6 @@ pub(super) struct Environment {
     pub budget: MemoryBudget,
     pub cache: Arc<BlockCache>,
     pub obsolete: ObsoleteFiles,
-    /// Of the committers of all shards.
-    pub turns: Turns,
     pub counts: Counts,
 }
 
@@ -39,6 +37,11 @@ impl Environment {
     /// Most bytes that one query may take.
     pub fn query_bytes_max(&self) -> u64 {
         MemoryShares::of(self.options.memory_limit_bytes).queries
+    }
+
+    /// Bytes of a journal. What it holds is in memory too, until it is in the logs.
+    pub fn journal_bytes(&self) -> u64 {
+        self.options.journal_bytes.min(self.options.memory_limit_bytes / 128)
     }
 
     /// Why nothing may be added to the disk, while its free space is down to the
@@ -59,6 +62,10 @@ impl Environment {
         }
     }
 }
+
+/// What ends the refusals after a loss.
+const WAYS_OUT: &str =
+    "LOAD a snapshot; or start the server with --recover=accept-loss to take what is left for all there is";
 
 /// Monotonic counters.
 #[derive(Default)]
@@ -220,7 +227,8 @@ pub(super) struct Shard {
     /// What was lost to damage.
     pub losses: Vec<Loss>,
     pub queue: Mutex<Queue>,
-    pub queue_filled: Condvar,
+    /// Where it says that something waits; of all shards of its group.
+    pub ready: Arc<Ready>,
     pub log: Mutex<LogState>,
     /// Bytes of the log that is being written.
     pub log_bytes: AtomicU64,
@@ -326,21 +334,26 @@ impl Shard {
         match self.losses.iter().find(|loss| loss.range() == TimeRange::ALL) {
             None => Error::series_not_found(name.as_str()),
             Some(loss) => Error::corrupt(format!(
-                "series '{name}' is not known, but {} was damaged and may have held it: LOAD a snapshot, or restore the \
-                 file from a backup",
+                "series '{name}' is not known, but {} was damaged or is missing, and may have held it: CREATE it anew, \
+                 or {WAYS_OUT}",
                 loss.file
             )),
         }
     }
 
-    /// `CORRUPT_DATA` where a file that was lost to damage may have had points in
-    /// this range.
-    pub fn check_losses(&self, range: TimeRange) -> Result<()> {
-        match self.losses.iter().find(|loss| loss.range().overlaps(range)) {
+    /// `CORRUPT_DATA` where a file that was lost to damage may have had points of this
+    /// series in this range.
+    pub fn check_losses(&self, series_id: u64, range: TimeRange) -> Result<()> {
+        let mut losses = self.losses.iter().filter(|loss| series_id < loss.series_below);
+        match losses.find(|loss| loss.range().overlaps(range)) {
             None => Ok(()),
+            Some(loss) if loss.range() == TimeRange::ALL => Err(Error::corrupt(format!(
+                "{} was damaged or is missing, and may have held any point of this series: {WAYS_OUT}",
+                loss.file
+            ))),
             Some(loss) => Err(Error::corrupt(format!(
-                "{} was damaged and is in quarantine; it may have held points of this series from {} to {}: query \
-                 another time range, or LOAD a snapshot",
+                "{} was damaged or is missing, and may have held points of this series from {} to {}: query another time \
+                 range, or {WAYS_OUT}",
                 loss.file, loss.start_ns, loss.end_ns
             ))),
         }

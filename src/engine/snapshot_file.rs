@@ -236,7 +236,7 @@ pub(super) fn read_snapshot(
 }
 
 fn read_error(e: &std::io::Error) -> Error {
-    Error::corrupt(format!("can't be read: {e}"))
+    Error::unreadable(e)
 }
 
 fn too_large(what: &str, bytes_max: u64) -> Error {

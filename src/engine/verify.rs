@@ -11,10 +11,11 @@ use crate::memtable::Memtable;
 use crate::query::count_points;
 use crate::segments::{BlockCache, Segment, verify_segment};
 use crate::vfs::{FileKind, FileReader, Vfs};
-use crate::wal::{Judgement, read_log};
+use crate::wal::{Judgement, read_log_with};
 
 use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
+use super::journals::Journals;
 use super::options::Options;
 use super::recovery::{MISSING_LOG, damage_at_end, of_database};
 use super::shard::State;
@@ -44,8 +45,16 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
                 Err(e) => found.problems.push(e.message().to_owned()),
             }
             let dir = database.generation_dir(generation);
-            for number in 0..database.shards() {
-                verify_shard(vfs, &dir.join(shard_name(number)), number, database.shards(), &mut found);
+            match Journals::read(vfs.as_ref(), &dir) {
+                Ok(journals) => {
+                    found.files += journals.count();
+                    found.problems.extend(journals.damages().map(|(_, damage)| damage.message().to_owned()));
+                    for number in 0..database.shards() {
+                        let shard = (number, database.shards());
+                        verify_shard(vfs, &dir.join(shard_name(number)), shard, &journals, &mut found);
+                    }
+                }
+                Err(e) => found.problems.push(e.message().to_owned()),
             }
         }
         Err(e) => found.problems.push(e.message().to_owned()),
@@ -54,7 +63,13 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
     found
 }
 
-fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, shards: u32, found: &mut Verification) {
+fn verify_shard(
+    vfs: &Arc<dyn Vfs>,
+    dir: &Path,
+    (number, shards): (u32, u32),
+    journals: &Journals,
+    found: &mut Verification,
+) {
     let problems_before = found.problems.len();
     let store = FileManifestStore::new(vfs.clone(), dir, number);
     let manifest = match store.load().and_then(|manifest| of_database(manifest, shards, dir)) {
@@ -112,7 +127,7 @@ fn verify_shard(vfs: &Arc<dyn Vfs>, dir: &Path, number: u32, shards: u32, found:
             ));
         }
     }
-    verify_logs(vfs.as_ref(), dir, number, logs, &manifest, &mut state, found);
+    verify_logs(vfs.as_ref(), dir, number, (logs, journals), &manifest, &mut state, found);
     if found.problems.len() > problems_before {
         return;
     }
@@ -130,7 +145,7 @@ fn verify_logs(
     vfs: &dyn Vfs,
     dir: &Path,
     shard: u32,
-    mut logs: Vec<u64>,
+    (mut logs, journals): (Vec<u64>, &Journals),
     manifest: &Manifest,
     state: &mut State,
     found: &mut Verification,
@@ -156,7 +171,8 @@ fn verify_logs(
                 path.display()
             ));
         }
-        let replay = read_log(vfs, dir, shard, first_seq, |seq, record| {
+        let patches = journals.patches(shard, first_seq);
+        let replay = read_log_with(vfs, dir, shard, first_seq, &patches, |seq, record| {
             if seq > flushed_seq {
                 state.check_record(&record).map_err(|e| e.context(path.display()))?;
                 state.apply(&record, seq);
@@ -172,7 +188,10 @@ fn verify_logs(
         };
         let ending = replay.ending;
         let place = format!("{}: {} at byte {}", path.display(), ending.problem, ending.offset);
-        let damage = damage_at_end(&replay, manifest);
+        let damage = damage_at_end(&replay, manifest, journals.promised(shard));
+        if let (None, Some(Err(e))) = (next_log, replay.journal.map(|group| journals.check(group))) {
+            found.problems.push(e.message().to_owned());
+        }
         match (next_log, damage) {
             (Some(next), _) if ending.next_seq != next && !is_flushed => {
                 found.problems.push(format!("{place}; the next log begins at record {next}"));
@@ -180,7 +199,9 @@ fn verify_logs(
             (None, Some(damage)) => found.problems.push(format!("{}: {damage}", path.display())),
             (None, None) if replay.judgement == Judgement::Torn => {
                 found.files += 1;
-                found.notes.push(format!("{place}: a torn tail, never acknowledged as durable"));
+                found.notes.push(format!(
+                    "{place}: a torn tail: a write that a crash cut off, unless the file was cut afterwards"
+                ));
             }
             _ => found.files += 1,
         }
@@ -209,7 +230,7 @@ fn verify_snapshots(vfs: &dyn Vfs, dir: &Path, found: &mut Verification) {
 }
 
 fn verify_snapshot(vfs: &dyn Vfs, path: &Path) -> Result<(u64, u64)> {
-    let file = vfs.open(path).map_err(|e| Error::corrupt(format!("can't be read: {e}")))?;
+    let file = vfs.open(path).map_err(|e| Error::unreadable(&e))?;
     let (mut series, mut points) = (0, 0);
     read_snapshot(&mut FileReader::new(file, 0), u64::MAX, |item| {
         match item {

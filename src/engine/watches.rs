@@ -105,10 +105,10 @@ impl Engine {
     /// `SERIES_NOT_FOUND`, `CORRUPT_DATA`.
     pub fn changes(&self, series: &SeriesName) -> Result<Changes> {
         let shard = self.shard(series);
-        shard.check_losses(TimeRange::ALL)?;
         // No record can be applied between the two looks.
         let state = shard.state.read();
         let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
+        shard.check_losses(found.id, TimeRange::ALL)?;
         let from_ns = found.take_changed();
         let view = from_ns.map(|_| state.view(found));
         Ok(Changes { series: series.clone(), from_ns, view, bytes_max: self.query_bytes_max() })

@@ -12,6 +12,8 @@ pub const HEADER_BYTES: usize = 32;
 pub enum FileKind {
     /// A shard's write-ahead log.
     Log,
+    /// Frames of several shards' logs, before they are in these.
+    Journal,
     /// A segment.
     Segment,
     /// A shard's manifest.
@@ -29,6 +31,7 @@ impl FileKind {
     pub const fn magic(self) -> [u8; 8] {
         match self {
             Self::Log => *b"TSDBWAL\n",
+            Self::Journal => *b"TSDBJNL\n",
             Self::Segment => *b"TSDBSEG\n",
             Self::Manifest => *b"TSDBMAN\n",
             Self::Directory => *b"TSDBDIR\n",
@@ -45,6 +48,7 @@ impl FileKind {
     const fn name(self) -> &'static str {
         match self {
             Self::Log => "write-ahead log",
+            Self::Journal => "journal",
             Self::Segment => "segment",
             Self::Manifest => "manifest",
             Self::Directory => "directory file",
@@ -54,15 +58,17 @@ impl FileKind {
     }
 }
 
-/// The header: magic (8), version (2), two reserved bytes, shard (4), id (8),
-/// epoch (4), CRC-32 of the 28 bytes before it (4); all little-endian.
+/// The header: magic (8), version (2), journal (2), shard (4), id (8), epoch (4),
+/// CRC-32 of the 28 bytes before it (4); all little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileHeader {
     /// What the file holds.
     pub kind: FileKind,
     /// Format version.
     pub version: u16,
-    /// The shard that it belongs to, or 0.
+    /// For a log the group whose journals may hold frames of it, plus one; else 0.
+    pub journal: u16,
+    /// The shard that it belongs to, for a journal the number in its name, or 0.
     pub shard: u32,
     /// For a log its first sequence number, for a segment its id.
     pub id: u64,
@@ -73,7 +79,7 @@ pub struct FileHeader {
 impl FileHeader {
     /// A header of the newest version.
     pub fn new(kind: FileKind, shard: u32, id: u64, epoch: u32) -> Self {
-        Self { kind, version: kind.version(), shard, id, epoch }
+        Self { kind, version: kind.version(), journal: 0, shard, id, epoch }
     }
 
     /// The header's bytes.
@@ -81,6 +87,7 @@ impl FileHeader {
         let mut out = [0; HEADER_BYTES];
         out[..8].copy_from_slice(&self.kind.magic());
         out[8..10].copy_from_slice(&self.version.to_le_bytes());
+        out[10..12].copy_from_slice(&self.journal.to_le_bytes());
         out[12..16].copy_from_slice(&self.shard.to_le_bytes());
         out[16..24].copy_from_slice(&self.id.to_le_bytes());
         out[24..28].copy_from_slice(&self.epoch.to_le_bytes());
@@ -100,7 +107,7 @@ impl FileHeader {
             return Err(Error::corrupt(format!("not a {}: wrong magic at byte 0", kind.name())));
         }
         let version = reader.u16()?;
-        let reserved = reader.u16()?;
+        let journal = reader.u16()?;
         let (shard, id, epoch, crc) = (reader.u32()?, reader.u64()?, reader.u32()?, reader.u32()?);
         if bytes.get(..28).map(crc32fast::hash) != Some(crc) {
             return Err(Error::corrupt(format!("{} header fails its CRC at byte 28", kind.name())));
@@ -115,10 +122,10 @@ impl FileHeader {
                 ),
             ));
         }
-        if version == 0 || reserved != 0 {
+        if version == 0 || journal != 0 && kind != FileKind::Log {
             return Err(Error::corrupt(format!("{} header with version {version} at byte 8", kind.name())));
         }
-        Ok(Self { kind, version, shard, id, epoch })
+        Ok(Self { kind, version, journal, shard, id, epoch })
     }
 }
 
@@ -130,6 +137,8 @@ mod tests {
     fn a_header_reads_back() {
         let header = FileHeader::new(FileKind::Segment, 63, 1 << 40, 7);
         assert_eq!(FileHeader::decode(&header.encode(), FileKind::Segment).unwrap(), header);
+        let log = FileHeader { journal: 3, ..FileHeader::new(FileKind::Log, 63, 1 << 40, 7) };
+        assert_eq!(FileHeader::decode(&log.encode(), FileKind::Log).unwrap(), log);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <data dir>/LOCK  DATABASE  CURRENT  WATCHES  quarantine/  snapshots/
+//! <data dir>/gen-0000000001/journal-0000                                    (two for each group of shards)
 //! <data dir>/gen-0000000001/shard-0000/MANIFEST
 //!                                      wal-00000000000000000001.log          (first sequence number)
 //!                                      seg-0000000001-00112233445566778899aabbccddeeff.seg  (id, content hash)
@@ -39,6 +40,16 @@ pub fn shard_name(shard: u32) -> String {
 /// The shard of a directory name.
 pub fn parse_shard_name(name: &str) -> Option<u32> {
     u32::try_from(digits(name.strip_prefix("shard-")?, 4)?).ok()
+}
+
+/// A journal; those of group g are 2g and 2g + 1.
+pub fn journal_name(file: u32) -> String {
+    format!("journal-{file:04}")
+}
+
+/// The number of a journal's name.
+pub fn parse_journal_name(name: &str) -> Option<u32> {
+    u32::try_from(digits(name.strip_prefix("journal-")?, 4)?).ok()
 }
 
 /// The log whose first record has this sequence number.
@@ -90,6 +101,7 @@ mod tests {
         assert_eq!(parse_shard_name(&shard_name(63)), Some(63));
         assert_eq!(parse_shard_name(&shard_name(12345)), Some(12345));
         assert_eq!(parse_log_name(&log_name(u64::MAX)), Some(u64::MAX));
+        assert_eq!(parse_journal_name(&journal_name(7)), Some(7));
         assert_eq!(parse_segment_name(&segment_name(9, 0xff << 100)), Some((9, 0xff << 100)));
         let upper = segment_name(9, 0xff).replace('f', "F");
         for bad in [

@@ -139,7 +139,7 @@ pub(super) fn log(input: &[u8]) {
     assert!(replay.ending.offset <= bytes.len() as u64);
     let Some(&(first_seq, _)) = records.first() else { return };
     disk.create_dir(Path::new("/again")).unwrap();
-    let mut writer = LogWriter::create(&disk, Path::new("/again"), shard, first_seq, 1).unwrap();
+    let mut writer = LogWriter::create(&disk, Path::new("/again"), shard, first_seq, 1, None).unwrap();
     for (at, (seq, record)) in records.iter().enumerate() {
         assert_eq!(*seq, first_seq + at as u64);
         assert_eq!(writer.push(record), *seq);

@@ -8,8 +8,8 @@ use bincode::{Decode, Encode};
 use crate::base::{Error, ErrorCode, Result, SHARDS_MAX};
 use crate::format::{
     CURRENT, DATABASE, FileHeader, FileKind, HEADER_BYTES, MANIFEST, WATCHES, decode_metadata,
-    encode_metadata, generation_name, parse_generation_name, parse_log_name, parse_segment_name,
-    parse_shard_name, shard_name,
+    encode_metadata, generation_name, parse_generation_name, parse_journal_name, parse_log_name,
+    parse_segment_name, parse_shard_name, shard_name,
 };
 use crate::vfs::{Vfs, create_dir_durable, read_all, read_exact_at, write_atomic};
 
@@ -51,7 +51,7 @@ impl Database {
             let path = dir.join(name);
             vfs.metadata(&path)
                 .map(|found| found.is_some())
-                .map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", path.display())))
+                .map_err(|e| Error::unreadable(&e).context(path.display()))
         };
         if is_there(CURRENT)? {
             return Self::open(vfs, dir);
@@ -140,9 +140,7 @@ impl Database {
 
 /// Whether a generation has ever been more than empty manifests.
 fn was_used(vfs: &Arc<dyn Vfs>, generation_dir: &Path) -> Result<bool> {
-    let list = |dir: &Path| {
-        vfs.list(dir).map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))
-    };
+    let list = |dir: &Path| vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()));
     for shard in list(generation_dir)? {
         let Some(number) = parse_shard_name(&shard.name) else { continue };
         let dir = generation_dir.join(&shard.name);
@@ -198,9 +196,8 @@ fn shards_of(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64, reason: &Error) ->
         return Err(reason.clone());
     }
     let generation_dir = dir.join(generation_name(generation));
-    let entries = vfs
-        .list(&generation_dir)
-        .map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", generation_dir.display())))?;
+    let entries =
+        vfs.list(&generation_dir).map_err(|e| Error::unreadable(&e).context(generation_dir.display()))?;
     let mut found: Vec<u32> = entries
         .iter()
         .filter_map(|entry| Some((parse_shard_name(&entry.name)?, generation_dir.join(&entry.name))))
@@ -259,8 +256,8 @@ fn write_record<T: Encode>(vfs: &dyn Vfs, dir: &Path, name: &str, id: u64, recor
 
 fn read_record<T: Decode<()>>(vfs: &dyn Vfs, dir: &Path, name: &str) -> Result<(FileHeader, T)> {
     let path = dir.join(name);
-    let bytes = read_all(vfs, &path, RECORD_BYTES_MAX)
-        .map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", path.display())))?;
+    let bytes =
+        read_all(vfs, &path, RECORD_BYTES_MAX).map_err(|e| Error::unreadable(&e).context(path.display()))?;
     decode_metadata(&bytes, FileKind::Directory).map_err(|e| e.context(path.display()))
 }
 
@@ -285,6 +282,10 @@ pub fn refuse_newer(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
         let generation_dir = dir.join(generation_name(generation));
         for shard in vfs.list(&generation_dir).unwrap_or_default() {
             let shard_dir = generation_dir.join(&shard.name);
+            if parse_journal_name(&shard.name).is_some() {
+                check(&shard_dir, FileKind::Journal)?;
+                continue;
+            }
             for file in vfs.list(&shard_dir).unwrap_or_default() {
                 let kind = if file.name == MANIFEST {
                     FileKind::Manifest
@@ -316,8 +317,7 @@ pub fn create_shard_dirs(vfs: &Arc<dyn Vfs>, generation_dir: &Path, shards: u32)
 
 /// Generation directories other than the live one.
 pub fn stale_generations(vfs: &dyn Vfs, dir: &Path, live: Option<u64>) -> Result<Vec<u64>> {
-    let entries =
-        vfs.list(dir).map_err(|e| Error::corrupt(format!("{}: can't be listed: {e}", dir.display())))?;
+    let entries = vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()))?;
     let generations = entries.iter().filter_map(|entry| parse_generation_name(&entry.name));
     Ok(generations.filter(|generation| Some(*generation) != live).collect())
 }

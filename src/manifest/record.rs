@@ -67,6 +67,8 @@ pub struct Loss {
     pub start_ns: i64,
     /// Newest point that it may have held.
     pub end_ns: i64,
+    /// It may have held points of series with an id below this.
+    pub series_below: u64,
 }
 
 impl Loss {

@@ -56,7 +56,7 @@ impl ManifestStore for FileManifestStore {
         let path = self.dir.join(MANIFEST);
         let in_file = |e: Error| e.context(path.display());
         let bytes = read_all(self.vfs.as_ref(), &path, MANIFEST_BYTES_MAX)
-            .map_err(|e| Error::corrupt(format!("can't be read: {e}")))
+            .map_err(|e| Error::unreadable(&e))
             .map_err(in_file)?;
         let (header, manifest) = decode_metadata::<Manifest>(&bytes, FileKind::Manifest).map_err(in_file)?;
         if header.shard != self.shard || header.id != manifest.revision {

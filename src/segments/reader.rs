@@ -69,11 +69,7 @@ impl Segment {
     pub fn read_block_bytes(&self, block: &BlockEntry) -> Result<Vec<u8>> {
         let mut bytes = vec![0; block.len as usize];
         read_exact_at(self.file.as_ref(), &mut bytes, block.offset).map_err(|e| {
-            Error::corrupt(format!(
-                "{}: block at byte {} can't be read: {e}",
-                self.path.display(),
-                block.offset
-            ))
+            Error::unreadable(&e).context(format!("{}: block at byte {}", self.path.display(), block.offset))
         })?;
         Ok(bytes)
     }
@@ -83,7 +79,17 @@ impl Segment {
         let bytes = self.read_block_bytes(block)?;
         let decoded = decode_block(&bytes, series.dimension, series.value_type)
             .and_then(|decoded| check_against_index(decoded, series, block));
-        decoded.map_err(|e| e.context(format!("{}: block at byte {}", self.path.display(), block.offset)))
+        decoded.map_err(|e| {
+            Error::corrupt(format!(
+                "{}: block at byte {}: {}; stop the server and restore the file from a backup, or query around the time from \
+                 {} to {}",
+                self.path.display(),
+                block.offset,
+                e.message(),
+                block.range.start_ns,
+                block.range.end_ns
+            ))
+        })
     }
 
     /// A decoded block, from the cache where it is there.
@@ -131,7 +137,7 @@ fn open_at(
     cache: Arc<BlockCache>,
 ) -> Result<Segment> {
     let open = || -> Result<Segment> {
-        let io_error = |e| Error::corrupt(format!("can't be read: {e}"));
+        let io_error = |e| Error::unreadable(&e);
         let file = vfs.open(&path).map_err(io_error)?;
         let len = file.len().map_err(io_error)?;
         if let Some(info) = expected

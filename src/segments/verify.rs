@@ -32,7 +32,7 @@ pub fn verify_segment(vfs: &dyn Vfs, path: &Path, shard: u32, expected: &Segment
 }
 
 fn content_hash(vfs: &dyn Vfs, path: &Path) -> Result<u128> {
-    let io_error = |e| Error::corrupt(format!("{}: can't be read: {e}", path.display()));
+    let io_error = |e| Error::unreadable(&e).context(path.display());
     let mut reader = FileReader::new(vfs.open(path).map_err(io_error)?, 0);
     let mut hash = Xxh3::new();
     let mut buffer = vec![0; 256 << 10];

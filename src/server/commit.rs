@@ -11,6 +11,9 @@ use crate::engine::{Engine, Write, Written};
 
 use super::write;
 
+/// Writes of so many points don't wait for others.
+const LARGE_POINTS: usize = 64;
+
 #[derive(Default)]
 struct Shared {
     results: Mutex<Vec<Option<Result<Written>>>>,
@@ -22,7 +25,17 @@ struct Shared {
 /// Writes that wait for their group commits.
 pub(super) struct Commit {
     shared: Arc<Shared>,
+    engine: Engine,
+    /// Whether there are some that the engine was not told to commit.
+    is_queued: bool,
     count: usize,
+}
+
+impl Drop for Commit {
+    /// Whoever is gone wanted them stored nevertheless.
+    fn drop(&mut self) {
+        self.commit();
+    }
 }
 
 /// The right and duty to answer one write. Dropped without an answer it says so.
@@ -59,21 +72,38 @@ impl Shared {
 }
 
 impl Commit {
-    pub fn new() -> Self {
+    pub fn new(engine: &Engine) -> Self {
         let shared = Arc::new(Shared::default());
         shared.open.store(1, Ordering::Release);
-        Self { shared, count: 0 }
+        Self { shared, engine: engine.clone(), is_queued: false, count: 0 }
     }
 
     /// Submits a write; its result will be at the returned index.
-    pub fn submit(&mut self, engine: &Engine, write: Write) -> usize {
+    pub fn submit(&mut self, write: Write) -> usize {
         let index = self.count;
         self.count += 1;
         self.shared.results.lock().push(None);
         self.shared.open.fetch_add(1, Ordering::AcqRel);
         let mut ticket = Ticket { shared: self.shared.clone(), index, answered: false };
-        engine.submit(write, move |result| ticket.answer(result));
+        let done = move |result| ticket.answer(result);
+        if matches!(&write, Write::Insert { points, .. } if points.len() >= LARGE_POINTS) {
+            // It is logged while what came behind it is parsed.
+            self.engine.submit(write, done);
+        } else {
+            self.engine.queue(write, done);
+            self.is_queued = true;
+        }
         index
+    }
+
+    fn commit(&mut self) {
+        if std::mem::take(&mut self.is_queued) {
+            // This thread may wait for the disk now: another is to look after the sockets.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async {});
+            }
+            self.engine.commit();
+        }
     }
 
     /// How many there are: the index of the next.
@@ -82,7 +112,8 @@ impl Commit {
     }
 
     /// Waits until every write has its answer.
-    pub async fn finish(self) -> Vec<Option<Result<Written>>> {
+    pub async fn finish(mut self) -> Vec<Option<Result<Written>>> {
+        self.commit();
         self.shared.close_one();
         while self.shared.open.load(Ordering::Acquire) > 0 {
             self.shared.done.notified().await;

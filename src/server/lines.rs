@@ -323,9 +323,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return;
         }
         let Some(engine) = self.state.engine_if_open() else { return };
-        let commit = self.commit.get_or_insert_with(Commit::new);
+        let commit = self.commit.get_or_insert_with(|| Commit::new(engine));
         for (series, points) in self.burst.take() {
-            commit.submit(engine, Write::Insert { series, points });
+            commit.submit(Write::Insert { series, points });
         }
     }
 
@@ -431,7 +431,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
                 self.submit_burst();
                 plan(command).map(|(write, shape)| {
-                    (self.commit.get_or_insert_with(Commit::new).submit(engine, write), shape)
+                    (self.commit.get_or_insert_with(|| Commit::new(engine)).submit(write), shape)
                 })
             }
             Err(e) => Err(e),

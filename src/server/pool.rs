@@ -9,7 +9,7 @@ use crossbeam::channel::{Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::base::{Deadline, Error, ErrorCode, Result, caught};
+use crate::base::{Background, Deadline, Error, ErrorCode, Result, caught};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -34,12 +34,18 @@ impl Drop for CancelOnDrop {
 
 impl Pool {
     /// Starts `threads` threads; at most `queue` jobs wait for one.
-    pub fn start(name: &'static str, threads: usize, queue: usize) -> std::io::Result<Self> {
+    pub fn start(
+        name: &'static str,
+        priority: Background,
+        threads: usize,
+        queue: usize,
+    ) -> std::io::Result<Self> {
         let (sender, receiver) = bounded::<Job>(queue);
         let threads = (0..threads)
             .map(|_| {
                 let receiver = receiver.clone();
                 std::thread::Builder::new().name(name.into()).spawn(move || {
+                    priority.stand_back();
                     for job in receiver {
                         job();
                     }
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error_and_the_pool_goes_on() {
-        let pool = Pool::start("test", 1, 4).unwrap();
+        let pool = Pool::start("test", Background::Soon, 1, 4).unwrap();
         let failed = block_on(pool.run(Deadline::none(), |_| -> Result<()> { panic!("on purpose") }));
         assert_eq!(failed.unwrap_err().code(), ErrorCode::Internal);
         assert_eq!(block_on(pool.run(Deadline::none(), |_| Ok(7))), Ok(7));
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_and_a_stop_cancels() {
-        let pool = Pool::start("test", 1, 1).unwrap();
+        let pool = Pool::start("test", Background::Soon, 1, 1).unwrap();
         let until_cancelled = |deadline: &Deadline| -> Result<()> {
             while !deadline.is_over() {
                 std::thread::yield_now();

@@ -117,6 +117,9 @@ pub enum RecoverSetting {
     /// Move damaged files to `quarantine/`, serve the rest, and answer `CORRUPT_DATA`
     /// for what they held.
     Degraded,
+    /// The same, and forget what was lost, now or before: what is left is served as all
+    /// there is.
+    AcceptLoss,
 }
 
 impl Settings {
@@ -134,6 +137,7 @@ impl Settings {
             recover: match self.recover {
                 RecoverSetting::Strict => Recover::Strict,
                 RecoverSetting::Degraded => Recover::Degraded,
+                RecoverSetting::AcceptLoss => Recover::AcceptLoss,
             },
             ..Options::new(&self.data_dir)
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::base::{Deadline, Error, ErrorCode, MemoryShares, Result, caught};
+use crate::base::{Background, Deadline, Error, ErrorCode, MemoryShares, Result, caught};
 use crate::engine::Engine;
 use crate::protocol::{Command, Reply, find_help};
 
@@ -122,6 +122,7 @@ impl State {
         let workers = rayon::ThreadPoolBuilder::new()
             .num_threads(settings.analytics_threads.unwrap_or(cores))
             .thread_name(|at| format!("analytics-{at}"))
+            .start_handler(|_| Background::Whenever.stand_back())
             .build()
             .map_err(|e| no_thread(&e))?;
         let memory = MemoryShares::of(settings.memory_limit);
@@ -134,11 +135,11 @@ impl State {
             engine,
             opened: Notify::new(),
             started: Instant::now(),
-            queries: Pool::start("queries", cores, 1024).map_err(|e| no_thread(&e))?,
+            queries: Pool::start("queries", Background::Soon, cores, 1024).map_err(|e| no_thread(&e))?,
             // Two, so that a short computation is not stuck behind a long one.
-            analytics: Pool::start("analytics", 2, 256).map_err(|e| no_thread(&e))?,
+            analytics: Pool::start("analytics", Background::Whenever, 2, 256).map_err(|e| no_thread(&e))?,
             workers: Arc::new(workers),
-            maintenance: Pool::start("maintenance", 1, 16).map_err(|e| no_thread(&e))?,
+            maintenance: Pool::start("maintenance", Background::Soon, 1, 16).map_err(|e| no_thread(&e))?,
             requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2)),
             answers: Answers::new(answers_bytes as usize),
             watches: Watches::new(memory.queries / WATCHES_PART),
@@ -275,16 +276,16 @@ impl State {
 
     /// Reads tokens and certificates again, and opens the audit log again.
     pub fn reload(&self) {
-        let tls = self.tls.as_ref().map_or(Ok(()), Tls::reload);
-        for (what, reloaded) in [
-            ("the tokens", self.auth.reload()),
-            ("the certificate", tls),
-            ("the audit log", self.audit.reopen()),
-        ] {
+        let tls = self.tls.as_ref().map(Tls::reload);
+        let audit = self.settings.audit_log.is_some().then(|| self.audit.reopen());
+        for (what, reloaded) in
+            [("tokens", Some(self.auth.reload())), ("TLS certificate and key", tls), ("audit log", audit)]
+        {
+            let Some(reloaded) = reloaded else { continue };
             self.audit.server(&format!("reload {what}"), &reloaded);
             match reloaded {
-                Ok(()) => tracing::info!("SIGHUP: {what} were read again"),
-                Err(e) => tracing::error!(error = e.message(), "SIGHUP: {what} stay as they were"),
+                Ok(()) => tracing::info!("SIGHUP: read again: {what}"),
+                Err(e) => tracing::error!(error = e.message(), "SIGHUP: unchanged: {what}"),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Reads a log file from front to back.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::format::{
 use crate::vfs::{File, Vfs, read_exact_at};
 
 use super::judge::{Ending, Judgement, judge};
-use super::{Record, frame_salt};
+use super::{Patch, Record, frame_salt};
 
 /// Bytes read at a time; a frame may need more.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -55,12 +56,24 @@ impl LogReader {
     /// # Errors
     /// `CORRUPT_DATA` naming the file; `INVALID_ARGUMENT` for a newer format.
     pub fn open(vfs: &dyn Vfs, path: &Path) -> Result<Self> {
-        let io_error = |e| Error::corrupt(format!("{}: can't be read: {e}", path.display()));
-        let file = vfs.open(path).map_err(io_error)?;
+        Self::open_kind(vfs, path, FileKind::Log)
+    }
+
+    /// Opens a log or a journal, which have the same frames.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_kind(vfs: &dyn Vfs, path: &Path, kind: FileKind) -> Result<Self> {
+        let file = vfs.open(path).map_err(|e| Error::unreadable(&e).context(path.display()))?;
+        Self::over(file, path, kind)
+    }
+
+    fn over(file: Arc<dyn File>, path: &Path, kind: FileKind) -> Result<Self> {
+        let io_error = |e| Error::unreadable(&e).context(path.display());
         let file_len = file.len().map_err(io_error)?;
         let mut header = vec![0; HEADER_BYTES.min(file_len as usize)];
         read_exact_at(file.as_ref(), &mut header, 0).map_err(io_error)?;
-        let decoded = FileHeader::decode(&header, FileKind::Log).map_err(|e| e.context(path.display()))?;
+        let decoded = FileHeader::decode(&header, kind).map_err(|e| e.context(path.display()))?;
         if decoded.id > SEQ_MAX {
             return Err(Error::corrupt(format!("{}: begins at record {}", path.display(), decoded.id)));
         }
@@ -91,7 +104,7 @@ impl LogReader {
         self.buffer.resize(have + n, 0);
         let into = self.buffer.get_mut(have..).unwrap_or_default();
         read_exact_at(self.file.as_ref(), into, self.offset + have as u64).map_err(|e| {
-            Error::corrupt(format!("{}: can't be read at byte {}: {e}", self.path.display(), self.offset))
+            Error::unreadable(&e).context(format!("{}: at byte {}", self.path.display(), self.offset))
         })
     }
 
@@ -144,10 +157,35 @@ impl LogReader {
         }
     }
 
+    /// The salt of its frames.
+    pub fn salt(&self) -> u32 {
+        self.salt
+    }
+
+    /// Goes on at a frame behind damage.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` where the file can't be read, or there is none.
+    pub(super) fn resume(&mut self, offset: u64) -> Result<()> {
+        let there = |e| Error::corrupt(format!("{}: byte {offset}: {e}", self.path.display()));
+        let mut header = [0; FRAME_HEADER_BYTES];
+        read_exact_at(self.file.as_ref(), &mut header, offset).map_err(|e| there(e.to_string()))?;
+        let mut fields = Reader::new(&header);
+        fields.take(8)?;
+        let seq = fields.u64()?;
+        if seq < self.next_seq || seq > SEQ_MAX {
+            return Err(there(format!("a frame of record {seq}")));
+        }
+        (self.offset, self.next_seq) = (offset, seq);
+        self.buffer.clear();
+        self.at = 0;
+        Ok(())
+    }
+
     /// What an ending of this log means, if it is the newest.
     pub fn judge(&self, ending: Ending) -> Result<Judgement> {
         judge(self.file.as_ref(), ending, self.salt)
-            .map_err(|e| Error::corrupt(format!("{}: can't be read: {e}", self.path.display())))
+            .map_err(|e| Error::unreadable(&e).context(self.path.display()))
     }
 }
 
@@ -160,6 +198,8 @@ pub struct Replay {
     pub judgement: Judgement,
     /// Records in it.
     pub records: u64,
+    /// The group whose journal may have frames of it.
+    pub journal: Option<u32>,
 }
 
 /// Gives every record of the log of `shard` that begins at `first_seq` with its sequence
@@ -173,10 +213,30 @@ pub fn read_log(
     dir: &Path,
     shard: u32,
     first_seq: u64,
+    apply: impl FnMut(u64, Record) -> Result<()>,
+) -> Result<Replay> {
+    read_log_with(vfs, dir, shard, first_seq, &[], apply)
+}
+
+/// The same of a log with these patches in it, which its file need not have.
+///
+/// # Errors
+/// As [`read_log`].
+pub fn read_log_with(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    shard: u32,
+    first_seq: u64,
+    patches: &[Patch],
     mut apply: impl FnMut(u64, Record) -> Result<()>,
 ) -> Result<Replay> {
     let path = dir.join(log_name(first_seq));
     let mut reader = LogReader::open(vfs, &path)?;
+    if !patches.is_empty() {
+        let file = reader.file.clone();
+        let patches: Vec<Patch> = patches.iter().filter(|patch| patch.salt == reader.salt).cloned().collect();
+        reader = LogReader::over(Arc::new(Patched { file, patches }), &path, FileKind::Log)?;
+    }
     let header = reader.header();
     if (header.shard, header.id) != (shard, first_seq) {
         return Err(Error::corrupt(format!(
@@ -202,9 +262,57 @@ pub fn read_log(
             }
             LogItem::End(ending) => {
                 let judgement = reader.judge(ending)?;
-                return Ok(Replay { ending, judgement, records: total });
+                let journal = u32::from(header.journal).checked_sub(1);
+                return Ok(Replay { ending, judgement, records: total, journal });
             }
         }
+    }
+}
+
+/// A file as it is once the patches are written to it.
+struct Patched {
+    file: Arc<dyn File>,
+    patches: Vec<Patch>,
+}
+
+impl File for Patched {
+    fn len(&self) -> io::Result<u64> {
+        let ends = self.patches.iter().map(|patch| patch.offset + patch.bytes.len() as u64);
+        Ok(ends.fold(self.file.len()?, u64::max))
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let n = (self.len()?.saturating_sub(offset)).min(buf.len() as u64) as usize;
+        let buf = &mut buf[..n];
+        let mut at = 0;
+        while at < n {
+            match self.file.read_at(&mut buf[at..], offset + at as u64)? {
+                0 => break,
+                read => at += read,
+            }
+        }
+        buf[at..].fill(0);
+        for patch in &self.patches {
+            let start = patch.offset.max(offset);
+            let end = (patch.offset + patch.bytes.len() as u64).min(offset + n as u64);
+            if start < end {
+                let from = (start - patch.offset) as usize..(end - patch.offset) as usize;
+                buf[(start - offset) as usize..(end - offset) as usize].copy_from_slice(&patch.bytes[from]);
+            }
+        }
+        Ok(n)
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -223,7 +331,7 @@ mod tests {
     /// A log of three synced frames with 1, 2 and 3 records.
     fn sample() -> (SimDisk, PathBuf) {
         let disk = SimDisk::new();
-        let mut writer = LogWriter::create(&disk, Path::new(DIR), 3, 10, 1).unwrap();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), 3, 10, 1, None).unwrap();
         let mut id = 0;
         for records in 1..=3 {
             for _ in 0..records {
@@ -287,7 +395,7 @@ mod tests {
     #[test]
     fn frames_that_were_never_synced_may_be_missing_in_the_middle() {
         let disk = SimDisk::new();
-        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1).unwrap();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1, None).unwrap();
         writer.push(&drop_record(0));
         writer.write(false).unwrap();
         let hole = writer.len_bytes();
@@ -303,7 +411,7 @@ mod tests {
     #[test]
     fn a_frame_larger_than_the_read_buffer_is_read() {
         let disk = SimDisk::new();
-        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1).unwrap();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1, None).unwrap();
         let insert = super::super::InsertRecord {
             series_id: 1,
             dimension: 1,
@@ -326,7 +434,7 @@ mod tests {
     #[test]
     fn every_crash_leaves_a_prefix_that_holds_all_that_was_synced() {
         let disk = SimDisk::new();
-        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1).unwrap();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1, None).unwrap();
         for id in 0..20 {
             writer.push(&drop_record(id));
             writer.write(false).unwrap();

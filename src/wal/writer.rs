@@ -1,16 +1,14 @@
-//! Appends frames to a new log file.
+//! Appends frames to a new file.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::format::{
-    FRAME_OVERHEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, FileHeader, FileKind, HEADER_BYTES, finish_frame,
-    log_name, start_frame,
-};
+use crate::format::{FileHeader, FileKind, HEADER_BYTES, finish_frame, journal_name, log_name, start_frame};
 use crate::vfs::{File, Vfs, write_atomic};
 
-use super::{Record, frame_salt};
+use super::{JournalEntry, Record, frame_salt};
 
 /// The file is written with zeros this far ahead of use, so that the sync of a
 /// frame has no metadata to write.
@@ -33,26 +31,51 @@ pub struct LogWriter {
     path: PathBuf,
     salt: u32,
     first_seq: u64,
-    /// Where the next frame goes.
+    /// Where the first frame goes that is not in the file yet.
     offset: u64,
     /// How far the file is filled with zeros.
     zeroed: u64,
     next_seq: u64,
     durable_seq: u64,
-    frame: Vec<u8>,
+    /// Frames that are not in the file yet, and the one under construction.
+    frames: Vec<u8>,
+    /// Where the last sealed frame begins, and where it ends.
+    sealed: Range<usize>,
+    /// Records of the frame under construction.
     frame_records: u64,
 }
 
 impl LogWriter {
     /// Makes the log whose first record gets `first_seq`, in the place of one that never
-    /// got that far. Its name and header are durable when this returns.
-    pub fn create(vfs: &dyn Vfs, dir: &Path, shard: u32, first_seq: u64, epoch: u32) -> io::Result<Self> {
-        let name = log_name(first_seq);
-        let header = FileHeader::new(FileKind::Log, shard, first_seq, epoch).encode();
+    /// got that far. Its name and header are durable when this returns. `journal` is the
+    /// group of the journal that may hold its last frames.
+    pub fn create(
+        vfs: &dyn Vfs,
+        dir: &Path,
+        shard: u32,
+        first_seq: u64,
+        epoch: u32,
+        journal: Option<u16>,
+    ) -> io::Result<Self> {
+        let journal = journal.map_or(0, |group| group + 1);
+        let header = FileHeader { journal, ..FileHeader::new(FileKind::Log, shard, first_seq, epoch) };
+        Self::create_file(vfs, dir, &log_name(first_seq), header)
+    }
+
+    /// Makes a journal in the place of the one of this name, which nobody must need any
+    /// more.
+    pub(super) fn create_journal(vfs: &dyn Vfs, dir: &Path, file: u32, number: u64) -> io::Result<Self> {
+        let header = FileHeader::new(FileKind::Journal, file, number, 0);
+        Self::create_file(vfs, dir, &journal_name(file), header)
+    }
+
+    fn create_file(vfs: &dyn Vfs, dir: &Path, name: &str, header: FileHeader) -> io::Result<Self> {
+        let first_seq = header.id;
+        let header = header.encode();
         let mut start = header.to_vec();
         start.resize(ZEROS_FIRST_BYTES, 0);
-        // A log that has its name has its header, so that one without is damaged.
-        write_atomic(vfs, dir, &name, &start)?;
+        // A file that has its name has its header, so that one without is damaged.
+        write_atomic(vfs, dir, name, &start)?;
         let path = dir.join(name);
         Ok(Self {
             file: vfs.open_log(&path)?,
@@ -63,7 +86,8 @@ impl LogWriter {
             first_seq,
             next_seq: first_seq,
             durable_seq: first_seq,
-            frame: Vec::new(),
+            frames: Vec::new(),
+            sealed: 0..0,
             frame_records: 0,
         })
     }
@@ -90,46 +114,81 @@ impl LogWriter {
 
     /// Bytes of frames and header, without the zeros ahead.
     pub fn len_bytes(&self) -> u64 {
-        self.offset
+        self.offset + self.sealed.end as u64
     }
 
-    /// Bytes of the frame under construction.
-    pub fn frame_bytes(&self) -> usize {
-        self.frame.len()
+    /// Bytes of the frame that was sealed last, if it is not in the file yet.
+    pub fn last_sealed_bytes(&self) -> usize {
+        self.sealed.len()
     }
 
-    /// Whether a record of this encoded size still fits in the frame.
-    pub fn has_room_for(&self, encoded_bytes: usize) -> bool {
-        self.frame.len() + encoded_bytes + FRAME_OVERHEAD_BYTES <= FRAME_PAYLOAD_BYTES_MAX
+    /// Bytes of sealed frames that are not in the file yet.
+    pub fn waiting_bytes(&self) -> usize {
+        self.sealed.end
     }
 
     /// Adds a record to the frame under construction; returns its sequence number.
     pub fn push(&mut self, record: &Record) -> u64 {
-        if self.frame.is_empty() {
-            start_frame(&mut self.frame);
+        self.push_with(|out| record.encode(out))
+    }
+
+    /// Adds a record that `encode` appends.
+    pub(super) fn push_with(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        if self.frame_records == 0 {
+            start_frame(&mut self.frames);
         }
-        record.encode(&mut self.frame);
+        encode(&mut self.frames);
         let seq = self.next_seq();
         self.frame_records += 1;
         seq
     }
 
-    /// Forgets the frame under construction.
-    pub fn discard(&mut self) {
-        self.frame.clear();
+    /// Completes the frame under construction, if it has a record. It waits for
+    /// [`write`](Self::write), behind those that wait already.
+    pub fn seal(&mut self) {
+        if self.frame_records == 0 {
+            return;
+        }
+        let start = self.sealed.end;
+        finish_frame(&mut self.frames, start, self.salt, self.next_seq, self.durable_seq);
+        self.sealed = start..self.frames.len();
+        self.next_seq += self.frame_records;
         self.frame_records = 0;
     }
 
-    /// Writes the frame under construction, if it has a record, and returns its bytes.
-    /// Unless it is to be durable at once, it is only after [`sync`](Self::sync).
+    /// The frame that was sealed last, as a journal takes it, while it waits.
+    pub fn last_sealed(&self) -> JournalEntry<'_> {
+        JournalEntry {
+            first_seq: self.first_seq,
+            salt: self.salt,
+            offset: self.offset + self.sealed.start as u64,
+            next_seq: self.next_seq,
+            bytes: &self.frames[self.sealed.clone()],
+        }
+    }
+
+    /// Every sealed frame is durable, for a journal has those that wait.
+    pub fn note_journaled(&mut self) {
+        self.durable_seq = self.next_seq;
+    }
+
+    /// Writes the frame under construction and those that wait, and returns their bytes.
+    /// Unless they are to be durable at once, they are only after [`sync`](Self::sync).
     pub fn write(&mut self, durable: bool) -> io::Result<u64> {
-        if self.frame_records == 0 {
+        self.seal();
+        self.write_sealed(durable)
+    }
+
+    fn write_sealed(&mut self, durable: bool) -> io::Result<u64> {
+        // What a panic left of a frame is none.
+        self.frames.truncate(self.sealed.end);
+        self.frame_records = 0;
+        if self.frames.is_empty() {
             return Ok(0);
         }
-        finish_frame(&mut self.frame, 0, self.salt, self.next_seq, self.durable_seq);
-        let end = self.offset + self.frame.len() as u64;
+        let end = self.offset + self.frames.len() as u64;
         if end > self.zeroed {
-            if self.frame.len() < LARGE_FRAME_BYTES {
+            if self.frames.len() < LARGE_FRAME_BYTES {
                 if durable {
                     self.file.write_durable_at(&ZEROS, self.zeroed)?;
                 } else {
@@ -140,27 +199,50 @@ impl LogWriter {
                 self.zeroed = end.next_multiple_of(STRETCH_UNIT_BYTES);
             }
         }
-        self.next_seq += self.frame_records;
         if durable {
-            self.file.write_durable_at(&self.frame, self.offset)?;
+            self.file.write_durable_at(&self.frames, self.offset)?;
             self.durable_seq = self.next_seq;
         } else {
-            self.file.write_all_at(&self.frame, self.offset)?;
+            self.file.write_all_at(&self.frames, self.offset)?;
         }
-        let written = self.frame.len() as u64;
+        let written = self.frames.len() as u64;
         self.offset = end;
-        self.discard();
+        self.frames.clear();
+        self.sealed = 0..0;
         // There is a writer for each shard, and one large batch should not pin memory.
-        self.frame.shrink_to(FRAME_BYTES_KEPT);
+        self.frames.shrink_to(FRAME_BYTES_KEPT);
         Ok(written)
     }
 
-    /// Makes all written frames durable.
+    /// Makes all frames durable, in this file.
     pub fn sync(&mut self) -> io::Result<()> {
+        self.write_sealed(true)?;
         if self.durable_seq < self.next_seq {
             self.file.sync()?;
             self.durable_seq = self.next_seq;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::SimDisk;
+
+    /// What is left of another file in recycled blocks must not be taken for a frame.
+    #[test]
+    fn no_two_files_have_one_salt() {
+        let disk = SimDisk::new();
+        let dir = Path::new("/");
+        let salts: std::collections::BTreeSet<u32> = (0..40)
+            .map(|at| LogWriter::create(&disk, dir, at / 10, u64::from(at % 10) + 1, 1, None).unwrap().salt)
+            .chain(
+                (0..4)
+                    .map(|at| LogWriter::create_journal(&disk, dir, at / 2, u64::from(at % 2)).unwrap().salt),
+            )
+            .collect();
+        // The lowest bit is always set.
+        assert!(salts.len() > 40, "{}", salts.len());
     }
 }

@@ -46,7 +46,7 @@ fn a_directory_is_shown_and_checked_and_damage_is_found() {
     lines.text("INSERT_AT a 100 1,2").summary();
     server.kill();
 
-    assert_eq!(dump(&["verify"], temp.path()).1.lines().last(), Some("ok: 7 files, 8 points"));
+    assert_eq!(dump(&["verify"], temp.path()).1.lines().last(), Some("ok: 9 files, 8 points"));
     let segments = files(temp.path(), "seg");
     assert_eq!(segments.len(), 2);
     let mut objects: Vec<Value> = Vec::new();

@@ -184,7 +184,7 @@ fn connections_leave_files_to_the_database_and_the_last_descriptor_refuses() {
     drop(kept);
 
     // Here logs and connections together are more than there may be.
-    let server = with_files(&temp.path().join("fewer"), 80, "32");
+    let server = with_files(&temp.path().join("fewer"), 86, "32");
     let mut lines = server.connect();
     for at in 0..300 {
         lines.text(&format!("CREATE s{at} 1")).rows();

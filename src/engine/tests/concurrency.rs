@@ -159,6 +159,41 @@ fn a_group_commit_acknowledges_what_is_durable_in_the_order_of_the_log() {
     });
 }
 
+/// Writes of several shards that share a sync are on disk when they are acknowledged, also
+/// while the journal is begun anew.
+#[test]
+fn shards_that_share_a_journal_acknowledge_what_is_durable() {
+    const WRITES: i64 = 4;
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    explore("shared journal", |_| {
+        let disk = SimDisk::new();
+        let options = Options { shards: 3, committers: 1, journal_bytes: 300, ..options(5) };
+        let engine = open(&disk, options);
+        for series in NAMES {
+            create(&engine, series, 1).unwrap();
+        }
+        let writers = NAMES.map(|series| {
+            let (engine, disk) = (engine.clone(), disk.clone());
+            spawn(move || {
+                for at in 0..WRITES {
+                    insert(&engine, series, Some(at), at as f64, &Labels::empty()).unwrap();
+                    if at % 2 == 1 {
+                        let crashed = content_after(&disk, Crash::KeepNothing);
+                        let found = crashed[series].keys().map(|(at, _)| *at);
+                        assert_eq!(found.collect::<Vec<_>>(), (0..=at).collect::<Vec<_>>(), "{series}");
+                    }
+                }
+            })
+        });
+        join(writers);
+        engine.close().unwrap();
+        for crash in [Crash::KeepNothing, Crash::KeepAll] {
+            let kept = content_after(&disk, crash);
+            assert!(NAMES.iter().all(|series| kept[*series].len() == WRITES as usize), "{kept:?}");
+        }
+    });
+}
+
 /// A view shows the same whatever happens, and the files it reads are there until it
 /// is dropped, and no longer.
 #[test]

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::steps::{Step, Worlds, all_steps, is_refusal};
+use super::steps::{Step, Worlds, all_steps, run_and_tell};
 use super::*;
 
 /// States tried of each crash: three corner cases, and random ones.
@@ -44,9 +44,7 @@ fn crash_everywhere(scenario: &str, steps: &[Step], tally: &mut Tally) {
         if let Ok(engine) = open(&disk, &clock) {
             crashed = false;
             for step in steps {
-                let outcome = step.run(&engine);
-                worlds.told(*step, &outcome);
-                crashed = outcome.is_err_and(|e| !is_refusal(e.code()));
+                crashed = run_and_tell(*step, &engine, &mut worlds).is_err();
                 if crashed {
                     break;
                 }
@@ -117,9 +115,7 @@ fn kill_everywhere(scenario: &str, steps: &[Step], tally: &mut Tally) {
         let mut worlds = Worlds::new();
         if let Ok(engine) = open(&disk, &clock) {
             for step in steps {
-                let outcome = step.run(&engine);
-                worlds.told(*step, &outcome);
-                if outcome.is_err_and(|e| !is_refusal(e.code())) {
+                if run_and_tell(*step, &engine, &mut worlds).is_err() {
                     break;
                 }
             }

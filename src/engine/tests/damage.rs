@@ -46,6 +46,25 @@ fn damage_is_refused_or_served_around() {
     }
     let quarantined = disk.list(Path::new("/data/quarantine")).unwrap();
     assert_eq!(quarantined.len(), 2, "the file and its reason: {quarantined:?}");
+
+    // What is made afterwards has lost nothing, and who accepts the loss has the rest.
+    let next =
+        (0..100).map(|at| format!("new{at}")).find(|next| crate::format::shard_of(next, 3) == shard).unwrap();
+    for recover in [Recover::Degraded, Recover::AcceptLoss, Recover::Strict] {
+        let engine =
+            Engine::open_with(Arc::new(disk.clone()), clock.clone(), Options { recover, ..options() })
+                .unwrap();
+        if recover == Recover::Degraded {
+            create(&engine, &next, 1).unwrap();
+            insert(&engine, &next, Some(20), 1.0, &Labels::empty()).unwrap();
+            assert_eq!(engine.save("x", &Deadline::none()).unwrap_err().code(), ErrorCode::CorruptData);
+        } else {
+            assert_eq!(content(&engine)["s"].len(), 50, "{recover:?}");
+            assert_eq!(engine.counters().damaged_files, 0, "{recover:?}");
+            engine.save("x", &Deadline::none()).unwrap();
+        }
+        assert_eq!(points_of(&engine, &next).unwrap().len(), 1, "{recover:?}");
+    }
 }
 
 /// The end of a small database: what was read from it before it was damaged.
@@ -102,7 +121,7 @@ fn sample_after(end: impl Fn(&Engine)) -> Sample {
     Sample { disk, truth, torn, cut }
 }
 
-fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
+pub(super) fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
     let (mut files, mut dirs) = (Vec::new(), vec![Path::new("/data").to_owned()]);
     while let Some(dir) = dirs.pop() {
         for entry in disk.list(&dir).unwrap() {
@@ -114,7 +133,7 @@ fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
 }
 
 /// A series' points, or why they can't be had.
-fn points_of(engine: &Engine, series: &str) -> Result<BTreeMap<(i64, Labels), f64>> {
+pub(super) fn points_of(engine: &Engine, series: &str) -> Result<BTreeMap<(i64, Labels), f64>> {
     let query =
         Query { series: name(series), range: TimeRange::ALL, labels: LabelFilter::any(), limit: usize::MAX };
     let rows = engine.query(&query, &Deadline::none())?.rows;

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use rayon::prelude::*;
 
 use super::crash::{Tally, restart_and_crash};
-use super::steps::{Step, Worlds, all_steps};
+use super::steps::{Step, Worlds, all_steps, run_and_tell};
 use super::*;
 
 /// What fails, of the n-th operation, or of the n-th read or opening of a file.
@@ -37,8 +37,8 @@ fn fail_everywhere(scenario: &str, steps: &[Step], fault: Fault, kind: ErrorKind
         let mut worlds = Worlds::new();
         if let Ok(engine) = open(&disk, &clock) {
             for step in steps {
-                let outcome = step.run(&engine);
-                worlds.told(*step, &outcome);
+                // It may fail: that is told.
+                let _ = run_and_tell(*step, &engine, &mut worlds);
             }
             disk.fail_reads(0..0);
             worlds.clone().found(&content(&engine), &format!("{when}, read on"));

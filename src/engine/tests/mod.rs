@@ -6,6 +6,7 @@ mod concurrency;
 mod crash;
 mod damage;
 mod fault;
+mod journal;
 mod model;
 mod panics;
 mod steps;
@@ -43,6 +44,8 @@ fn options() -> Options {
         shards: 3,
         buffer_points: 60,
         background: false,
+        committers: 1,
+        journal_bytes: 700,
         compaction: crate::compaction::CompactionOptions { tier_bytes_min: 2000, ..Default::default() },
         ..Options::new("/data")
     }

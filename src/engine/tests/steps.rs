@@ -36,12 +36,54 @@ pub(super) enum Step {
     Compact,
     Save(&'static str),
     Load(&'static str),
+    /// Writes that wait together for one commit of their group.
+    Together(&'static [Step]),
+}
+
+/// Runs a step and notes what a client was told; the first failure that was no refusal.
+pub(super) fn run_and_tell(step: Step, engine: &Engine, worlds: &mut Worlds) -> Result<()> {
+    let Step::Together(steps) = step else {
+        let outcome = step.run(engine);
+        worlds.told(step, &outcome);
+        return outcome.or_else(|e| if is_refusal(e.code()) { Ok(()) } else { Err(e) });
+    };
+    let outcomes = together(engine, steps);
+    let mut first = Ok(());
+    for (step, outcome) in steps.iter().zip(outcomes) {
+        worlds.told(*step, &outcome);
+        first = first.and(outcome.or_else(|e| if is_refusal(e.code()) { Ok(()) } else { Err(e) }));
+    }
+    first
+}
+
+/// Has writes wait in their shards until all are there, and commits them.
+fn together(engine: &Engine, steps: &[Step]) -> Vec<Result<()>> {
+    let mut generation = engine.inner.generation.write();
+    if generation.groups.is_empty() {
+        generation.start_groups();
+    }
+    let answers: Vec<_> = steps
+        .iter()
+        .map(|step| {
+            let write = step.write().expect("only writes wait together");
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let done = move |result: Result<Written>| sender.send(result.map(drop)).unwrap();
+            generation.shard(write.series()).submit(write, Box::new(done));
+            receiver
+        })
+        .collect();
+    generation.groups.iter().for_each(|group| group.commit_ready());
+    answers.into_iter().map(|answer| answer.recv().unwrap()).collect()
 }
 
 impl Step {
-    pub fn run(self, engine: &Engine) -> Result<()> {
-        match self {
-            Self::Create(series) => create(engine, series, 1).map(drop),
+    /// The write of a step that is one.
+    fn write(self) -> Option<Write> {
+        Some(match self {
+            Self::Create(series) => {
+                let (dimension, value_type) = (1, ValueType::F64);
+                Write::Create { name: name(series), dimension, value_type, if_not_exists: false }
+            }
             Self::Batch { series, start, rows, value, label } => {
                 let points = Points {
                     dimension: 1,
@@ -51,18 +93,28 @@ impl Step {
                     label_sets: vec![set(label)],
                     ..Points::default()
                 };
-                engine.write(Write::Insert { series: name(series), points }).map(drop)
+                Write::Insert { series: name(series), points }
             }
             Self::Delete { series, start, end } => {
                 let range = TimeRange { start_ns: start, end_ns: end };
-                let labels = LabelFilter::any();
-                engine.write(Write::DeleteRange { series: name(series), range, labels }).map(drop)
+                Write::DeleteRange { series: name(series), range, labels: LabelFilter::any() }
             }
-            Self::Drop(series) => engine.write(Write::Drop { name: name(series) }).map(drop),
+            Self::Drop(series) => Write::Drop { name: name(series) },
+            _ => return None,
+        })
+    }
+
+    pub fn run(self, engine: &Engine) -> Result<()> {
+        if let Some(write) = self.write() {
+            return engine.write(write).map(drop);
+        }
+        match self {
+            Self::Together(steps) => together(engine, steps).into_iter().collect(),
             Self::Flush => engine.flush().map(drop),
             Self::Compact => engine.compact().map(drop),
             Self::Save(file) => engine.save(file, &Deadline::none()).map(drop),
             Self::Load(file) => engine.load(file, &Deadline::none()).map(drop),
+            _ => unreachable!("a write, see above"),
         }
     }
 
@@ -86,6 +138,7 @@ impl Step {
             Self::Flush | Self::Compact => {}
             Self::Save(file) => drop(world.saved.insert(file, world.series.clone())),
             Self::Load(file) => world.series = world.saved.get(file)?.clone(),
+            Self::Together(_) => unreachable!("each of its writes is told of by itself"),
         }
         Some(world)
     }
@@ -200,6 +253,38 @@ const SCENARIOS: &[(&str, &[Step])] = &[
             Step::Batch { series: "b", start: 10, rows: 20, value: 5, label: "x" },
             Step::Drop("c"),
             Step::Flush,
+        ],
+    ),
+    (
+        "several shards together",
+        &[
+            Step::Together(&[Step::Create("a"), Step::Create("b"), Step::Create("c"), Step::Create("d")]),
+            Step::Together(&[
+                Step::Batch { series: "a", start: 0, rows: 3, value: 1, label: "" },
+                Step::Batch { series: "b", start: 0, rows: 4, value: 2, label: "x" },
+                Step::Batch { series: "c", start: 0, rows: 5, value: 3, label: "" },
+            ]),
+            // Behind what only the journal has, and alone.
+            Step::Batch { series: "a", start: 10, rows: 2, value: 10, label: "" },
+            Step::Together(&[
+                Step::Delete { series: "b", start: 1, end: 2 },
+                Step::Batch { series: "a", start: 1, rows: 20, value: 30, label: "" },
+                Step::Drop("d"),
+            ]),
+            // The journal is full by now.
+            Step::Together(&[
+                Step::Batch { series: "b", start: 2, rows: 30, value: 50, label: "x" },
+                Step::Batch { series: "c", start: 2, rows: 30, value: 90, label: "" },
+            ]),
+            Step::Together(&[
+                Step::Batch { series: "b", start: 40, rows: 2, value: 70, label: "" },
+                Step::Batch { series: "c", start: 40, rows: 2, value: 80, label: "" },
+            ]),
+            Step::Flush,
+            Step::Together(&[
+                Step::Batch { series: "a", start: 5, rows: 2, value: 700, label: "" },
+                Step::Batch { series: "c", start: 5, rows: 2, value: 800, label: "" },
+            ]),
         ],
     ),
     (

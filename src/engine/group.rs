@@ -1,0 +1,290 @@
+//! Shards that one thread commits, with journals for their small frames.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::sync::atomic::{AtomicU32, Ordering};
+use crate::base::sync::mpsc::{SyncSender, sync_channel};
+use crate::base::sync::{Condvar, Mutex};
+use crate::wal::JournalWriter;
+
+use super::commit::{LOOK_AGAIN_AFTER, commit_together};
+use super::options::Durability;
+use super::shard::{Environment, Shard};
+
+/// A journal that is full goes on for so many times its length while the next is not there.
+const JOURNAL_LENGTHS_MAX: u64 = 4;
+
+/// Which shards of a group have writes waiting.
+#[derive(Default)]
+pub(super) struct Ready {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+    /// The group's number plus one, while it has a journal.
+    journal: AtomicU32,
+}
+
+#[derive(Default)]
+struct Waiting {
+    shards: Vec<u32>,
+    /// Whether somebody takes them.
+    is_served: bool,
+    closed: bool,
+}
+
+impl Ready {
+    /// This shard has something to commit, and somebody will [`wake`](Self::wake) the one
+    /// who does.
+    pub fn add(&self, shard: u32) {
+        let mut waiting = self.waiting.lock();
+        if waiting.is_served {
+            waiting.shards.push(shard);
+        }
+    }
+
+    /// Wakes the thread that commits, if there is something to do.
+    pub fn wake(&self) {
+        if !self.waiting.lock().shards.is_empty() {
+            self.filled.notify_one();
+        }
+    }
+
+    /// The group whose journal may hold frames of a log that is begun now.
+    pub fn journal(&self) -> Option<u16> {
+        let group = self.journal.load(Ordering::SeqCst).checked_sub(1)?;
+        u16::try_from(group).ok()
+    }
+
+    /// Waits for shards with something to commit, at most for this time, and takes them;
+    /// `None` once this is closed and they were taken.
+    fn take(&self, at_most: Option<Duration>) -> Option<Vec<u32>> {
+        let mut waiting = self.waiting.lock();
+        let mut is_over = false;
+        while waiting.shards.is_empty() && !is_over {
+            if waiting.closed {
+                return None;
+            }
+            match at_most {
+                Some(time) => {
+                    self.filled.wait_for(&mut waiting, time);
+                    is_over = true;
+                }
+                None => self.filled.wait(&mut waiting),
+            }
+        }
+        Some(std::mem::take(&mut waiting.shards))
+    }
+}
+
+/// The journals of a group.
+#[derive(Default)]
+struct Journals {
+    /// `None` where it could not be made, or has failed: every frame then goes to its log
+    /// at once.
+    current: Option<JournalWriter>,
+    /// What follows it when it is full. `None` while the one before `current` is needed
+    /// still, whose file it takes.
+    next: Option<JournalWriter>,
+    /// Tells the thread that makes the next one.
+    next_wanted: Option<SyncSender<()>>,
+}
+
+/// Shards that one thread commits.
+pub(super) struct Group {
+    number: u32,
+    /// Of the generation.
+    dir: PathBuf,
+    /// In the order of their numbers.
+    shards: Vec<Arc<Shard>>,
+    ready: Arc<Ready>,
+    /// Locked before any `log`. Who holds it commits.
+    journals: Mutex<Journals>,
+    environment: Arc<Environment>,
+    /// Tells the flusher to look.
+    flush_now: Mutex<Option<SyncSender<()>>>,
+}
+
+impl Group {
+    /// The group of these shards, which share `ready`. Its journals come after that of
+    /// number `before`, which nobody needs any more.
+    pub fn start(
+        number: u32,
+        dir: &Path,
+        shards: Vec<Arc<Shard>>,
+        ready: Arc<Ready>,
+        before: u64,
+    ) -> Option<Self> {
+        let environment = shards.first()?.environment.clone();
+        let (journals, flush_now) = (Mutex::default(), Mutex::new(None));
+        let group = Self { number, dir: dir.to_owned(), shards, ready, journals, environment, flush_now };
+        group.begin_journals(before);
+        group.ready.waiting.lock().is_served = true;
+        Some(group)
+    }
+
+    /// Commits what comes until it is closed, and tells the flusher where a memtable is
+    /// full.
+    pub fn run(&self, flush_now: SyncSender<()>) {
+        *self.flush_now.lock() = Some(flush_now);
+        let mut must_wait: Vec<u32> = Vec::new();
+        loop {
+            let at_most = (!must_wait.is_empty()).then_some(LOOK_AGAIN_AFTER);
+            let Some(mut ready) = self.ready.take(at_most) else { break };
+            ready.append(&mut must_wait);
+            must_wait = self.commit(&mut self.journals.lock(), ready);
+        }
+        *self.flush_now.lock() = None;
+    }
+
+    /// Makes the next journal whenever one is full, until the group is closed.
+    pub fn run_journals(&self) {
+        let (wanted, wants) = sync_channel(1);
+        {
+            let mut journals = self.journals.lock();
+            if self.ready.waiting.lock().closed {
+                return;
+            }
+            journals.next_wanted = Some(wanted);
+        }
+        while wants.recv().is_ok() {
+            self.make_next();
+        }
+    }
+
+    /// Commits what waits on the caller's thread, if nobody is at it; otherwise wakes the
+    /// thread that does. An idle database so answers without a second thread.
+    pub fn commit_or_wake(&self) {
+        if !self.ready.waiting.lock().shards.is_empty()
+            && let Some(mut journals) = self.journals.try_lock()
+        {
+            let ready = std::mem::take(&mut self.ready.waiting.lock().shards);
+            for shard in self.commit(&mut journals, ready) {
+                self.ready.add(shard);
+            }
+        }
+        self.ready.wake();
+    }
+
+    /// Commits what waits in these shards; says which of them must wait.
+    fn commit(&self, journals: &mut Journals, mut ready: Vec<u32>) -> Vec<u32> {
+        ready.sort_unstable();
+        let is_ready = |shard: &&Arc<Shard>| ready.binary_search(&shard.number).is_ok();
+        let shards: Vec<&Shard> = self.shards.iter().filter(is_ready).map(|shard| &**shard).collect();
+        let had_journal = journals.current.is_some();
+        let must_wait = commit_together(shards.iter().copied(), &mut journals.current);
+        if had_journal && journals.current.is_none() {
+            // What it holds is needed at the next start.
+            self.give_up(journals);
+        }
+        self.turn_where_full(journals);
+        let is_tight = self.environment.budget.is_tight();
+        if (is_tight || shards.iter().any(|shard| !shard.state.read().frozen.is_empty()))
+            && let Some(flush_now) = &*self.flush_now.lock()
+        {
+            // A full channel means that the flusher is about to look anyway.
+            let _ = flush_now.try_send(());
+        }
+        must_wait
+    }
+
+    /// Commits what waits now.
+    #[cfg(test)]
+    pub fn commit_ready(&self) {
+        let ready = std::mem::take(&mut self.ready.waiting.lock().shards);
+        self.commit(&mut self.journals.lock(), ready);
+        if self.journals.lock().next.is_none() {
+            self.make_next();
+        }
+    }
+
+    /// Ends [`run`](Self::run) and [`run_journals`](Self::run_journals).
+    pub fn close(&self) {
+        self.ready.waiting.lock().closed = true;
+        self.ready.filled.notify_all();
+        self.journals.lock().next_wanted = None;
+    }
+
+    /// Goes over to the next journal where the current one is full.
+    fn turn_where_full(&self, journals: &mut Journals) {
+        let bytes_max = self.environment.journal_bytes();
+        let Some(current) = journals.current.as_ref().filter(|current| current.frame_bytes() >= bytes_max)
+        else {
+            return;
+        };
+        match journals.next.take() {
+            Some(next) => {
+                journals.current = Some(next.after(current));
+                if let Some(wanted) = &journals.next_wanted {
+                    // A full channel means that it is about to be made.
+                    let _ = wanted.try_send(());
+                }
+            }
+            // It goes on for a while; then the logs can't keep up, or one can't be written.
+            None if current.frame_bytes() >= JOURNAL_LENGTHS_MAX * bytes_max => self.give_up(journals),
+            None => {}
+        }
+    }
+
+    /// Writes what the last journal holds to the logs, and makes the next in its place.
+    fn make_next(&self) {
+        // Each of them, whatever becomes of the others.
+        let written = self.shards.iter().map(|shard| shard.write_journaled());
+        if !written.fold(true, |all, written| all & written.is_ok()) {
+            return;
+        }
+        let Some(number) = self.journals.lock().current.as_ref().map(|current| current.number() + 1) else {
+            return;
+        };
+        let next = self.create(number);
+        self.journals.lock().next = next;
+    }
+
+    /// Empties the journals, once all that they hold is in the logs. Call it when nobody
+    /// commits any more.
+    pub fn end_journals(&self) {
+        let (number, is_used) = match &*self.journals.lock() {
+            Journals { current: Some(current), next, .. } => (
+                current.number().max(next.as_ref().map_or(0, JournalWriter::number)),
+                current.frame_bytes() > 0 || next.is_none(),
+            ),
+            _ => return,
+        };
+        let written = self.shards.iter().map(|shard| shard.write_journaled());
+        if is_used && written.fold(true, |all, written| all & written.is_ok()) {
+            self.begin_journals(number);
+        }
+    }
+
+    /// Every frame goes to its log at once from now on. The journals stay as they are.
+    fn give_up(&self, journals: &mut Journals) {
+        (journals.current, journals.next) = (None, None);
+        self.ready.journal.store(0, Ordering::SeqCst);
+    }
+
+    fn begin_journals(&self, before: u64) {
+        // Without a promise of every write there is nothing to share.
+        if self.environment.options.durability != Durability::Always
+            || u16::try_from(self.number + 1).is_err()
+        {
+            return;
+        }
+        let mut journals = self.journals.lock();
+        journals.current = self.create(before + 1);
+        journals.next = journals.current.as_ref().and_then(|_| self.create(before + 2));
+        let has_both = journals.next.is_some();
+        if has_both {
+            self.ready.journal.store(self.number + 1, Ordering::SeqCst);
+        } else {
+            self.give_up(&mut journals);
+        }
+    }
+
+    fn create(&self, number: u64) -> Option<JournalWriter> {
+        let made = JournalWriter::create(self.environment.vfs.as_ref(), &self.dir, self.number, number);
+        made.inspect_err(|error| {
+            tracing::warn!(dir = %self.dir.display(), group = self.number, %error, "no journal; every shard syncs its own log");
+        })
+        .ok()
+    }
+}

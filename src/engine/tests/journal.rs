@@ -1,0 +1,216 @@
+//! The journal of a group of shards: damage of it, and what it shares between them.
+
+use super::damage::{files, points_of};
+use super::steps::{Step, Worlds, run_and_tell};
+use super::*;
+use crate::format::{journal_name, shard_of};
+
+const SHARDS: u32 = 3;
+
+/// A series of each shard.
+fn series() -> [&'static str; SHARDS as usize] {
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    std::array::from_fn(|shard| {
+        let of_shard = |name: &&&str| shard_of(name, SHARDS) == shard as u32;
+        *names.iter().find(of_shard).expect("each shard has one of seven names")
+    })
+}
+
+fn batch(series: &'static str, start: i64) -> Step {
+    Step::Batch { series, start, rows: 2, value: start, label: "" }
+}
+
+fn options() -> Options {
+    Options { shards: SHARDS, journal_bytes: 1 << 20, ..super::options() }
+}
+
+fn open(disk: &SimDisk, recover: Recover) -> Result<Engine> {
+    let options = Options { recover, ..options() };
+    Engine::open_with(Arc::new(disk.clone()), Arc::new(ManualClock::new(5)), options)
+}
+
+/// Four frames in the journal and in no log; the content after each.
+fn sample() -> (SimDisk, Vec<Content>) {
+    let [a, b, c] = series();
+    let frames: [&'static [Step]; 4] = [
+        Box::leak(Box::new([Step::Create(a), Step::Create(b), Step::Create(c)])),
+        Box::leak(Box::new([batch(a, 10), batch(b, 20)])),
+        Box::leak(Box::new([batch(b, 30), batch(c, 40)])),
+        Box::leak(Box::new([batch(a, 50), batch(c, 60)])),
+    ];
+    let disk = SimDisk::new();
+    let engine = open(&disk, Recover::Strict).unwrap();
+    let (mut contents, mut worlds) = (vec![content(&engine)], Worlds::new());
+    for steps in frames {
+        run_and_tell(Step::Together(steps), &engine, &mut worlds).unwrap();
+        contents.push(content(&engine));
+    }
+    let crashed = disk.crash(Crash::KeepNothing, 0);
+    // As a process leaves it that is killed: an orderly end would fill the logs.
+    std::mem::forget(engine);
+    (crashed, contents)
+}
+
+/// Where the frames of a journal begin and end.
+fn frames(bytes: &[u8]) -> Vec<usize> {
+    let mut at = crate::format::HEADER_BYTES;
+    let mut found = vec![at];
+    while let Some(len) = bytes.get(at + 4..at + 8).map(|len| u32::from_le_bytes(len.try_into().unwrap()))
+        && len > 0
+    {
+        at += len as usize + crate::format::FRAME_OVERHEAD_BYTES;
+        found.push(at);
+    }
+    found
+}
+
+#[test]
+fn what_only_the_journal_has_is_there_after_a_crash() {
+    let (disk, contents) = sample();
+    for _ in 0..2 {
+        let engine = open(&disk, Recover::Strict).unwrap();
+        assert_eq!(content(&engine), contents[4]);
+    }
+    // Threads begin a journal of their own, and an orderly stop leaves nothing in it.
+    let options = Options { background: true, ..options() };
+    let engine = Engine::open_with(Arc::new(disk.clone()), Arc::new(ManualClock::new(5)), options).unwrap();
+    engine.close().unwrap();
+    let (_, dir) = (engine, Path::new("/data/gen-0000000001"));
+    let journal = crate::wal::read_journal(&disk, dir, 1).unwrap();
+    assert!(journal.logs.is_empty() && journal.number > 1, "{journal:?}");
+    assert_eq!(content(&open(&disk, Recover::Strict).unwrap()), contents[4]);
+}
+
+/// Each byte flipped, the file cut and filled with zeros there, and removed: what is
+/// proven to be gone is missed, and nothing else is refused.
+#[test]
+fn damage_of_a_journal_is_told_of_the_series_that_lost_something() {
+    let (disk, contents) = sample();
+    let [a, b, c] = series();
+    let path = Path::new("/data/gen-0000000001").join(journal_name(1));
+    assert!(files(&disk).contains(&path));
+    let bytes = read_all(&disk, &path, 1 << 20).unwrap();
+    let begins = frames(&bytes);
+    assert_eq!(begins.len(), 5, "four frames");
+    let mut tried = 0;
+    for at in 0..begins[4] {
+        // The frame that is hit; before the first is the header.
+        let hit = begins.iter().rposition(|&begin| begin <= at);
+        let lost: &[&str] = match hit {
+            None | Some(0) => &[a, b, c],
+            Some(1) => &[a, b],
+            Some(2) => &[b, c],
+            _ => &[],
+        };
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        let mut zeroed = bytes.clone();
+        zeroed[at..].fill(0);
+        for (damage, what) in [(flipped, "flipped"), (zeroed, "zeroed"), (bytes[..at].to_vec(), "cut")] {
+            tried += 1;
+            let when = format!("byte {at} {what}");
+            let disk = disk.crash(Crash::KeepAll, 0);
+            disk.remove(&path).unwrap();
+            disk.create(&path).unwrap().write_all_at(&damage, 0).unwrap();
+            // Frames that are gone from the end look like those that were never written.
+            let is_end = what != "flipped" && hit.is_some() || hit == Some(3);
+            let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+            let verified = verify(&vfs, Path::new("/data"));
+            if is_end {
+                let engine = open(&disk, Recover::Strict).unwrap_or_else(|e| panic!("{when}: {e}"));
+                assert_eq!(content(&engine), contents[hit.unwrap()], "{when}");
+                assert_eq!(verified.problems, Vec::<String>::new(), "{when}");
+                continue;
+            }
+            let refused = open(&disk, Recover::Strict).err().unwrap_or_else(|| panic!("{when}: not noticed"));
+            assert_eq!(refused.code(), ErrorCode::CorruptData, "{when}: {refused}");
+            assert!(refused.message().contains("journal-0001"), "{when}: {refused}");
+            assert!(!verified.problems.is_empty(), "{when}");
+            for opening in 0..2 {
+                let engine = open(&disk, Recover::Degraded).unwrap_or_else(|e| panic!("{when}: {e}"));
+                for series in [a, b, c] {
+                    let found = points_of(&engine, series);
+                    if lost.contains(&series) {
+                        let code = found.as_ref().map_err(Error::code);
+                        assert_eq!(code, Err(ErrorCode::CorruptData), "{when}, opening {opening}: {series}");
+                    } else {
+                        assert_eq!(found.as_ref(), Ok(&contents[4][series]), "{when}, opening {opening}");
+                    }
+                }
+            }
+            let quarantined = disk.list(Path::new("/data/quarantine")).unwrap();
+            assert!(
+                quarantined.iter().any(|entry| entry.name.contains("journal-0001")),
+                "{when}: {quarantined:?}"
+            );
+        }
+    }
+    println!("damaged journals: {tried}");
+    disk.remove(&path).unwrap();
+    let refused = open(&disk, Recover::Strict).err().expect("a journal that is gone is missed");
+    assert!(refused.message().contains("journal-0001"), "{refused}");
+    let engine = open(&disk, Recover::Degraded).unwrap();
+    for series in [a, b, c] {
+        let refused = points_of(&engine, series).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::CorruptData, "{series}");
+    }
+}
+
+/// A journal that can't be made is done without; one that can't be written any more is
+/// kept, for it has what was acknowledged before.
+#[test]
+fn a_journal_that_fails_takes_only_what_was_under_way() {
+    let [a, b, c] = series();
+    let create: &'static [Step] = Box::leak(Box::new([Step::Create(a), Step::Create(b), Step::Create(c)]));
+    let first: &'static [Step] = Box::leak(Box::new([batch(a, 10), batch(b, 20), batch(c, 30)]));
+    let second: &'static [Step] = Box::leak(Box::new([batch(a, 40), batch(b, 50)]));
+    let disk = SimDisk::new();
+    let engine = open(&disk, Recover::Strict).unwrap();
+    let mut worlds = Worlds::new();
+    for steps in [create, first] {
+        run_and_tell(Step::Together(steps), &engine, &mut worlds).unwrap();
+    }
+    disk.fail_once(disk.operations());
+    let failed = run_and_tell(Step::Together(second), &engine, &mut worlds).unwrap_err();
+    assert_eq!(failed.code(), ErrorCode::ReadOnly);
+    assert!(failed.message().contains("journal"), "{failed}");
+    assert!(batch(a, 60).run(&engine).unwrap_err().message().contains("journal"), "read-only from now on");
+    // The third shard had no part in it; its next frame takes with it what only the journal has.
+    run_and_tell(batch(c, 70), &engine, &mut worlds).unwrap();
+    worlds.found(&content(&engine), "read on");
+    assert!(engine.close().is_err());
+    for crash in [Crash::KeepNothing, Crash::KeepAll] {
+        let engine = open(&disk.crash(crash, 0), Recover::Strict).unwrap();
+        worlds.clone().found(&content(&engine), &format!("{crash:?}"));
+        assert_eq!(points_of(&engine, c).unwrap().len(), 4);
+    }
+}
+
+/// A panic while the journal is written is told to all that had a part in it.
+#[test]
+fn a_panic_in_a_shared_commit_is_told_to_everyone_in_it() {
+    let [a, b, _] = series();
+    let create: &'static [Step] = Box::leak(Box::new([Step::Create(a), Step::Create(b)]));
+    let first: &'static [Step] = Box::leak(Box::new([batch(a, 10), batch(b, 20)]));
+    let disk = SimDisk::new();
+    let engine = open(&disk, Recover::Strict).unwrap();
+    let mut worlds = Worlds::new();
+    run_and_tell(Step::Together(create), &engine, &mut worlds).unwrap();
+    disk.panic_in("together", 0);
+    let failed = std::thread::scope(|scope| {
+        let write = || run_and_tell(Step::Together(first), &engine, &mut worlds);
+        std::thread::Builder::new()
+            .name("together".into())
+            .spawn_scoped(scope, write)
+            .unwrap()
+            .join()
+            .unwrap()
+    });
+    assert_eq!(failed.unwrap_err().code(), ErrorCode::ReadOnly);
+    for series in [a, b] {
+        let refused = batch(series, 30).run(&engine).unwrap_err();
+        assert!(refused.message().contains("simulated panic"), "{refused}");
+    }
+    drop(engine);
+    worlds.found(&content(&open(&disk.crash(Crash::KeepNothing, 0), Recover::Strict).unwrap()), "after it");
+}
