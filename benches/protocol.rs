@@ -8,7 +8,7 @@ use common::{compare, walk};
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tsdb_vector::base::{Rows, SeriesName};
-use tsdb_vector::protocol::{Envelope, Renderer, Reply, parse_line};
+use tsdb_vector::protocol::{Envelope, PointsForm, Renderer, Reply, parse_line};
 
 fn parse(c: &mut Criterion) {
     let values = walk(1000, 1);
@@ -52,7 +52,8 @@ fn render(c: &mut Criterion) {
         let baseline = || drop(black_box(value.to_string()));
         compare(c, name, 1000, ("serde_json from a value", baseline), || {
             let series = SeriesName::new("s").unwrap();
-            let reply = Reply::Points { series, rows: rows.clone(), next_start_ns: None };
+            let reply =
+                Reply::Points { series, rows: rows.clone(), next_start_ns: None, form: PointsForm::Rows };
             let envelope = Envelope { json: is_json, ..Envelope::default() };
             black_box(Renderer::new(envelope, Ok(reply)).render().unwrap());
         });

@@ -43,6 +43,8 @@ pub enum Command {
         labels: LabelFilter,
         /// Most rows of the reply; the server's limit where absent.
         limit: Option<usize>,
+        /// How the reply is laid out in JSON.
+        form: PointsForm,
     },
     /// Find the points or windows that point in the direction of a vector.
     FindSimilar {
@@ -239,6 +241,16 @@ impl Analysis {
             timeout_ms: None,
         }
     }
+}
+
+/// How points are laid out in a JSON reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PointsForm {
+    /// An object for each.
+    #[default]
+    Rows,
+    /// An array for each of what they have.
+    Columns,
 }
 
 /// How a query says which time it means.

@@ -14,8 +14,8 @@ use super::points::{Pairs, Timestamp, parse_batch};
 use super::scan::scan_json;
 use super::text::{checked_dimension, checked_hours, checked_watch};
 use super::{
-    Analysis, Command, Envelope, ExportFormat, LENGTHS_MAX, Parsed, TimeSelection, WATCH_POINTS_DEFAULT,
-    WATCH_THRESHOLD_DEFAULT, WatchRequest, With,
+    Analysis, Command, Envelope, ExportFormat, LENGTHS_MAX, Parsed, PointsForm, TimeSelection,
+    WATCH_POINTS_DEFAULT, WATCH_THRESHOLD_DEFAULT, WatchRequest, With,
 };
 
 /// Understands one JSON request.
@@ -207,6 +207,18 @@ impl<'a> Fields<'a> {
         Ok(self.optional(name, "true or false")?.unwrap_or(default))
     }
 
+    fn form(&mut self) -> Result<PointsForm> {
+        let form: Option<String> = self.optional("form", "\"rows\" or \"columns\"")?;
+        match form.as_deref() {
+            None | Some("rows") => Ok(PointsForm::Rows),
+            Some("columns") => Ok(PointsForm::Columns),
+            Some(other) => Err(Error::invalid(format!(
+                "field 'form' is \"{}\"; use \"rows\" or \"columns\"",
+                shown(other)
+            ))),
+        }
+    }
+
     fn labels(&mut self) -> Result<Labels> {
         self.labels_in("labels")
     }
@@ -358,12 +370,14 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
             time: checked_hours(fields.float("hours_back")?.unwrap_or(24.0))?,
             labels: fields.filter()?,
             limit: fields.count("limit", 1)?,
+            form: fields.form()?,
         },
         "QueryRange" => Command::Query {
             series: fields.name("series")?,
             time: TimeSelection::Range(fields.range()?),
             labels: fields.filter()?,
             limit: fields.count("limit", 1)?,
+            form: fields.form()?,
         },
         "FindSimilar" => {
             let series = fields.name("series")?;

@@ -20,7 +20,7 @@ mod scan;
 mod text;
 mod watch;
 
-pub use command::{Analysis, Command, ExportFormat, LENGTHS_MAX, TimeSelection, With};
+pub use command::{Analysis, Command, ExportFormat, LENGTHS_MAX, PointsForm, TimeSelection, With};
 pub use framing::{Framing, Violation};
 pub use help::{COMMANDS, find_help};
 pub use http::{Sniff, http_status, is_http_line, sniff};

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
 use super::{
-    AnalysisSummary, Envelope, Export, ExportFormat, Pages, Reply, WatchRow, WindowFlags, WindowRef,
+    AnalysisSummary, Envelope, Export, ExportFormat, Pages, PointsForm, Reply, WatchRow, WindowFlags,
+    WindowRef,
 };
 
 /// Rows rendered between two looks at the size of the output.
@@ -34,7 +35,21 @@ enum State {
         /// Whether a row was written.
         begun: bool,
     },
+    /// Head and begin of a column written.
+    Columns {
+        rows: Rows,
+        column: Column,
+        next: usize,
+    },
     Done,
+}
+
+/// The columns of a reply, in their order.
+#[derive(Clone, Copy, PartialEq)]
+enum Column {
+    Timestamps,
+    Values,
+    LabelIds,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -85,6 +100,20 @@ impl Renderer {
             match &mut self.state {
                 State::Start(_) => self.start(out),
                 State::Done => return Ok(true),
+                State::Columns { rows, column, next } => {
+                    if out.len() >= bytes_max {
+                        return Ok(false);
+                    }
+                    let end = (*next + ROWS_PER_STEP).min(rows.len());
+                    column.push(rows, *next..end, self.envelope.timestamps_as_strings, out);
+                    *next = end;
+                    if end == rows.len() {
+                        match column.begin_next(rows, out) {
+                            Some(following) => (*column, *next) = (following, 0),
+                            None => self.state = State::Done,
+                        }
+                    }
+                }
                 State::Rows { rows, next, form, tail, more, left, begun } => {
                     if out.len() >= bytes_max {
                         return Ok(false);
@@ -187,12 +216,22 @@ impl Renderer {
     fn start_json(&mut self, reply: Result<Reply>, out: &mut Vec<u8>) {
         self.json_start(reply.is_ok(), out);
         match reply {
-            Ok(Reply::Points { series, rows, next_start_ns }) => {
+            Ok(Reply::Points { series, rows, next_start_ns, form }) => {
                 self.points_head(&series, rows.dimension, rows.len() as u64, next_start_ns, out);
-                self.state = State::rows(rows, RowForm::Json, "]}}\n");
+                self.state = match form {
+                    PointsForm::Rows => {
+                        out.extend_from_slice(b",\"points\":[");
+                        State::rows(rows, RowForm::Json, "]}}\n")
+                    }
+                    PointsForm::Columns => {
+                        out.extend_from_slice(b",\"timestamps_ns\":[");
+                        State::Columns { rows, column: Column::Timestamps, next: 0 }
+                    }
+                };
             }
             Ok(Reply::Export(Export { series, format: ExportFormat::Json, dimension, count, pages })) => {
                 self.points_head(&series, dimension, count, None, out);
+                out.extend_from_slice(b",\"points\":[");
                 self.state = State::pages(pages, dimension, count, RowForm::Json, "]}}\n");
             }
             Ok(Reply::Export(Export { format: ExportFormat::Csv, dimension, count, pages, .. })) => {
@@ -234,7 +273,6 @@ impl Renderer {
             let next = self.timestamp(next);
             let _ = write!(out, ",\"next_start_ns\":{next}");
         }
-        out.extend_from_slice(b",\"points\":[");
     }
 
     fn timestamp(&self, ns: i64) -> serde_json::Value {
@@ -647,6 +685,56 @@ fn push_values(values: &[f64], json: bool, out: &mut Vec<u8>) {
     }
 }
 
+impl Column {
+    /// What these rows have in it.
+    fn push(self, rows: &Rows, range: std::ops::Range<usize>, as_strings: bool, out: &mut Vec<u8>) {
+        let quote: &[u8] = if as_strings { b"\"" } else { b"" };
+        for row in range {
+            if row > 0 {
+                out.push(b',');
+            }
+            match self {
+                Self::Timestamps => {
+                    out.extend_from_slice(quote);
+                    push_integer(rows.timestamps_ns[row], out);
+                    out.extend_from_slice(quote);
+                }
+                Self::Values if rows.dimension == 1 => push_values(rows.values_of(row), true, out),
+                Self::Values => {
+                    out.push(b'[');
+                    push_values(rows.values_of(row), true, out);
+                    out.push(b']');
+                }
+                Self::LabelIds => {
+                    push_integer(rows.label_ids.get(row).copied().unwrap_or_default().into(), out);
+                }
+            }
+        }
+    }
+
+    /// Ends it and begins the next, or ends the reply.
+    fn begin_next(self, rows: &Rows, out: &mut Vec<u8>) -> Option<Self> {
+        match self {
+            Self::Timestamps => {
+                out.extend_from_slice(b"],\"values\":[");
+                Some(Self::Values)
+            }
+            Self::Values if rows.label_sets.iter().any(|labels| !labels.is_empty()) => {
+                let sets: Vec<_> = rows.label_sets.iter().map(labels_value).collect();
+                out.extend_from_slice(b"],\"label_sets\":");
+                // Strings can always be written to memory.
+                let _ = serde_json::to_writer(&mut *out, &sets);
+                out.extend_from_slice(b",\"label_ids\":[");
+                Some(Self::LabelIds)
+            }
+            Self::Values | Self::LabelIds => {
+                out.extend_from_slice(b"]}}\n");
+                None
+            }
+        }
+    }
+}
+
 fn push_integer(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
@@ -776,7 +864,12 @@ mod tests {
     }
 
     fn points() -> Reply {
-        Reply::Points { series: SeriesName::new("s").unwrap(), rows: rows(), next_start_ns: Some(9) }
+        Reply::Points {
+            series: SeriesName::new("s").unwrap(),
+            rows: rows(),
+            next_start_ns: Some(9),
+            form: PointsForm::Rows,
+        }
     }
 
     /// The sample rows, on a page each.
@@ -798,8 +891,55 @@ mod tests {
 
     #[test]
     fn an_export_as_json_is_like_a_query() {
-        let page = Reply::Points { series: SeriesName::new("s").unwrap(), rows: rows(), next_start_ns: None };
+        let page = Reply::Points {
+            series: SeriesName::new("s").unwrap(),
+            rows: rows(),
+            next_start_ns: None,
+            form: PointsForm::Rows,
+        };
         assert_eq!(json(Ok(export(ExportFormat::Json)), false), json(Ok(page), false));
+    }
+
+    #[test]
+    fn columns_hold_what_rows_hold() {
+        for as_strings in [false, true] {
+            let envelope = Envelope { json: true, timestamps_as_strings: as_strings, ..Envelope::default() };
+            let read = |reply: Reply| -> serde_json::Value {
+                let bytes = Renderer::new(envelope.clone(), Ok(reply)).render().unwrap();
+                serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()["data"].clone()
+            };
+            let by_rows = read(points());
+            let columns = read(Reply::Points {
+                series: SeriesName::new("s").unwrap(),
+                rows: rows(),
+                next_start_ns: Some(9),
+                form: PointsForm::Columns,
+            });
+            for same in ["series", "dimension", "count", "truncated", "next_start_ns"] {
+                assert_eq!(columns[same], by_rows[same], "{same}");
+            }
+            let points = by_rows["points"].as_array().unwrap();
+            for (row, point) in points.iter().enumerate() {
+                assert_eq!(columns["timestamps_ns"][row], point["timestamp_ns"]);
+                assert_eq!(columns["values"][row], point["values"]);
+                let id = columns["label_ids"][row].as_u64().unwrap() as usize;
+                let labels = point.get("labels").cloned().unwrap_or_else(|| json!({}));
+                assert_eq!(columns["label_sets"][id], labels);
+            }
+            assert_eq!(columns["timestamps_ns"].as_array().unwrap().len(), points.len());
+        }
+        let mut plain = Rows::new(1);
+        plain.timestamps_ns = vec![1, 2];
+        plain.values = vec![0.5, -3.0];
+        let (series, form) = (SeriesName::new("s").unwrap(), PointsForm::Columns);
+        let reply = Reply::Points { series, rows: plain, next_start_ns: None, form };
+        let envelope = Envelope { json: true, ..Envelope::default() };
+        let text = String::from_utf8(Renderer::new(envelope, Ok(reply)).render().unwrap()).unwrap();
+        assert_eq!(
+            text,
+            "{\"ok\":true,\"data\":{\"series\":\"s\",\"dimension\":1,\"count\":2,\"truncated\":false,\
+             \"timestamps_ns\":[1,2],\"values\":[0.5,-3.0]}}\n"
+        );
     }
 
     #[test]
@@ -855,7 +995,12 @@ mod tests {
             values: (0..n).map(|v| v as f64).collect(),
             ..Rows::default()
         };
-        let reply = |rows| Reply::Points { series: SeriesName::new("s").unwrap(), rows, next_start_ns: None };
+        let reply = |rows| Reply::Points {
+            series: SeriesName::new("s").unwrap(),
+            rows,
+            next_start_ns: None,
+            form: PointsForm::Rows,
+        };
         let whole = Renderer::new(Envelope::default(), Ok(reply(rows.clone()))).render().unwrap();
         let mut renderer = Renderer::new(Envelope::default(), Ok(reply(rows)));
         let (mut pieces, mut all) = (0, Vec::new());

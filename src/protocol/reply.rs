@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Labels, Result, Rows, SeriesName, ValueType};
 
-use super::{ExportFormat, WatchRequest, WatchRow};
+use super::{ExportFormat, PointsForm, WatchRequest, WatchRow};
 
 /// One answer to one [`Command`](super::Command).
 #[derive(Debug, PartialEq)]
@@ -39,6 +39,8 @@ pub enum Reply {
         rows: Rows,
         /// Where the next page starts, if there is one.
         next_start_ns: Option<i64>,
+        /// How they are laid out in JSON.
+        form: PointsForm,
     },
     /// To `Export`.
     Export(Export),

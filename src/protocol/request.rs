@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{LabelFilter, Labels, Points, TimeRange};
 
-use super::{Analysis, Command, ExportFormat, TimeSelection};
+use super::{Analysis, Command, ExportFormat, PointsForm, TimeSelection};
 
 /// The JSON request that asks for `command`.
 pub fn json_request(command: &Command) -> Value {
@@ -22,7 +22,7 @@ pub fn json_request(command: &Command) -> Value {
             let points: Vec<Value> = (0..points.len()).map(|row| point(points, row)).collect();
             ("BatchInsert", json!({ "series": series.as_str(), "points": points }))
         }
-        Command::Query { series, time, labels, limit } => {
+        Command::Query { series, time, labels, limit, form } => {
             let mut data = json!({ "series": series.as_str() });
             let kind = match time {
                 TimeSelection::HoursBack(hours) => {
@@ -37,6 +37,9 @@ pub fn json_request(command: &Command) -> Value {
             };
             if let Some(limit) = limit {
                 data["limit"] = json!(limit);
+            }
+            if *form == PointsForm::Columns {
+                data["form"] = json!("columns");
             }
             (kind, with_labels(data, labels))
         }

@@ -6,7 +6,7 @@ use crate::base::{
 
 use super::help::{COMMANDS, unknown_command};
 use super::{
-    Analysis, Command, ExportFormat, TimeSelection, WATCH_POINTS_DEFAULT, WATCH_POINTS_MAX,
+    Analysis, Command, ExportFormat, PointsForm, TimeSelection, WATCH_POINTS_DEFAULT, WATCH_POINTS_MAX,
     WATCH_THRESHOLD_DEFAULT, WatchRequest,
 };
 
@@ -269,13 +269,14 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
             let series = arguments.series()?;
             let hours = if arguments.words.len() > 0 { arguments.float("hours_back")? } else { 24.0 };
             let time = checked_hours(hours)?;
-            Command::Query { series, time, labels: LabelFilter::any(), limit: None }
+            Command::Query { series, time, labels: LabelFilter::any(), limit: None, form: PointsForm::Rows }
         }
         "QUERY_RANGE" => Command::Query {
             series: arguments.series()?,
             time: TimeSelection::Range(arguments.range()?),
             labels: LabelFilter::any(),
             limit: None,
+            form: PointsForm::Rows,
         },
         "SIMILAR" => {
             let (series, query_vector) = (arguments.series()?, arguments.values()?);

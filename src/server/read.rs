@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::base::{Deadline, Error, ErrorCode, Result, SeriesName, TimeRange};
-use crate::engine::{Engine, Query};
+use crate::engine::{Engine, Page, Query};
 use crate::mp;
 use crate::protocol::{
     Analysis, Command, DatabaseStats, DimensionStats, Export, MatchRow, Pages, Reply, SeriesInfo,
@@ -123,12 +123,13 @@ pub(super) fn execute(
     deadline: &Deadline,
 ) -> Result<Reply> {
     match command {
-        Command::Query { series, time, labels, limit } => {
+        Command::Query { series, time, labels, limit, form } => {
             let range = time_range(engine, time);
             let limit = limit.unwrap_or(usize::MAX).min(settings.max_result_points);
             let query = Query { series, range, labels, limit };
             let page = engine.query(&query, deadline)?;
-            Ok(Reply::Points { series: query.series, rows: page.rows, next_start_ns: page.next_start_ns })
+            let Page { rows, next_start_ns } = page;
+            Ok(Reply::Points { series: query.series, rows, next_start_ns, form })
         }
         Command::Export { series, format, range, labels } => {
             let query = Query { series: series.clone(), range, labels, limit: PAGE_ROWS };
