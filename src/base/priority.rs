@@ -29,12 +29,12 @@ impl Background {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
-    use super::*;
-
+    #[cfg(target_os = "linux")]
     #[test]
     fn it_concerns_only_the_thread_that_asks() {
+        use super::Background;
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
         let other = std::thread::spawn(move || {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
 
-use crate::base::{Deadline, Error, ErrorCode, Result, SeriesName, TimeRange, caught};
+use crate::base::{Background, Deadline, Error, ErrorCode, Result, SeriesName, TimeRange, caught};
 use crate::engine::{Engine, Query, Scan, Watch};
 use crate::mp::{Nearest, Upkeep};
 use crate::protocol::{Alert, Notice, WatchRequest, WatchRow};
@@ -248,6 +248,7 @@ impl Kept {
 
 impl Follower {
     fn run(mut self, wake: &(Mutex<()>, Condvar)) {
+        Background::Soon.stand_back();
         while !self.stop.is_over() {
             if let Some(engine) = self.engine.get().cloned() {
                 let round = caught("a round of the watches", || {
