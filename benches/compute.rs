@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use common::{compare, walk};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tsdb_vector::base::{Deadline, Rng, Rows};
-use tsdb_vector::kernels::Instructions;
-use tsdb_vector::mp::{Computation, Progress, Selection, oracle, profile};
+use tsdb_vector::kernels::{Instructions, centred_dot};
+use tsdb_vector::mp::{Computation, Progress, Selection, Upkeep, oracle, profile};
 use tsdb_vector::vector::Search;
 
 fn cosine(c: &mut Criterion) {
@@ -126,5 +126,29 @@ fn ecg(points: usize) -> Vec<f64> {
         .collect()
 }
 
-criterion_group!(benches, cosine, matrix_profile);
+/// The left profile of 65,536 points, kept while more come.
+fn upkeep(c: &mut Criterion) {
+    let (n, window, more) = (65_536, 100, 200);
+    let values = walk(n + more, 8);
+    let mut upkeep = Upkeep::new(window, n);
+    upkeep.rebuild(&values[..n]);
+    let mean = |at: usize| values[at..at + window].iter().sum::<f64>() / window as f64;
+    let means: Vec<f64> = (0..values.len() - window).map(mean).collect();
+    let definition = || {
+        let part = |at: usize| (&values[at..at + window], means[at]);
+        for newest in n - window..n - window + more {
+            let of_newest = part(newest);
+            let nearest = (0..newest - window).map(|at| centred_dot(part(at), of_newest));
+            black_box(nearest.fold(f64::NEG_INFINITY, f64::max));
+        }
+    };
+    let name = "a point of a kept left profile, n = 65,536, m = 100";
+    compare(c, name, more as u64, ("all covariances from the definition", definition), || {
+        for value in &values[n..] {
+            black_box(upkeep.push(*value));
+        }
+    });
+}
+
+criterion_group!(benches, cosine, matrix_profile, upkeep);
 criterion_main!(benches);

@@ -11,7 +11,10 @@ use tsdb_vector::base::{
 };
 use tsdb_vector::engine::{Engine, Options, Query, Write};
 use tsdb_vector::format::{Columns, HEADER_BYTES, MANIFEST, Reader, Seqs, Values, describe_block};
-use tsdb_vector::manifest::{Database, FileManifestStore, Manifest, ManifestStore, SeriesRecord};
+use tsdb_vector::manifest::{
+    Database, FileManifestStore, Manifest, ManifestStore, SeriesRecord, WatchRecord, read_watches,
+    write_watches,
+};
 use tsdb_vector::memtable::Tombstone;
 use tsdb_vector::segments::{SegmentInfo, SegmentWriter, Sidecar, open_unlisted};
 use tsdb_vector::vector::Lists;
@@ -364,6 +367,36 @@ fn the_directorys_page() {
         };
         check("directory.md", example, generate, decode);
     }
+}
+
+#[test]
+fn the_list_of_watches() {
+    let dir = Path::new("/");
+    let watch = WatchRecord {
+        series: "temp".into(),
+        labels: vec![("room".into(), "hall".into())],
+        window: 50,
+        points_max: 65_536,
+        threshold: 0.5,
+    };
+    let generate = || {
+        let disk = SimDisk::new();
+        write_watches(&disk, dir, std::slice::from_ref(&watch)).unwrap();
+        read_all(&disk, Path::new("/WATCHES"), 1 << 10).unwrap()
+    };
+    let decode = |bytes: &[u8]| {
+        let disk = SimDisk::new();
+        put(&disk, "/WATCHES", bytes);
+        let watches = read_watches(&disk, dir).unwrap();
+        let value = |watch: &WatchRecord| {
+            json!({
+                "series": watch.series, "labels": watch.labels, "window": watch.window,
+                "points_max": watch.points_max, "threshold": watch.threshold,
+            })
+        };
+        watches.iter().map(value).collect()
+    };
+    check("directory.md", "watches", generate, decode);
 }
 
 #[test]

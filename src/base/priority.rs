@@ -34,10 +34,11 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn it_concerns_only_the_thread_that_asks() {
+        use super::Background;
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
         let other = std::thread::spawn(move || {
-            super::Background::Whenever.stand_back();
+            Background::Whenever.stand_back();
             nice()
         });
         assert_eq!(other.join().unwrap(), before.max(10));

@@ -92,7 +92,8 @@ impl Connection {
         sent.map_err(|e| self.broken(&e))
     }
 
-    fn line(&mut self) -> Result<String> {
+    /// The next line, as it was sent.
+    pub fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         match self.stream.read_line(&mut line) {
             Ok(0) => Err(self.broken(&"the server closed it")),

@@ -72,10 +72,24 @@ impl Session {
         }
         let command = parse_text(line);
         self.over = matches!(command, Ok(Command::Quit));
+        let listens = matches!(command, Ok(Command::Subscribe { .. }));
         // What is no command is the server's to say.
-        match command.ok().as_ref().map(json_request).filter(|_| self.form != Form::Text) {
+        let answered = match command.ok().as_ref().map(json_request).filter(|_| self.form != Form::Text) {
             Some(request) => self.run_json(&request.to_string(), request["type"].as_str()),
             None => self.run_text(line),
+        };
+        if listens && answered.is_ok() {
+            return self.show_alerts();
+        }
+        answered
+    }
+
+    /// Shows alerts as they come, until the connection or the program ends.
+    fn show_alerts(&mut self) -> Result<()> {
+        loop {
+            let line = self.connection.line()?;
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{line}").and_then(|()| out.flush()).map_err(on_file("standard output"))?;
         }
     }
 

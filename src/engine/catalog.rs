@@ -23,6 +23,8 @@ pub(super) struct Series {
     /// Grows with every change; changed only under the shard's state lock.
     version: AtomicU64,
     count: Mutex<Option<(u64, u64)>>,
+    /// The least timestamp of a change since somebody looked; `i64::MIN` until then.
+    changed_from_ns: AtomicI64,
     /// Only [`Cardinality`] touches them.
     pub(super) label_sets: Mutex<LabelSets>,
 }
@@ -37,6 +39,7 @@ impl Series {
             assigned_max_ns: AtomicI64::new(i64::MIN),
             version: AtomicU64::new(0),
             count: Mutex::new(None),
+            changed_from_ns: AtomicI64::new(i64::MIN),
             label_sets: Mutex::default(),
         }
     }
@@ -80,8 +83,21 @@ impl Series {
         }
     }
 
-    pub fn changed(&self) {
+    /// Notes a change of points from `from_ns` on, which is asked for only where somebody
+    /// has looked at the changes before.
+    pub fn changed(&self, from_ns: impl FnOnce() -> i64) {
         self.version.fetch_add(1, Ordering::SeqCst);
+        if self.changed_from_ns.load(Ordering::SeqCst) != i64::MIN {
+            // The greatest stands for no change.
+            self.changed_from_ns.fetch_min(from_ns().min(i64::MAX - 1), Ordering::SeqCst);
+        }
+    }
+
+    /// The least timestamp that has changed since the last call. No change may be noted
+    /// meanwhile.
+    pub fn take_changed(&self) -> Option<i64> {
+        let from_ns = self.changed_from_ns.swap(i64::MAX, Ordering::SeqCst);
+        (from_ns != i64::MAX).then_some(from_ns)
     }
 
     pub fn version(&self) -> u64 {

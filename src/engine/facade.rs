@@ -22,6 +22,7 @@ use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
 use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
 use super::vectors::{PointMatches, PointQuery, VectorCache, find_points};
+use super::watches::{self, Watch};
 
 /// An open database. Cheap to clone; all clones are the same database, which closes
 /// when [`close`](Self::close) is called or the last clone goes.
@@ -38,6 +39,7 @@ pub(super) struct Inner {
     pub generation: RwLock<Generation>,
     /// One save or load at a time.
     pub snapshot: Mutex<()>,
+    pub watches: Mutex<Vec<Watch>>,
     lock: Mutex<Option<Box<dyn DirLock>>>,
 }
 
@@ -91,6 +93,7 @@ impl Engine {
             tracing::info!(generation = stale, "removing what an interrupted load left");
             remove_generation(vfs.as_ref(), &dir, stale)?;
         }
+        let watches = watches::open(vfs.as_ref(), &options)?;
         let memory = MemoryShares::of(options.memory_limit_bytes);
         let cache = Arc::new(BlockCache::new(memory.blocks as usize));
         let environment = Arc::new(Environment {
@@ -114,6 +117,7 @@ impl Engine {
                 database,
                 generation: RwLock::new(generation),
                 snapshot: Mutex::new(()),
+                watches: Mutex::new(watches),
                 lock: Mutex::new(Some(lock)),
             }),
         })
@@ -229,7 +233,7 @@ impl Engine {
         let (series, _, view) = shard.view(&query.series)?;
         shard.check_losses(series.id, query.range)?;
         let bytes_max = self.inner.environment.query_bytes_max();
-        Ok(Scan { view, next: Some(query.range), query, bytes_max })
+        Ok(Scan::of(view, query, bytes_max))
     }
 
     /// Finds the points of a range that the filter matches and that are most like each of
@@ -486,6 +490,10 @@ pub struct Scan {
 }
 
 impl Scan {
+    pub(super) fn of(view: SeriesView, query: Query, bytes_max: u64) -> Self {
+        Self { view, next: Some(query.range), query, bytes_max }
+    }
+
     /// Values a point has.
     pub fn dimension(&self) -> usize {
         self.view.dimension

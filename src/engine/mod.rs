@@ -15,6 +15,7 @@
 //! | `vectors`, `indexing` | searches for similar points, and indexes beside segments |
 //! | `generation`, `background` | all shards of one generation, and their threads |
 //! | `snapshot_file`, `save`, `load` | one file that holds everything |
+//! | `watches` | what is watched, and what changed meanwhile |
 //! | `verify` | the offline check |
 
 mod background;
@@ -37,6 +38,7 @@ mod snapshot_path;
 mod types;
 mod vectors;
 mod verify;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -49,5 +51,6 @@ pub use types::{
 
 pub use vectors::{PointMatches, PointQuery};
 pub use verify::{Verification, verify};
+pub use watches::{Changes, Watch};
 
 pub use crate::query::{DimensionSummary, Page, SeriesFigures};

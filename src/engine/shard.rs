@@ -190,7 +190,7 @@ impl State {
             Record::Insert(insert) => {
                 if let Some(series) = self.catalog.by_id(insert.series_id) {
                     series.note_assigned(insert.assigned_max_ns);
-                    series.changed();
+                    series.changed(|| insert.timestamps.iter().copied().min().unwrap_or(i64::MAX));
                     self.active.insert(insert, seq)
                 } else {
                     self.active.note_seq(seq);
@@ -199,7 +199,7 @@ impl State {
             }
             Record::Delete(delete) => {
                 if let Some(series) = self.catalog.by_id(delete.series_id) {
-                    series.changed();
+                    series.changed(|| delete.range.start_ns);
                     self.active.delete(delete, seq)
                 } else {
                     self.active.note_seq(seq);

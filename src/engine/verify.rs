@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::{Deadline, Error, Result};
 use crate::format::{log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name};
-use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore};
+use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore, read_watches};
 use crate::memtable::Memtable;
 use crate::query::count_points;
 use crate::segments::{BlockCache, Segment, Sidecar, verify_segment};
@@ -41,6 +41,10 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
     match Database::open(vfs.clone(), data_dir) {
         Ok((database, generation)) => {
             found.files += 2;
+            match read_watches(vfs.as_ref(), data_dir) {
+                Ok(watches) => found.files += u64::from(!watches.is_empty()),
+                Err(e) => found.problems.push(e.message().to_owned()),
+            }
             let dir = database.generation_dir(generation);
             match Journals::read(vfs.as_ref(), &dir) {
                 Ok(journals) => {

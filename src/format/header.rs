@@ -24,6 +24,8 @@ pub enum FileKind {
     Snapshot,
     /// What searches for similar vectors know of a segment.
     Vectors,
+    /// What is watched.
+    Watches,
 }
 
 impl FileKind {
@@ -37,6 +39,7 @@ impl FileKind {
             Self::Directory => *b"TSDBDIR\n",
             Self::Snapshot => *b"TSDBSNP\n",
             Self::Vectors => *b"TSDBVEC\n",
+            Self::Watches => *b"TSDBWCH\n",
         }
     }
 
@@ -54,6 +57,7 @@ impl FileKind {
             Self::Directory => "directory file",
             Self::Snapshot => "snapshot",
             Self::Vectors => "index of vectors",
+            Self::Watches => "list of watches",
         }
     }
 }

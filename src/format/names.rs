@@ -2,7 +2,7 @@
 //! that names sort as numbers do.
 //!
 //! ```text
-//! <data dir>/LOCK  DATABASE  CURRENT  quarantine/  snapshots/
+//! <data dir>/LOCK  DATABASE  CURRENT  WATCHES  quarantine/  snapshots/
 //! <data dir>/gen-0000000001/journal-0000                                    (two for each group of shards)
 //! <data dir>/gen-0000000001/shard-0000/MANIFEST
 //!                                      wal-00000000000000000001.log          (first sequence number)
@@ -18,6 +18,8 @@ pub const DATABASE: &str = "DATABASE";
 pub const CURRENT: &str = "CURRENT";
 /// A shard's manifest.
 pub const MANIFEST: &str = "MANIFEST";
+/// What is watched.
+pub const WATCHES: &str = "WATCHES";
 /// Where unreadable files go.
 pub const QUARANTINE: &str = "quarantine";
 

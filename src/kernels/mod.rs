@@ -11,6 +11,7 @@ mod instructions;
 mod rolling;
 mod scale;
 pub mod skew;
+pub mod slide;
 mod sliding;
 
 pub use dot::{centred_dot, dot, norm, scaled_squared_distance, squared_distance};

@@ -7,9 +7,9 @@ use bincode::{Decode, Encode};
 
 use crate::base::{Error, ErrorCode, Result, SHARDS_MAX};
 use crate::format::{
-    CURRENT, DATABASE, FileHeader, FileKind, HEADER_BYTES, MANIFEST, decode_metadata, encode_metadata,
-    generation_name, parse_generation_name, parse_journal_name, parse_log_name, parse_segment_name,
-    parse_shard_name, parse_vectors_name, shard_name,
+    CURRENT, DATABASE, FileHeader, FileKind, HEADER_BYTES, MANIFEST, WATCHES, decode_metadata,
+    encode_metadata, generation_name, parse_generation_name, parse_journal_name, parse_log_name,
+    parse_segment_name, parse_shard_name, parse_vectors_name, shard_name,
 };
 use crate::vfs::{Vfs, create_dir_durable, read_all, read_exact_at, write_atomic};
 
@@ -277,6 +277,7 @@ pub fn refuse_newer(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     };
     check(&dir.join(DATABASE), FileKind::Directory)?;
     check(&dir.join(CURRENT), FileKind::Directory)?;
+    check(&dir.join(WATCHES), FileKind::Watches)?;
     for generation in stale_generations(vfs, dir, None)? {
         let generation_dir = dir.join(generation_name(generation));
         for shard in vfs.list(&generation_dir).unwrap_or_default() {

@@ -11,6 +11,7 @@ mod obsolete;
 mod quarantine;
 mod record;
 mod store;
+mod watches;
 
 pub use directory::{
     Database, DirectoryRecord, create_shard_dirs, refuse_newer, remove_generation, stale_generations,
@@ -19,3 +20,4 @@ pub use obsolete::ObsoleteFiles;
 pub use quarantine::quarantine;
 pub use record::{Loss, Manifest, SeriesRecord};
 pub use store::{FileManifestStore, ManifestStore};
+pub use watches::{WatchRecord, read_watches, set_watches_aside, write_watches};

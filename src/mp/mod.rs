@@ -13,7 +13,8 @@
 //! starts anew where digits would be lost; `judge` takes what passes a threshold to `best`, which keeps what is near, and tells what is
 //! nearly equal apart by exact distances; `constants` matches what has no shape; `score`
 //! computes what is reported in two passes. `many` is the tile for points of several
-//! values. `period` chooses a window where none is given.
+//! values. `period` and `length` choose a window where none is given. `upkeep` keeps a left profile
+//! while points come.
 //!
 //! Sources: Yeh et al., "Matrix Profile I" (ICDM 2016); Zhu et al., "SCRIMP++" (ICDM
 //! 2018) and Zimmerman et al., "SCAMP" (`SoCC` 2019) for the diagonal recurrence.
@@ -23,6 +24,7 @@ mod constants;
 mod discord;
 mod grid;
 mod judge;
+mod length;
 mod many;
 mod motif;
 pub mod oracle;
@@ -33,13 +35,16 @@ mod score;
 mod search;
 mod selection;
 mod tile;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
 
 pub use discord::{Discord, discords, discords_of};
+pub use length::{DISCORDS, Tried, lengths, most_outstanding, standout};
 pub use motif::{Motif, motifs, motifs_of};
-pub use period::{Stretches, likely_window};
+pub use period::{Stretches, likely_window, likely_window_max};
 pub use profile::{Computation, Outcome, Profile, Sides, memory_bytes, profile};
 pub use search::Progress;
 pub use selection::{Selection, default_gap, stretches, windows_without_gaps};
+pub use upkeep::{Nearest, Upkeep};

@@ -1,4 +1,5 @@
-//! A window where nobody gives one: the length at which a series is most like itself.
+//! The length at which a series is most like itself: the window of motifs where nobody
+//! gives one, and what the search for that of discords starts from.
 
 use std::ops::Range;
 
@@ -67,6 +68,11 @@ impl Stretches<'_> {
     }
 }
 
+/// The longest window that is chosen for a series of so many points.
+pub fn likely_window_max(points: usize) -> usize {
+    (points / 8).min(LAG_MAX)
+}
+
 /// The lag of the strongest local maximum of the autocorrelation, from 4 to 400 and at
 /// most an eighth of the longest series; of equals the shorter. Where there is none, 125
 /// or that eighth. Pairs of points across a gap do not count.
@@ -75,7 +81,7 @@ impl Stretches<'_> {
 /// `NOT_ENOUGH_DATA` where an eighth is less than 4 points; `TIMEOUT`.
 pub fn likely_window(series: &[Stretches<'_>], deadline: &Deadline) -> Result<usize> {
     let points = series.iter().map(Stretches::points).max().unwrap_or(0);
-    let greatest = (points / 8).min(LAG_MAX);
+    let greatest = likely_window_max(points);
     if greatest < LAG_MIN {
         return Err(Error::new(
             ErrorCode::NotEnoughData,

@@ -18,7 +18,7 @@ pub(super) const PAD: usize = DIAGONALS;
 /// window has lost digits that the recurrence carries: there it starts anew. (The note of
 /// the field is 1e-6 of the predecessor's; a signal that dies away over several points
 /// needs the greatest.)
-const COLLAPSE: f64 = 1e-4;
+pub(super) const COLLAPSE: f64 = 1e-4;
 
 /// One dimension, centred and scaled.
 pub(super) struct Dimension {
@@ -190,7 +190,7 @@ fn fill_gaps(values: &mut [f64]) -> Vec<usize> {
 }
 
 impl Dimension {
-    fn new(inner: &[f64], mut constant: Vec<bool>, m: usize, normalize: bool) -> Self {
+    pub fn new(inner: &[f64], mut constant: Vec<bool>, m: usize, normalize: bool) -> Self {
         let (head, tail) = (inner.first().copied().unwrap_or(0.0), inner.last().copied().unwrap_or(0.0));
         let mut values = Vec::with_capacity(inner.len() + 2 * PAD);
         values.resize(PAD, head);

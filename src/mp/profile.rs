@@ -61,6 +61,7 @@ pub struct Computation {
     sides: Sides,
     instructions: Instructions,
     cells_alone: u64,
+    share: f64,
 }
 
 impl Computation {
@@ -78,6 +79,7 @@ impl Computation {
             sides: Sides::Both,
             instructions: Instructions::best(),
             cells_alone: CELLS_ALONE,
+            share: 1.0,
         })
     }
 
@@ -96,6 +98,7 @@ impl Computation {
             sides: Sides::Both,
             instructions: Instructions::best(),
             cells_alone: CELLS_ALONE,
+            share: 1.0,
         })
     }
 
@@ -129,6 +132,13 @@ impl Computation {
             |of: &Prepared| (0..of.windows).map(|window| !of.is_flat(window + PAD)).collect::<Vec<_>>();
         let (mask, mask_of_other) = (varied(&self.a), self.b.as_ref().map(varied).unwrap_or_default());
         self.only(&mask).only_of_other(&mask_of_other)
+    }
+
+    /// Looks only at this share of the pairs, spread evenly over the windows: the same ones
+    /// each time.
+    #[must_use]
+    pub fn sample(self, share: f64) -> Self {
+        Self { share, ..self }
     }
 
     /// Forces the instructions, for tests and measurements.
@@ -222,6 +232,7 @@ impl Computation {
             sides: self.sides,
             instructions: self.instructions,
             cells_alone: self.cells_alone,
+            share: self.share,
         }
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Join<'a> {
     pub instructions: Instructions,
     /// Fewer cells than this are left to one thread.
     pub cells_alone: u64,
+    /// The part of all strips to look at.
+    pub share: f64,
 }
 
 impl Join<'_> {
@@ -65,10 +67,14 @@ impl Join<'_> {
     }
 
     fn strips(&self) -> Vec<Strip> {
-        match self.exclusion {
+        let mut strips = match self.exclusion {
             Some(exclusion) => grid::self_join(self.a.windows, exclusion),
             None => grid::join(self.a.windows, self.b.windows),
+        };
+        if self.share < 1.0 {
+            strips.truncate((self.share * strips.len() as f64).ceil() as usize);
         }
+        strips
     }
 
     pub fn cells(&self) -> u64 {

@@ -235,6 +235,19 @@ fn what_is_found_in_time_is_told_with_its_coverage() {
 }
 
 #[test]
+fn a_sample_is_the_same_each_time_and_nothing_is_nearer_than_it_is() {
+    let values = walk(3000, 22);
+    let selection = Selection { values: &values, dimension: 1, window: 30, normalize: true };
+    let whole = || Computation::self_join(&selection).unwrap();
+    let exact = whole().run(&Deadline::none(), &Progress::default());
+    let sample = whole().sample(0.25).run(&Deadline::none(), &Progress::default());
+    assert!((0.1..0.5).contains(&sample.coverage()), "{}", sample.coverage());
+    assert_eq!(sample, whole().sample(0.25).spread().run(&Deadline::none(), &Progress::default()));
+    assert!(sample.profile.distances.iter().zip(&exact.profile.distances).all(|(some, all)| some >= all));
+    assert_eq!(whole().sample(1.0).run(&Deadline::none(), &Progress::default()), exact);
+}
+
+#[test]
 fn a_long_series_crosses_tiles_and_bands() {
     let values = with(walk(2600, 11), |at, v| if at == 1500 { 1e6 } else { v });
     let selection = Selection { values: &values, dimension: 1, window: 16, normalize: true };

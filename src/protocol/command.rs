@@ -2,6 +2,8 @@
 
 use crate::base::{LabelFilter, Metric, Points, SeriesName, TimeRange, ValueType};
 
+use super::WatchRequest;
+
 /// One checked request. Everything that can be checked without the engine has
 /// been: names, labels, ranges, finite numbers, positive limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +52,24 @@ pub enum Command {
     Anomaly(Analysis),
     /// Find the closest pairs of windows.
     Motif(Analysis),
+    /// Keep a profile while points come.
+    Watch(WatchRequest),
+    /// Keep it no longer.
+    Unwatch {
+        /// Of which series.
+        series: SeriesName,
+        /// Only the one of this window.
+        window: Option<usize>,
+    },
+    /// Name everything that is watched.
+    Watches,
+    /// Send alerts on this connection.
+    Subscribe {
+        /// Only those of this series.
+        series: Option<SeriesName>,
+    },
+    /// Send no more alerts on it.
+    Unsubscribe,
     /// Figures of one series, or of everything where `None`.
     Stats {
         /// The series.
@@ -121,6 +141,11 @@ impl Command {
             Self::FindSimilar(_) => "similar",
             Self::Anomaly { .. } => "anomaly",
             Self::Motif { .. } => "motif",
+            Self::Watch(_) => "watch",
+            Self::Unwatch { .. } => "unwatch",
+            Self::Watches => "watches",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Unsubscribe => "unsubscribe",
             Self::Stats { .. } => "stats",
             Self::List => "list",
             Self::DeleteRange { .. } => "delete_range",
@@ -209,14 +234,18 @@ pub enum Like {
         labels: LabelFilter,
     },
 }
+/// Lengths of windows that one request may ask for.
+pub const LENGTHS_MAX: usize = 1000;
 
 /// Which windows are compared, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Analysis {
     /// Where to look.
     pub series: SeriesName,
-    /// Points a window has, at least 3; `None`: chosen from the autocorrelation.
+    /// Points a window has, at least 3; `None`: chosen by the server.
     pub window: Option<usize>,
+    /// Anomalies: windows of each length from the first to the second, instead of one.
+    pub lengths: Option<(usize, usize)>,
     /// Most answers, at least 1.
     pub k: usize,
     /// Which of its points.
@@ -234,7 +263,7 @@ pub struct Analysis {
     /// All label sets are one sequence in time order.
     pub join_labels: bool,
     /// Where neighbours are sought; `None`: in the same points.
-    pub with: Option<With>,
+    pub with: Option<Box<With>>,
     /// Milliseconds after which the best so far is the answer.
     pub timeout_ms: Option<u64>,
 }
@@ -256,6 +285,7 @@ impl Analysis {
         Self {
             series,
             window,
+            lengths: None,
             k,
             labels: LabelFilter::any(),
             range: TimeRange::ALL,

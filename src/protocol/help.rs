@@ -79,6 +79,21 @@ pub const COMMANDS: &[CommandHelp] = &[
         "MOTIF <name> <window> <k>",
         "Find the k closest pairs of windows of <window> points.",
     ),
+    help(
+        "WATCH",
+        "WatchProfile",
+        "WATCH <series> <window> [threshold=0.5]",
+        "Keep the left profile of a series while points come, and alert those who subscribed.",
+    ),
+    help("UNWATCH", "UnwatchProfile", "UNWATCH <series> [window]", "Keep it no longer."),
+    help("WATCHES", "ListWatches", "WATCHES", "Name everything that is watched, and how far it is."),
+    help(
+        "SUBSCRIBE",
+        "Subscribe",
+        "SUBSCRIBE [series]",
+        "Send alerts on this connection, one JSON line each, between replies; tsdb_client shows them.",
+    ),
+    help("UNSUBSCRIBE", "Unsubscribe", "UNSUBSCRIBE", "Send no more alerts on this connection."),
     help("STATS", "GetStats", "STATS <name|all>", "Figures of one series, or of everything."),
     help("LIST", "ListSeries", "LIST", "Name every series with its dimension and number of points."),
     help(

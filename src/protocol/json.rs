@@ -14,9 +14,10 @@ use super::duration::Duration;
 use super::help::unknown_command;
 use super::points::{Pairs, Timestamp, parse_batch};
 use super::scan::scan_json;
-use super::text::{checked_dimension, checked_hours};
+use super::text::{checked_dimension, checked_hours, checked_watch};
 use super::{
-    Analysis, Command, Envelope, ExportFormat, Like, Parsed, Place, PointsForm, Similar, TimeSelection, With,
+    Analysis, Command, Envelope, ExportFormat, LENGTHS_MAX, Like, Parsed, Place, PointsForm, Similar,
+    TimeSelection, WATCH_POINTS_DEFAULT, WATCH_THRESHOLD_DEFAULT, WatchRequest, With,
 };
 
 /// Understands one JSON request.
@@ -295,13 +296,12 @@ impl<'a> Fields<'a> {
     }
 
     /// What anomalies and motifs have in common.
-    fn analysis(&mut self) -> Result<Analysis> {
+    fn analysis(&mut self, lengths: Option<(usize, usize)>) -> Result<Analysis> {
         let series = self.name("series")?;
-        let raw = self.find("window").ok_or_else(|| self.missing("window"))?;
-        let window = if raw.get() == "\"auto\"" {
-            None
-        } else {
-            Some(self.count("window", 3)?.ok_or_else(|| self.missing("window"))?)
+        let window = match self.find("window") {
+            Some(raw) if raw.get() == "\"auto\"" => None,
+            None if lengths.is_some() => None,
+            _ => Some(self.count("window", 3)?.ok_or_else(|| self.missing("window"))?),
         };
         let k = self.count("k", 1)?.unwrap_or(3);
         let timeout: Option<usize> = self.count("timeout_ms", 1)?;
@@ -313,17 +313,36 @@ impl<'a> Fields<'a> {
             join_labels: self.flag("join_labels", false)?,
             with: self.with()?,
             timeout_ms: timeout.map(|ms| ms as u64),
+            lengths,
             ..Analysis::new(series, window, k)
         })
     }
 
-    fn with(&mut self) -> Result<Option<With>> {
+    /// The least and the greatest length of the windows of anomalies.
+    fn lengths(&mut self) -> Result<Option<(usize, usize)>> {
+        let expected = "a list of the least and the greatest length, such as [50, 100]";
+        let Some([least, greatest]) = self.optional::<[usize; 2]>("windows", expected)? else {
+            return Ok(None);
+        };
+        if self.find("window").is_some() {
+            return Err(Error::invalid("fields 'window' and 'windows' can't be together; give one of them"));
+        }
+        if least < 3 || greatest < least || greatest - least >= LENGTHS_MAX {
+            return Err(Error::invalid(format!(
+                "field 'windows' is [{least}, {greatest}]; use lengths of 3 and more, the lesser first, and at most \
+                 {LENGTHS_MAX} of them"
+            )));
+        }
+        Ok(Some((least, greatest)))
+    }
+
+    fn with(&mut self) -> Result<Option<Box<With>>> {
         let Some(name) = self.optional::<String>("with", "the name of a series")? else { return Ok(None) };
-        Ok(Some(With {
+        Ok(Some(Box::new(With {
             series: SeriesName::new(&name)?,
             labels: LabelFilter::new(self.labels_in("with_labels")?),
             range: self.open_range_in("with_start_ns", "with_end_ns")?,
-        }))
+        })))
     }
 
     fn gap(&mut self) -> Result<Option<u64>> {
@@ -430,7 +449,14 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
         }
         "Anomaly" => {
             let left = fields.flag("left", false)?;
-            let analysis = Analysis { left, ..fields.analysis()? };
+            let lengths = fields.lengths()?;
+            let analysis = Analysis { left, ..fields.analysis(lengths)? };
+            if lengths.is_some() && !analysis.normalize {
+                return Err(Error::invalid(
+                    "field 'windows' needs z-normalised windows, for others of different lengths can't be compared; \
+                     remove normalize, or give one window",
+                ));
+            }
             if left && analysis.with.is_some() {
                 return Err(Error::invalid(
                     "fields 'left' and 'with' can't be together: windows of another series are not earlier ones; \
@@ -441,8 +467,29 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
         }
         "Motif" => {
             let flat = fields.flag("flat", false)?;
-            Command::Motif(Analysis { flat, ..fields.analysis()? })
+            Command::Motif(Analysis { flat, ..fields.analysis(None)? })
         }
+        "WatchProfile" => {
+            let series = fields.name("series")?;
+            let window = fields.count("window", 3)?.ok_or_else(|| fields.missing("window"))?;
+            let default = WATCH_POINTS_DEFAULT.max(window.saturating_mul(4));
+            Command::Watch(checked_watch(WatchRequest {
+                series,
+                window,
+                labels: fields.filter()?,
+                threshold: fields.float("threshold")?.unwrap_or(WATCH_THRESHOLD_DEFAULT),
+                points_max: fields.count("max_points", 1)?.unwrap_or(default),
+            })?)
+        }
+        "UnwatchProfile" => {
+            Command::Unwatch { series: fields.name("series")?, window: fields.count("window", 3)? }
+        }
+        "ListWatches" => Command::Watches,
+        "Subscribe" => {
+            let name: Option<String> = fields.optional("series", "the name of a series")?;
+            Command::Subscribe { series: name.as_deref().map(SeriesName::new).transpose()? }
+        }
+        "Unsubscribe" => Command::Unsubscribe,
         "GetStats" => {
             let text: String = fields.required("series", "a series name or \"all\"")?;
             Command::Stats { series: if text == "all" { None } else { Some(SeriesName::new(&text)?) } }
@@ -614,6 +661,13 @@ mod tests {
             ("Anomaly", r#"{"series":"a","window":2}"#, "window"),
             ("Anomaly", r#"{"series":"a","window":5,"k":0}"#, "k"),
             ("Anomaly", r#"{"series":"a"}"#, "window"),
+            ("Anomaly", r#"{"series":"a","window":5,"windows":[5,9]}"#, "windows"),
+            ("Anomaly", r#"{"series":"a","windows":[9,5]}"#, "windows"),
+            ("Anomaly", r#"{"series":"a","windows":[2,5]}"#, "windows"),
+            ("Anomaly", r#"{"series":"a","windows":[5,1005]}"#, "windows"),
+            ("Anomaly", r#"{"series":"a","windows":[5]}"#, "windows"),
+            ("Anomaly", r#"{"series":"a","windows":[5,9],"normalize":false}"#, "windows"),
+            ("Motif", r#"{"series":"a","windows":[5,9]}"#, "window"),
             ("Anomaly", r#"{"series":"a","window":null}"#, "window"),
             ("Anomaly", r#"{"series":"a","window":"some"}"#, "window"),
             ("Anomaly", r#"{"series":"a","window":5,"flat":true}"#, "flat"),

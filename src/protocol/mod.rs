@@ -18,8 +18,11 @@ mod reply;
 mod request;
 mod scan;
 mod text;
+mod watch;
 
-pub use command::{Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection, With};
+pub use command::{
+    Analysis, Command, ExportFormat, LENGTHS_MAX, Like, Place, PointsForm, Similar, TimeSelection, With,
+};
 pub use framing::{Framing, Violation};
 pub use help::{COMMANDS, find_help};
 pub use http::{Sniff, http_status, is_http_line, sniff};
@@ -33,6 +36,9 @@ pub use reply::{
 pub use request::json_request;
 pub use scan::{PointLine, scan_point};
 pub use text::{parse_labels, parse_text, split_words};
+pub use watch::{
+    Alert, Notice, WATCH_POINTS_DEFAULT, WATCH_POINTS_MAX, WATCH_THRESHOLD_DEFAULT, WatchRequest, WatchRow,
+};
 
 use crate::base::Error;
 

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
 use super::{
-    AnalysisSummary, Envelope, Export, ExportFormat, Pages, PointsForm, Reply, WindowFlags, WindowRef,
+    AnalysisSummary, Envelope, Export, ExportFormat, Pages, PointsForm, Reply, WatchRow, WindowFlags,
+    WindowRef,
 };
 
 /// Rows rendered between two looks at the size of the output.
@@ -300,6 +301,9 @@ impl Renderer {
             "elapsed_ms": summary.elapsed.as_micros() as f64 / 1e3,
             "cached": summary.cached,
         });
+        if let Some((least, greatest)) = summary.lengths {
+            data["lengths"] = json!([least, greatest]);
+        }
         data[name] = rows.into();
         data
     }
@@ -357,7 +361,7 @@ impl Renderer {
                 let anomalies: Vec<serde_json::Value> = anomalies
                     .iter()
                     .map(|found| {
-                        let row = json!({
+                        let mut row = json!({
                             "timestamp_ns": time(found.timestamp_ns),
                             "end_timestamp_ns": time(found.end_timestamp_ns),
                             "index": found.index,
@@ -365,6 +369,9 @@ impl Renderer {
                             "neighbor_timestamp_ns": time(found.neighbor_timestamp_ns),
                             "neighbor_index": found.neighbor_index,
                         });
+                        if let Some(window) = found.window {
+                            row["window"] = json!(window);
+                        }
                         with_extras(
                             row,
                             found.normalized_score,
@@ -391,6 +398,15 @@ impl Renderer {
                     .collect();
                 self.analysis_data(&summary, "motifs", motifs)
             }
+            Reply::Watching(watch) => watch.json(),
+            Reply::Unwatched { removed } => json!({ "removed": removed }),
+            Reply::Watches(watches) => {
+                json!({ "watches": watches.iter().map(|row| row.json(time)).collect::<Vec<_>>() })
+            }
+            Reply::Subscribed { series } => {
+                json!({ "series": series.as_ref().map_or("all", |series| series.as_str()) })
+            }
+            Reply::Unsubscribed => json!({ "unsubscribed": true }),
             Reply::SeriesStats(stats) => {
                 let per_dimension: Vec<serde_json::Value> = stats
                     .per_dimension
@@ -428,6 +444,8 @@ impl Renderer {
                 "vector_rows_indexed": stats.vectors.rows_indexed,
                 "vector_index_ms": stats.vectors.index_ms,
                 "vectors_scanned": stats.vectors.scanned,
+                "watches": stats.watches,
+                "watches_behind_ms": stats.watches_behind_ms,
             }),
             Reply::SeriesList(list) => {
                 let series: Vec<serde_json::Value> = list
@@ -589,6 +607,14 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 .collect();
             (format!("motifs {}", summary_text(summary)), lines)
         }
+        Reply::Watching(watch) => (format!("watching {}", watch.text()), none()),
+        Reply::Unwatched { removed } => (format!("{removed} watches removed"), none()),
+        Reply::Watches(watches) => ("watches".to_owned(), watches.iter().map(WatchRow::text).collect()),
+        Reply::Subscribed { series } => {
+            let series = series.as_ref().map_or("all", |series| series.as_str());
+            (format!("subscribed to alerts of {series}"), none())
+        }
+        Reply::Unsubscribed => ("unsubscribed".to_owned(), none()),
         Reply::SeriesStats(stats) => {
             let time = |ns: Option<i64>| ns.map_or_else(|| "-".to_owned(), |ns| ns.to_string());
             let mut lines = vec![
@@ -628,6 +654,8 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 format!("vector_rows_indexed {}", stats.vectors.rows_indexed),
                 format!("vector_index_ms {}", stats.vectors.index_ms),
                 format!("vectors_scanned {}", stats.vectors.scanned),
+                format!("watches {}", stats.watches),
+                format!("watches_behind_ms {}", stats.watches_behind_ms),
             ];
             ("figures of the database".to_owned(), lines)
         }
@@ -1033,6 +1061,7 @@ mod tests {
         let anomalies = |summary: &AnalysisSummary| Reply::Anomalies {
             summary: summary.clone(),
             anomalies: vec![AnomalyRow {
+                window: None,
                 timestamp_ns: 1,
                 end_timestamp_ns: 3,
                 index: 1,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Labels, Result, Rows, SeriesName, ValueType};
 
-use super::{ExportFormat, PointsForm};
+use super::{ExportFormat, PointsForm, WatchRequest, WatchRow};
 
 /// One answer to one [`Command`](super::Command).
 #[derive(Debug, PartialEq)]
@@ -69,6 +69,22 @@ pub enum Reply {
         /// Closest first.
         motifs: Vec<MotifRow>,
     },
+    /// To `Watch`.
+    Watching(WatchRequest),
+    /// To `Unwatch`.
+    Unwatched {
+        /// Watches that are gone.
+        removed: usize,
+    },
+    /// To `Watches`.
+    Watches(Vec<WatchRow>),
+    /// To `Subscribe`; alerts come after it.
+    Subscribed {
+        /// Only those of this series.
+        series: Option<SeriesName>,
+    },
+    /// To `Unsubscribe`; no alert comes after it.
+    Unsubscribed,
     /// To `Stats` of one series.
     SeriesStats(SeriesStats),
     /// To `Stats` of everything.
@@ -203,8 +219,10 @@ pub struct MatchRow {
 /// What an analysis looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AnalysisSummary {
-    /// Points a window has.
+    /// Points a window has; the greatest of several lengths.
     pub window: usize,
+    /// The least and the greatest length, where several were asked for.
+    pub lengths: Option<(usize, usize)>,
     /// Points that were searched.
     pub n: usize,
     /// Label sets that were analysed, each by itself; 1 where they are joined.
@@ -264,6 +282,8 @@ pub struct AnomalyRow {
     pub end_timestamp_ns: i64,
     /// The window's first point within the selection.
     pub index: usize,
+    /// Its points, where several lengths were asked for.
+    pub window: Option<usize>,
     /// Distance to the nearest neighbour.
     pub score: f64,
     /// The same as a part of the greatest there can be; z-normalised windows only.
@@ -369,6 +389,10 @@ pub struct DatabaseStats {
     pub label_sets: u64,
     /// Searches for similar vectors.
     pub vectors: VectorStats,
+    /// Profiles that are kept.
+    pub watches: u64,
+    /// For how long the slowest of them has had points that it has not seen.
+    pub watches_behind_ms: u64,
 }
 
 /// Figures of searches for similar vectors.

@@ -58,6 +58,20 @@ pub fn json_request(command: &Command) -> Value {
             }
             ("Motif", data)
         }
+        Command::Watch(watch) => ("WatchProfile", watch.json()),
+        Command::Unwatch { series, window } => {
+            let mut data = json!({ "series": series.as_str() });
+            if let Some(window) = window {
+                data["window"] = json!(window);
+            }
+            ("UnwatchProfile", data)
+        }
+        Command::Watches => ("ListWatches", json!({})),
+        Command::Subscribe { series } => match series {
+            Some(series) => ("Subscribe", json!({ "series": series.as_str() })),
+            None => ("Subscribe", json!({})),
+        },
+        Command::Unsubscribe => ("Unsubscribe", json!({})),
         Command::Stats { series } => {
             ("GetStats", json!({ "series": series.as_ref().map_or("all", |series| series.as_str()) }))
         }
@@ -92,7 +106,10 @@ pub fn json_request(command: &Command) -> Value {
 
 fn analysis(of: &Analysis) -> Value {
     let mut data = json!({ "series": of.series.as_str(), "k": of.k, "normalize": of.normalize });
-    data["window"] = of.window.map_or_else(|| json!("auto"), |window| json!(window));
+    match of.lengths {
+        Some((least, greatest)) => data["windows"] = json!([least, greatest]),
+        None => data["window"] = of.window.map_or_else(|| json!("auto"), |window| json!(window)),
+    }
     if let Some(ns) = of.max_gap_ns {
         data["max_gap"] = json!(ns);
     }
@@ -198,6 +215,7 @@ mod tests {
             r#"{"type":"FindSimilar","data":{"series_pattern":"a*","metric":"euclidean","normalize":true,
                 "query":{"series":"b","timestamp_ns":-5,"window":7,"labels":{"k":"v"}}}}"#,
             r#"{"type":"Anomaly","data":{"series":"a","window":"auto","left":true,"max_gap":"5m","timeout_ms":7}}"#,
+            r#"{"type":"Anomaly","data":{"series":"a","windows":[5,9]}}"#,
             r#"{"type":"Motif","data":{"series":"a","window":9,"flat":true,"join_labels":true,"labels":{"k":"v"}}}"#,
             r#"{"type":"Motif","data":{"series":"a","window":9,"with":"b","with_labels":{"k":"v"},
                 "with_start_ns":1,"with_end_ns":2,"start_ns":3,"normalize":false}}"#,

@@ -5,7 +5,10 @@ use crate::base::{
 };
 
 use super::help::{COMMANDS, unknown_command};
-use super::{Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection};
+use super::{
+    Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection, WATCH_POINTS_DEFAULT,
+    WATCH_POINTS_MAX, WATCH_THRESHOLD_DEFAULT, WatchRequest,
+};
 
 fn syntax_error(message: impl std::fmt::Display, command: &str) -> Error {
     let syntax = COMMANDS.iter().find(|help| help.name == command).map_or("HELP", |help| help.syntax);
@@ -289,6 +292,27 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
             let analysis = Analysis::new(series, Some(window), k);
             if name == "ANOMALY" { Command::Anomaly(analysis) } else { Command::Motif(analysis) }
         }
+        "WATCH" => {
+            let series = arguments.series()?;
+            let window = arguments.count("window", 3)?;
+            let has_threshold = arguments.words.len() > 0;
+            let threshold =
+                if has_threshold { arguments.float("threshold")? } else { WATCH_THRESHOLD_DEFAULT };
+            let labels = LabelFilter::any();
+            let points_max = WATCH_POINTS_DEFAULT.max(window.saturating_mul(4));
+            Command::Watch(checked_watch(WatchRequest { series, labels, window, threshold, points_max })?)
+        }
+        "UNWATCH" => {
+            let series = arguments.series()?;
+            let has_window = arguments.words.len() > 0;
+            let window = if has_window { Some(arguments.count("window", 3)?) } else { None };
+            Command::Unwatch { series, window }
+        }
+        "WATCHES" => Command::Watches,
+        "SUBSCRIBE" => {
+            Command::Subscribe { series: arguments.words.next().map(SeriesName::new).transpose()? }
+        }
+        "UNSUBSCRIBE" => Command::Unsubscribe,
         "STATS" => {
             let word = arguments.word("the series name, or all,")?;
             let series = if word == "all" { None } else { Some(SeriesName::new(word)?) };
@@ -316,6 +340,22 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
         "QUIT" => Command::Quit,
         other => return Err(unknown_command(other)),
     })
+}
+
+/// A watch within its limits.
+pub(super) fn checked_watch(watch: WatchRequest) -> Result<WatchRequest> {
+    let WatchRequest { window, threshold, points_max, .. } = watch;
+    if !(0.0..=1.0).contains(&threshold) {
+        return Err(Error::invalid(format!("threshold is {threshold}; use 0 to 1")));
+    }
+    if points_max < window.saturating_mul(4) || points_max > WATCH_POINTS_MAX {
+        return Err(Error::invalid(format!(
+            "{points_max} points are too few or too many to look back at with a window of {window}; use {} to \
+             {WATCH_POINTS_MAX} for max_points",
+            window.saturating_mul(4)
+        )));
+    }
+    Ok(watch)
 }
 
 /// A dimension within its limits.

@@ -1,5 +1,6 @@
 //! Anomalies and motifs: from the points of a selection to the rows of a reply.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -7,23 +8,40 @@ use rayon::prelude::*;
 
 use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Labels, Result, Rows, SeriesName};
 use crate::engine::{Engine, Query};
-use crate::mp::{self, Computation, Outcome, Progress, Selection, Sides, Stretches};
+use crate::mp::{self, Computation, Outcome, Progress, Selection, Sides, Stretches, Tried};
 use crate::protocol::{Analysis, AnalysisSummary, AnomalyRow, MotifRow, Reply, WindowFlags, WindowRef};
 
 /// Sequences of at most so many points are analysed side by side, by one thread each;
 /// longer ones one after the other, by all threads.
 const SHORT_POINTS: usize = 2000;
 
+/// Pairs of windows, over all lengths, that the choice of a length looks at: a second or
+/// two of one core.
+const CHOICE_CELLS: f64 = 6e9;
+/// Where that is a smaller part of all pairs, it would say little.
+const CHOICE_SHARE_MIN: f64 = 0.02;
+
 /// Answers `Anomaly`.
 ///
 /// # Errors
 /// Those of the contract.
 pub(super) fn anomalies(engine: &Engine, analysis: &Analysis, deadline: &Deadline) -> Result<Reply> {
-    let (summary, mut anomalies) = analyze(engine, analysis, deadline, anomalies_of)?;
-    // The order of equals is that of the sequences.
-    anomalies.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let search = Search::new(engine, analysis, deadline)?;
+    let effort = search.whole_effort();
+    if let Some(lengths) = analysis.lengths {
+        let (summary, anomalies) = search.run_lengths(lengths, &effort)?;
+        return Ok(Reply::Anomalies { summary, anomalies });
+    }
+    let window = analysis.window.map_or_else(|| search.outstanding_window(&effort), Ok)?;
+    let (summary, mut anomalies) = search.run(window, &effort, |job| anomalies_of(job, analysis.k))?;
+    worst_first(&mut anomalies);
     anomalies.truncate(analysis.k);
     Ok(Reply::Anomalies { summary, anomalies })
+}
+
+/// The order of equals is that of the sequences.
+fn worst_first(anomalies: &mut [AnomalyRow]) {
+    anomalies.sort_by(|a, b| b.score.total_cmp(&a.score));
 }
 
 /// Answers `Motif`.
@@ -31,7 +49,9 @@ pub(super) fn anomalies(engine: &Engine, analysis: &Analysis, deadline: &Deadlin
 /// # Errors
 /// Those of the contract.
 pub(super) fn motifs(engine: &Engine, analysis: &Analysis, deadline: &Deadline) -> Result<Reply> {
-    let (summary, mut motifs) = analyze(engine, analysis, deadline, motifs_of)?;
+    let search = Search::new(engine, analysis, deadline)?;
+    let window = analysis.window.map_or_else(|| search.likely_window(), Ok)?;
+    let (summary, mut motifs) = search.run(window, &search.whole_effort(), motifs_of)?;
     motifs.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     motifs.truncate(analysis.k);
     Ok(Reply::Motifs { summary, motifs })
@@ -40,53 +60,168 @@ pub(super) fn motifs(engine: &Engine, analysis: &Analysis, deadline: &Deadline) 
 /// What was found in one sequence.
 type Part<R> = Result<(AnalysisSummary, Vec<R>)>;
 
-fn analyze<R: Send>(
-    engine: &Engine,
-    analysis: &Analysis,
-    deadline: &Deadline,
-    find: impl Fn(&Job<'_>) -> Part<R> + Sync,
-) -> Part<R> {
-    let started = Instant::now();
-    let soft = analysis.timeout_ms.map(|ms| deadline.within(Duration::from_millis(ms)));
-    let (rows, beside) = select(engine, analysis, deadline)?;
-    let sequences = sequences(rows, analysis);
-    let window = match analysis.window {
-        Some(window) => window,
-        None => likely_window(&sequences, analysis, deadline)?,
-    };
-    let beside = beside.map(|rows| Beside::new(rows, window, analysis));
-    let beside = beside.as_ref();
-    let job = |rows| Job {
-        analysis,
-        rows,
-        beside,
-        window,
-        soft: soft.as_ref().unwrap_or(deadline),
-        hard: deadline,
-    };
-    let exclusion = if beside.is_some() { None } else { Some(window.div_ceil(4)) };
-    let (enough, too_few) = split_off_short(&sequences, window, exclusion);
-    // Each that is analysed beside others prepares these anew: one at a time has memory.
-    let (short, long): (Vec<_>, Vec<_>) =
-        enough.into_iter().enumerate().partition(|(_, rows)| beside.is_none() && rows.len() <= SHORT_POINTS);
-    let mut parts: Vec<(usize, Part<R>)> =
-        long.into_iter().map(|(at, rows)| (at, find(&job(rows)))).collect();
-    parts.par_extend(short.into_par_iter().map(|(at, rows)| (at, find(&job(rows)))));
-    parts.sort_unstable_by_key(|(at, _)| *at);
-    let (mut summary, found) =
-        merge(parts.into_iter().map(|(_, part)| part), started).map_err(|e| {
-            match (e.code(), sequences.len()) {
+/// The points of an analysis, to be searched with windows of any length.
+struct Search<'a> {
+    analysis: &'a Analysis,
+    sequences: Vec<Rows>,
+    beside: Option<Vec<Rows>>,
+    started: Instant,
+    /// When there is no answer any more.
+    hard: &'a Deadline,
+}
+
+/// How much of a search is done.
+struct Effort {
+    /// When the best so far is the answer.
+    soft: Deadline,
+    /// The part of all pairs that is looked at.
+    share: f64,
+}
+
+impl<'a> Search<'a> {
+    fn new(engine: &Engine, analysis: &'a Analysis, hard: &'a Deadline) -> Result<Self> {
+        let started = Instant::now();
+        let (rows, beside) = select(engine, analysis, hard)?;
+        let beside = beside.map(|rows| sequences(rows, analysis));
+        Ok(Self { analysis, sequences: sequences(rows, analysis), beside, started, hard })
+    }
+
+    fn whole_effort(&self) -> Effort {
+        let soft = self.analysis.timeout_ms.map(|ms| {
+            let left = Duration::from_millis(ms).saturating_sub(self.started.elapsed());
+            self.hard.within(left)
+        });
+        Effort { soft: soft.unwrap_or_else(|| self.hard.clone()), share: 1.0 }
+    }
+
+    /// The length at which the points are most like themselves.
+    fn likely_window(&self) -> Result<usize> {
+        likely_window(&self.sequences, self.analysis, self.hard)
+    }
+
+    /// The length at which the first anomaly stands out most, as far as there is time to try
+    /// some; else the one above.
+    fn outstanding_window(&self, effort: &Effort) -> Result<usize> {
+        let period = self.likely_window()?;
+        let points = self.sequences.iter().map(Rows::len).max().unwrap_or(0);
+        let lengths = mp::lengths(period, mp::likely_window_max(points));
+        let share = CHOICE_CELLS / (self.cells_about() * lengths.len() as f64);
+        if share < CHOICE_SHARE_MIN {
+            return Ok(period);
+        }
+        // The rest of the time is for the answer itself.
+        let half = self.analysis.timeout_ms.map(|ms| effort.soft.within(Duration::from_millis(ms / 2)));
+        let effort = Effort { soft: half.unwrap_or_else(|| effort.soft.clone()), share };
+        let mut tried = Vec::new();
+        for length in lengths {
+            let found = self.run(length, &effort, |job| anomalies_of(job, mp::DISCORDS));
+            self.hard.check()?;
+            if effort.soft.is_over() {
+                break;
+            }
+            let mut anomalies = match found {
+                Ok((_, anomalies)) => anomalies,
+                Err(e) if e.code() == ErrorCode::NotEnoughData => continue,
+                Err(e) => return Err(e),
+            };
+            worst_first(&mut anomalies);
+            let scores: Vec<f64> = anomalies.iter().map(|anomaly| anomaly.score).collect();
+            if let Some(AnomalyRow { index, labels, .. }) = anomalies.into_iter().next() {
+                tried.push(Tried { length, sequence: labels, index, standout: mp::standout(&scores) });
+            }
+        }
+        Ok(mp::most_outstanding(&tried).unwrap_or(period))
+    }
+
+    /// Of windows of each length the k discords, and of all of these the k greatest scores by
+    /// 2√m that share no point; of equals the shorter.
+    fn run_lengths(&self, (least, greatest): (usize, usize), effort: &Effort) -> Part<AnomalyRow> {
+        let mut all: Option<AnalysisSummary> = None;
+        let mut candidates: Vec<(usize, AnomalyRow)> = Vec::new();
+        for length in least..=greatest {
+            let found = self.run(length, effort, |job| anomalies_of(job, self.analysis.k));
+            let (summary, rows) = match found {
+                // Longer ones have no answer either.
+                Err(e) if e.code() == ErrorCode::NotEnoughData && all.is_some() => break,
+                found => found?,
+            };
+            candidates.extend(rows.into_iter().map(|row| (length, row)));
+            let over = effort.soft.is_over() && length < greatest;
+            let before = all.unwrap_or(AnalysisSummary { exact: true, ..AnalysisSummary::default() });
+            all = Some(AnalysisSummary {
+                lengths: Some((least, greatest)),
+                windows: before.windows + summary.windows,
+                skipped: before.skipped + summary.skipped,
+                cells: before.cells + summary.cells,
+                cells_total: before.cells_total + summary.cells_total,
+                exact: before.exact && summary.exact && !over,
+                ..summary
+            });
+            if over {
+                break;
+            }
+        }
+        candidates.sort_by(|(_, a), (_, b)| {
+            b.normalized_score.partial_cmp(&a.normalized_score).unwrap_or(Ordering::Equal)
+        });
+        let mut taken: Vec<(usize, AnomalyRow)> = Vec::new();
+        for (length, row) in candidates {
+            let shares = |(other_length, other): &(usize, AnomalyRow)| {
+                other.labels == row.labels
+                    && row.index < other.index + other_length
+                    && other.index < row.index + length
+            };
+            if taken.len() < self.analysis.k && !taken.iter().any(shares) {
+                taken.push((length, AnomalyRow { window: Some(length), ..row }));
+            }
+        }
+        Ok((all.unwrap_or_default(), taken.into_iter().map(|(_, row)| row).collect()))
+    }
+
+    /// About so many pairs of values one search compares.
+    fn cells_about(&self) -> f64 {
+        let points = |rows: &Rows| rows.len() as f64;
+        let dimension = self.sequences.first().map_or(1, |rows| rows.dimension);
+        let beside = self.beside.as_ref().map(|beside| beside.iter().map(points).sum::<f64>());
+        let of = |rows: &Rows| points(rows) * beside.unwrap_or(points(rows) / 2.0);
+        (dimension as f64 * self.sequences.iter().map(of).sum::<f64>()).max(1.0)
+    }
+
+    /// What `find` finds in all sequences with windows of so many points.
+    fn run<R: Send>(
+        &self,
+        window: usize,
+        effort: &Effort,
+        find: impl Fn(&Job<'_>) -> Part<R> + Sync,
+    ) -> Part<R> {
+        let beside = self.beside.as_ref().map(|beside| Beside::new(beside, window, self.analysis));
+        let beside = beside.as_ref();
+        let job = |rows| Job { analysis: self.analysis, rows, beside, window, effort, hard: self.hard };
+        let exclusion = if beside.is_some() { None } else { Some(window.div_ceil(4)) };
+        let (enough, too_few) = split_off_short(&self.sequences, window, exclusion);
+        // Each that is analysed beside others prepares these anew: one at a time has memory.
+        let (short, long): (Vec<_>, Vec<_>) = enough
+            .into_iter()
+            .enumerate()
+            .partition(|(_, rows)| beside.is_none() && rows.len() <= SHORT_POINTS);
+        let mut parts: Vec<(usize, Part<R>)> =
+            long.into_iter().map(|(at, rows)| (at, find(&job(rows)))).collect();
+        parts.par_extend(short.into_par_iter().map(|(at, rows)| (at, find(&job(rows)))));
+        parts.sort_unstable_by_key(|(at, _)| *at);
+        let parts = parts.into_iter().map(|(_, part)| part);
+        let (mut summary, found) =
+            merge(parts, self.started).map_err(|e| match (e.code(), self.sequences.len()) {
                 (ErrorCode::NotEnoughData, 2..) => {
-                    e.context(format!("the longest of {} label sets", sequences.len()))
+                    e.context(format!("the longest of {} label sets", self.sequences.len()))
                 }
                 _ => e,
-            }
-        })?;
-    for rows in too_few {
-        summary.n += rows.len();
-        summary.skipped += (rows.len() + 1).saturating_sub(window) as u64;
+            })?;
+        for rows in too_few {
+            summary.n += rows.len();
+            summary.skipped += (rows.len() + 1).saturating_sub(window) as u64;
+        }
+        Ok((summary, found))
     }
-    Ok((summary, found))
 }
 
 /// The sequences that have two windows which may be neighbours (one, where there is no
@@ -111,6 +246,7 @@ fn merge<R>(parts: impl Iterator<Item = Part<R>>, started: Instant) -> Part<R> {
         found.extend(rows);
         all = AnalysisSummary {
             window: of.window,
+            lengths: None,
             exclusion_zone: of.exclusion_zone,
             n: all.n + of.n,
             sequences: all.sequences + 1,
@@ -191,19 +327,19 @@ struct BesideSequence {
 }
 
 impl Beside {
-    fn new(rows: Rows, window: usize, analysis: &Analysis) -> Self {
-        let mut all = Rows::new(rows.dimension);
+    fn new(sequences: &[Rows], window: usize, analysis: &Analysis) -> Self {
+        let mut all = Rows::new(sequences.first().map_or(1, |rows| rows.dimension));
         let mut sequences_of = Vec::new();
         let mut whole = Vec::new();
-        for rows in sequences(rows, analysis) {
+        for rows in sequences {
             let (max_gap_ns, whole_here) = gaps(&rows.timestamps_ns, window, analysis.max_gap_ns);
             let points = all.len()..all.len() + rows.len();
             whole.extend(whole_here);
             // Windows that begin here and end in the next sequence; the last are none.
             whole.resize(points.end, false);
-            sequences_of.push(BesideSequence { points, labels: labels_of(&rows), max_gap_ns });
-            all.timestamps_ns.extend(rows.timestamps_ns);
-            all.values.extend(rows.values);
+            sequences_of.push(BesideSequence { points, labels: labels_of(rows), max_gap_ns });
+            all.timestamps_ns.extend(&rows.timestamps_ns);
+            all.values.extend(&rows.values);
         }
         whole.truncate((all.len() + 1).saturating_sub(window));
         Self { rows: all, whole, sequences: sequences_of }
@@ -255,9 +391,8 @@ struct Job<'a> {
     rows: &'a Rows,
     beside: Option<&'a Beside>,
     window: usize,
-    /// When the best so far is the answer.
-    soft: &'a Deadline,
-    /// When there is none.
+    effort: &'a Effort,
+    /// When there is no answer any more.
     hard: &'a Deadline,
 }
 
@@ -268,16 +403,17 @@ struct Computed {
     summary: AnalysisSummary,
 }
 
-fn anomalies_of(job: &Job<'_>) -> Part<AnomalyRow> {
+fn anomalies_of(job: &Job<'_>, k: usize) -> Part<AnomalyRow> {
     let sides = if job.analysis.left { Sides::Left } else { Sides::Both };
     let Computed { computation, outcome, summary } = job.compute(|computation| computation.sides(sides))?;
     let gap = summary.max_gap_ns;
-    let rows = mp::discords_of(&outcome.profile, job.window, job.analysis.k)
+    let rows = mp::discords_of(&outcome.profile, job.window, k)
         .into_iter()
         .map(|discord| {
             let at = job.window_ref(discord.index);
             let (neighbor, neighbor_labels, _) = job.neighbor(discord.neighbor, gap);
             AnomalyRow {
+                window: None,
                 timestamp_ns: at.timestamp_ns,
                 end_timestamp_ns: at.end_timestamp_ns,
                 index: discord.index,
@@ -301,7 +437,7 @@ fn motifs_of(job: &Job<'_>) -> Part<MotifRow> {
     let flat = job.analysis.flat;
     let Computed { computation, outcome, summary } =
         job.compute(|computation| if flat { computation } else { computation.without_flat() })?;
-    let (found, in_time) = mp::motifs_of(&computation, &outcome.profile, job.analysis.k, job.soft);
+    let (found, in_time) = mp::motifs_of(&computation, &outcome.profile, job.analysis.k, &job.effort.soft);
     if !in_time {
         job.hard.check()?;
     }
@@ -342,8 +478,8 @@ impl<'a> Job<'a> {
         if whole.contains(&false) {
             computation = computation.only(&whole);
         }
-        let computation = set_up(computation);
-        let outcome = computation.run(self.soft, &Progress::default());
+        let computation = set_up(computation).sample(self.effort.share);
+        let outcome = computation.run(&self.effort.soft, &Progress::default());
         if !outcome.is_complete() {
             self.hard.check()?;
         }

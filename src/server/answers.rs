@@ -274,6 +274,7 @@ mod tests {
             Analysis { window: Some(6), ..analysis.clone() },
             Analysis { window: None, ..analysis.clone() },
             Analysis { k: 4, ..analysis.clone() },
+            Analysis { lengths: Some((5, 9)), ..analysis.clone() },
             Analysis { labels: LabelFilter::new(Labels::new([("k", "v")]).unwrap()), ..analysis.clone() },
             Analysis { range: TimeRange { start_ns: 0, end_ns: 9 }, ..analysis.clone() },
             Analysis { normalize: false, ..analysis.clone() },
@@ -291,7 +292,7 @@ mod tests {
         let other = SeriesName::new("other").unwrap();
         create_named(&engine, other.clone());
         let with = With { series: other.clone(), labels: LabelFilter::any(), range: TimeRange::ALL };
-        let analysis = Analysis { with: Some(with), ..Analysis::new(series(), Some(5), 3) };
+        let analysis = Analysis { with: Some(Box::new(with)), ..Analysis::new(series(), Some(5), 3) };
         let ask = || Question::of(&engine, &Command::Motif(analysis.clone())).unwrap().unwrap();
         for change in [series(), other] {
             answers.keep(ask(), &reply(1, true));

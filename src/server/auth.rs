@@ -66,11 +66,16 @@ impl Role {
             | Command::Motif { .. }
             | Command::Stats { .. }
             | Command::List
+            | Command::Watches
+            | Command::Subscribe { .. }
+            | Command::Unsubscribe
             | Command::Export { .. } => Some(Self::Read),
             Command::Create { .. }
             | Command::Insert { .. }
             | Command::BatchInsert { .. }
-            | Command::DeleteRange { .. } => Some(Self::Write),
+            | Command::DeleteRange { .. }
+            | Command::Watch(_)
+            | Command::Unwatch { .. } => Some(Self::Write),
             Command::Drop { .. } | Command::Save { .. } | Command::Load { .. } | Command::Flush => {
                 Some(Self::Admin)
             }

@@ -237,7 +237,7 @@ async fn route(
             }
             let wants_open = has_header(&request, ACCEPT, "application/openmetrics-text");
             let content_type = if wants_open { OPENMETRICS } else { PROMETHEUS };
-            text(StatusCode::OK, content_type, state.metrics.render())
+            text(StatusCode::OK, content_type, state.render_metrics())
         }
         "/" if routes == Routes::All && request.method() == Method::POST => {
             post(state, caller, request).await

@@ -26,6 +26,7 @@ use super::auth::{Caller, Role};
 use super::burst::{Burst, Place};
 use super::commit::Commit;
 use super::state::{Reserved, State};
+use super::watches::Subscription;
 use super::write::{Shape, is_write, memory_bytes, plan};
 
 /// Bytes asked from the socket at once: few from a connection that sends little, so that
@@ -106,6 +107,8 @@ struct Session<S> {
     in_flight: usize,
     in_flight_reserved: Option<Reserved>,
     caller: Caller,
+    /// Alerts that this connection wants.
+    subscription: Option<Subscription>,
     closing: bool,
 }
 
@@ -142,6 +145,7 @@ pub(super) async fn serve<S>(
         points_room: 0,
         in_flight: 0,
         in_flight_reserved: None,
+        subscription: None,
         closing: false,
     };
     // The other end has gone, or does not read: there is nobody to tell.
@@ -153,6 +157,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         loop {
             self.run_lines().await?;
             self.settle().await?;
+            if let Some(subscription) = &mut self.subscription {
+                subscription.take(&mut self.out);
+            }
             self.send().await?;
             if self.closing || *stop.borrow() {
                 return self.goodbye().await;
@@ -165,10 +172,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.writer.shutdown().await?;
                 return Ok(());
             }
-            tokio::select! {
-                read = self.read_more() => read?,
-                _ = stop.changed() => {}
-            }
+            let (mut subscription, mut alert) = (self.subscription.take(), Vec::new());
+            let listens = subscription.is_some();
+            let alerted = async {
+                match &mut subscription {
+                    Some(subscription) => subscription.wait(&mut alert).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let read = tokio::select! {
+                read = self.read_more(listens) => read,
+                _ = stop.changed() => Ok(()),
+                () = alerted => Ok(()),
+            };
+            self.subscription = subscription;
+            self.out.extend_from_slice(&alert);
+            read?;
         }
     }
 
@@ -345,6 +364,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if let Command::Quit = command {
             self.closing = true;
         }
+        if let Command::Subscribe { .. } | Command::Unsubscribe = command {
+            return self.listen(envelope, command).await;
+        }
         let is_auth = matches!(command, Command::Auth { .. });
         if !matches!(command, Command::Ping | Command::Help { .. } | Command::Quit) && !is_auth {
             // What was written before is to be seen.
@@ -366,6 +388,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         drop(reserved);
         Ok(())
+    }
+
+    /// Begins or ends to send alerts, each after the replies to what came before.
+    async fn listen(&mut self, envelope: Envelope, command: Command) -> Result<(), Gone> {
+        let (label, started) = (command.name(), Instant::now());
+        self.settle().await?;
+        let reply = if let Command::Subscribe { series } = command {
+            let strings = envelope.timestamps_as_strings;
+            self.subscription = Some(Subscription::new(&self.state.watches, series.clone(), strings));
+            Reply::Subscribed { series }
+        } else {
+            self.subscription = None;
+            Reply::Unsubscribed
+        };
+        let reply = Ok(reply);
+        self.state.metrics.observe(label, &reply, started.elapsed());
+        self.render(envelope, reply).await
     }
 
     async fn submit(&mut self, envelope: Envelope, command: Command) -> Result<(), Gone> {
@@ -533,15 +572,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.state.metrics.received_bytes.inc_by(bytes as u64);
     }
 
-    /// Waits for more input: long for a new request, less long for the rest of one.
-    async fn read_more(&mut self) -> Result<(), Gone> {
+    /// Waits for more input: long for a new request, less long for the rest of one. Who
+    /// listens to alerts may be silent.
+    async fn read_more(&mut self, listens: bool) -> Result<(), Gone> {
         self.make_room().await;
         let idle = self.input.is_empty() && !self.skipping;
         let wait = if !idle {
             // The whole line has one deadline, however often a byte of it comes.
             let began = *self.line_began.get_or_insert_with(Instant::now);
             self.state.request_timeout().saturating_sub(began.elapsed())
-        } else if self.state.settings.idle_timeout == 0 {
+        } else if self.state.settings.idle_timeout == 0 || listens {
             Duration::MAX
         } else {
             Duration::from_secs(self.state.settings.idle_timeout)

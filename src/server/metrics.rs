@@ -38,6 +38,8 @@ pub(super) struct Metrics {
     pub refused_connections: Counter,
     /// Wrong tokens.
     pub auth_failures: Counter,
+    /// For how long the slowest watch has had points that it has not seen.
+    pub watches_behind_ms: Gauge,
     /// Bytes from clients.
     pub received_bytes: Counter,
     /// Bytes to clients.
@@ -58,6 +60,7 @@ impl Metrics {
             connections: Gauge::default(),
             refused_connections: Counter::default(),
             auth_failures: Counter::default(),
+            watches_behind_ms: Gauge::default(),
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
             registry: Registry::default(),
@@ -76,6 +79,11 @@ impl Metrics {
             metrics.refused_connections.clone(),
         );
         registry.register("auth_failures", "Wrong tokens presented", metrics.auth_failures.clone());
+        registry.register(
+            "watches_behind_ms",
+            "Milliseconds for which the slowest watch has had points that it has not seen",
+            metrics.watches_behind_ms.clone(),
+        );
         registry.register("received_bytes", "Bytes from clients", metrics.received_bytes.clone());
         registry.register("sent_bytes", "Bytes to clients", metrics.sent_bytes.clone());
         registry.register_collector(Box::new(EngineFigures { engine }));
@@ -153,6 +161,7 @@ impl Collector for EngineFigures {
             ("memory_bytes", "Bytes of memtables and block cache", engine.memory_bytes()),
             ("series", "Series", counters.series),
             ("label_sets", "Label sets of all series together", counters.label_sets),
+            ("watches", "Profiles that are kept", engine.watches().len() as u64),
             ("read_only_shards", "Shards that refuse writes", counters.read_only_shards),
             ("damaged_files", "Files that failed their checks", counters.damaged_files),
             ("vector_memory_bytes", "Bytes of vectors kept for searches", counters.vector_bytes),

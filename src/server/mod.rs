@@ -5,7 +5,7 @@
 //! `protocol` and have `state` answer them: writes go to the engine's group commits
 //! (`write`, `commit`), small reads are answered in place, big reads, analytics and
 //! maintenance each by a bounded pool of their own (`read`, `pool`), so that a long
-//! computation never holds up an insert.
+//! computation never holds up an insert. `watches` keeps profiles while points come.
 
 mod analysis;
 mod answers;
@@ -28,6 +28,7 @@ mod similar;
 mod state;
 mod strict;
 mod tls;
+mod watches;
 mod write;
 
 #[cfg(test)]
@@ -146,6 +147,7 @@ async fn serve(state: Arc<State>) -> Result<()> {
         _ = interrupt.recv() => return Ok(()),
     };
     state.set_engine(engine.clone());
+    state.start_watches()?;
     let metrics = monitor(&state, stopped).await?;
     let auto_save = tokio::spawn(data_file::keep(state.clone()));
     announce(&state, &engine, address, metrics);

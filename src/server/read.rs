@@ -135,6 +135,8 @@ pub(super) fn execute(
                 segments: totals.segments,
                 label_sets: totals.label_sets,
                 vectors: vector_stats(engine),
+                watches: 0,
+                watches_behind_ms: 0,
             }))
         }
         Command::List => {

@@ -16,6 +16,7 @@ use super::metrics::Metrics;
 use super::pool::Pool;
 use super::similar::{Desk, Order};
 use super::tls::Tls;
+use super::watches::Watches;
 use super::{Settings, read, write};
 
 /// Queries of at most so many rows are answered by the thread that serves the socket.
@@ -25,6 +26,9 @@ const INLINE_BYTES_MAX: u64 = 1 << 20;
 
 /// The part of the memory for queries in which answers of analyses are kept.
 const ANSWERS_PART: u64 = 32;
+
+/// The part of it that kept profiles may take.
+const WATCHES_PART: u64 = 8;
 
 /// Unit in which memory for requests and replies is counted.
 const BUDGET_UNIT_BYTES: u64 = 1 << 10;
@@ -48,6 +52,8 @@ pub(super) struct State {
     desk: Desk,
     /// Answers of analyses, in a part of the memory for queries.
     answers: Answers,
+    /// Profiles that are kept.
+    pub watches: Watches,
     /// Memory of requests that wait for their end or their commit.
     requests: Budget,
     /// Memory of rows that are being collected or sent.
@@ -140,7 +146,8 @@ impl State {
             desk: Desk::default(),
             requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2)),
             answers: Answers::new(answers_bytes as usize),
-            rows: Budget::new(memory.queries - answers_bytes),
+            watches: Watches::new(memory.queries / WATCHES_PART),
+            rows: Budget::new(memory.queries - answers_bytes - memory.queries / WATCHES_PART),
             turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             settings,
         })
@@ -187,6 +194,13 @@ impl State {
                 "the server is still recovering its data; retry when /ready answers 200",
             )
         })
+    }
+
+    /// The text exposition.
+    pub fn render_metrics(&self) -> String {
+        let behind_ms = self.watches.behind().as_millis();
+        self.metrics.watches_behind_ms.set(i64::try_from(behind_ms).unwrap_or(i64::MAX));
+        self.metrics.render()
     }
 
     /// Why the server is not ready for reads and writes, if it is not.
@@ -340,6 +354,22 @@ impl State {
                 })
                 .await
             }
+            Command::Watch(request) => {
+                let state = self.clone();
+                self.maintain(move |engine, _| state.watches.watch(engine, request).map(Reply::Watching))
+                    .await
+            }
+            Command::Unwatch { series, window } => {
+                self.maintain(move |engine, _| {
+                    let removed = Watches::unwatch(engine, &series, window)?;
+                    Ok(Reply::Unwatched { removed })
+                })
+                .await
+            }
+            Command::Watches => Ok(Reply::Watches(self.watches.rows(self.engine().await?))),
+            Command::Subscribe { .. } | Command::Unsubscribe => Err(Error::invalid(
+                "alerts are sent on connections that speak lines; connect to the same port without HTTP",
+            )),
             command => self.read(command, reserved).await,
         }
     }
@@ -359,9 +389,7 @@ impl State {
         let cost = read::cost(engine, &command, self.settings.max_result_points, threads)?;
         let deadline = Deadline::after(self.request_timeout());
         if cost.rows <= INLINE_ROWS_MAX && cost.bytes <= INLINE_BYTES_MAX && !cost.computes {
-            return caught("the query", || {
-                read::execute(engine, command, &self.settings, self.started, &deadline)
-            });
+            return caught("the query", || self.execute(engine, command, &deadline));
         }
         let wait = self.request_timeout();
         *reserved = Some(self.rows.reserve(cost.bytes, wait).await?);
@@ -370,7 +398,7 @@ impl State {
         let workers = cost.computes.then(|| self.workers.clone());
         let answer = pool.run(deadline, move |deadline| {
             let engine = state.engine.get().ok_or_else(|| Error::internal("the engine has gone"))?;
-            let work = || read::execute(engine, command, &state.settings, state.started, deadline);
+            let work = || state.execute(engine, command, deadline);
             match workers {
                 Some(workers) => workers.install(work),
                 None => work(),
@@ -425,6 +453,15 @@ impl State {
         }
     }
 
+    fn execute(&self, engine: &Engine, command: Command, deadline: &Deadline) -> Result<Reply> {
+        let mut reply = read::execute(engine, command, &self.settings, self.started, deadline)?;
+        if let Reply::DatabaseStats(stats) = &mut reply {
+            stats.watches = engine.watches().len() as u64;
+            stats.watches_behind_ms = self.watches.behind().as_millis() as u64;
+        }
+        Ok(reply)
+    }
+
     /// Work that takes what it takes, one after the other, and goes on when its client
     /// leaves.
     pub async fn maintain(
@@ -443,8 +480,17 @@ impl State {
         tokio::spawn(job).await.unwrap_or_else(|_| Err(Error::internal("a job ended without an answer")))
     }
 
+    /// Goes on with what was watched.
+    ///
+    /// # Errors
+    /// `INTERNAL` where there is no thread.
+    pub fn start_watches(&self) -> Result<()> {
+        self.watches.start(&self.engine, &self.workers)
+    }
+
     /// Cancels what computes and waits for its threads.
     pub fn stop_pools(&self) {
+        self.watches.stop();
         for pool in [&self.queries, &self.analytics, &self.maintenance] {
             pool.stop();
         }

@@ -148,16 +148,77 @@ fn flat_windows_are_a_motif_only_where_asked_for() {
 }
 
 #[test]
+fn windows_of_many_lengths_are_one_list() {
+    let server = Server::start();
+    let mut lines = server.connect();
+    let (n, least, greatest, k) = (300, 12_usize, 31, 4);
+    let values = noisy_wave(n, 19.0, 8);
+    store(&mut lines, "s", &seconds(n), &values);
+    let found = lines.data("Anomaly", json!({"series": "s", "windows": [least, greatest], "k": k}));
+    assert_eq!(
+        (&found["window"], &found["lengths"], &found["exact"]),
+        (&json!(31), &json!([12, 31]), &json!(true))
+    );
+    // The k discords of each length, and of those the greatest by 2√m that share no point.
+    let mut all: Vec<(usize, usize, f64)> = Vec::new();
+    for window in least..=greatest {
+        let far = |i: usize, j: usize| i.abs_diff(j) > window.div_ceil(4);
+        let rows = expected(&values, window, k, far).into_iter();
+        all.extend(rows.map(|(at, score)| (window, at as usize, score / (2.0 * (window as f64).sqrt()))));
+    }
+    all.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let mut taken: Vec<(usize, usize, f64)> = Vec::new();
+    for (window, at, score) in all {
+        if taken.len() < k && taken.iter().all(|(m, other, _)| at + window <= *other || other + m <= at) {
+            taken.push((window, at, score));
+        }
+    }
+    let rows = found["anomalies"].as_array().unwrap();
+    assert_eq!(rows.len(), taken.len());
+    for (row, (window, at, score)) in rows.iter().zip(&taken) {
+        assert_eq!((&row["window"], &row["index"]), (&json!(window), &json!(at)));
+        close(row["normalized_score"].as_f64().unwrap(), *score);
+        assert_eq!(row["end_timestamp_ns"], (at + window - 1) as i64 * 1_000_000_000);
+    }
+    // Lengths that the points do not suffice for have no windows.
+    let few = lines.data("Anomaly", json!({"series": "s", "windows": [200, 400], "k": 1}));
+    assert!(few["anomalies"][0]["window"].as_u64().unwrap() < 241, "{few}");
+    assert_eq!(lines.code("Anomaly", json!({"series": "s", "windows": [300, 400]})), "NOT_ENOUGH_DATA");
+}
+
+#[test]
 fn the_window_may_be_left_to_the_server() {
     let server = Server::start();
     let mut lines = server.connect();
-    let values = noisy_wave(900, 37.0, 3);
+    let mut values = noisy_wave(900, 37.0, 3);
+    // Half a beat comes upside down.
+    values[500..518].iter_mut().for_each(|value| *value = -*value);
     store(&mut lines, "s", &seconds(900), &values);
     let auto = lines.data("Anomaly", json!({"series": "s", "window": "auto", "k": 3}));
-    assert_eq!(auto["window"], 37);
-    let given = lines.data("Anomaly", json!({"series": "s", "window": 37, "k": 3}));
+    let window = auto["window"].as_u64().unwrap();
+    assert!((12..=112).contains(&window), "{auto}");
+    let first = auto["anomalies"][0]["index"].as_u64().unwrap();
+    assert!(first < 518 && first + window > 500, "{auto}");
+    let given = lines.data("Anomaly", json!({"series": "s", "window": window, "k": 3}));
     assert_eq!(auto["anomalies"], given["anomalies"]);
+    // The rule, word by word.
+    let standouts: Vec<(usize, usize, f64)> = mp::lengths(37, 112)
+        .into_iter()
+        .map(|window| {
+            let far = |i: usize, j: usize| i.abs_diff(j) > window.div_ceil(4);
+            let found = expected(&values, window, 5, far);
+            let scores: Vec<f64> = found.iter().map(|(_, score)| *score).collect();
+            (window, found[0].0 as usize, mp::standout(&scores))
+        })
+        .collect();
+    let tried: Vec<mp::Tried<()>> = standouts
+        .into_iter()
+        .map(|(length, index, standout)| mp::Tried { length, sequence: (), index, standout })
+        .collect();
+    assert_eq!(mp::most_outstanding(&tried), Some(window as usize));
     assert_eq!(lines.data("Motif", json!({"series": "s", "window": "auto"}))["window"], 37);
+    let hurried = lines.data("Anomaly", json!({"series": "s", "window": "auto", "timeout_ms": 1}));
+    assert!(hurried["window"].as_u64().unwrap() >= 10, "{hurried}");
     let few = json!({"series": "s", "window": "auto", "end_ns": 30_000_000_000_i64});
     assert_eq!(lines.code("Anomaly", few), "NOT_ENOUGH_DATA");
     for window in [json!("some"), json!(null), json!(2)] {

@@ -24,3 +24,4 @@ mod recovery;
 mod settings;
 mod similar;
 mod tls;
+mod watches;

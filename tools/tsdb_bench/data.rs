@@ -70,25 +70,7 @@ pub fn names(count: usize) -> Vec<String> {
 pub fn csv_series(dir: &Path) -> Result<Vec<Vec<Point>>> {
     let mut found = Vec::new();
     for path in csv_files(dir)? {
-        let text = std::fs::read_to_string(&path)?;
-        let mut lines = text.lines();
-        if lines.next().map(str::trim) != Some("timestamp,value") {
-            continue;
-        }
-        let mut points = Vec::new();
-        for line in lines {
-            let point = csv_point(line).ok_or_else(|| format!("{}: '{line}' is no point", path.display()))?;
-            points.push(point);
-        }
-        points.sort_by_key(|point| point.time_ms);
-        points.dedup_by(|later, earlier| {
-            let same = later.time_ms == earlier.time_ms;
-            if same {
-                earlier.value = later.value;
-            }
-            same
-        });
-        found.push(points);
+        found.extend(csv_points(&path)?);
     }
     if found.is_empty() {
         return Err(format!("no CSV file below {} starts with 'timestamp,value'", dir.display()).into());
@@ -96,11 +78,38 @@ pub fn csv_series(dir: &Path) -> Result<Vec<Vec<Point>>> {
     Ok(found)
 }
 
+/// The points of such a file; none where it is of another kind.
+pub fn csv_points(path: &Path) -> Result<Option<Vec<Point>>> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut lines = text.lines();
+    if lines.next().map(str::trim) != Some("timestamp,value") {
+        return Ok(None);
+    }
+    let mut points = Vec::new();
+    for line in lines {
+        let point = csv_point(line).ok_or_else(|| format!("{}: '{line}' is no point", path.display()))?;
+        points.push(point);
+    }
+    points.sort_by_key(|point| point.time_ms);
+    points.dedup_by(|later, earlier| {
+        let same = later.time_ms == earlier.time_ms;
+        if same {
+            earlier.value = later.value;
+        }
+        same
+    });
+    Ok(Some(points))
+}
+
 fn csv_point(line: &str) -> Option<Point> {
     let (time, value) = line.split_once(',')?;
-    let time: jiff::civil::DateTime = time.trim().parse().ok()?;
-    let time_ms = jiff::tz::Offset::UTC.to_timestamp(time).ok()?.as_millisecond();
-    Some(Point { time_ms, value: value.trim().parse().ok()? })
+    Some(Point { time_ms: time_ms(time).ok()?, value: value.trim().parse().ok()? })
+}
+
+/// A date and time as milliseconds since the Unix epoch.
+pub fn time_ms(text: &str) -> Result<i64> {
+    let time: jiff::civil::DateTime = text.trim().parse()?;
+    Ok(jiff::tz::Offset::UTC.to_timestamp(time)?.as_millisecond())
 }
 
 fn csv_files(dir: &Path) -> Result<Vec<PathBuf>> {

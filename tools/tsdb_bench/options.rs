@@ -29,8 +29,16 @@ pub enum Workload {
     /// G: ten times and more the points, and many series.
     #[value(alias = "g")]
     Growth,
-    /// A to G.
+    /// H: anomalies of short series.
+    #[value(alias = "h")]
+    Analyses,
+    /// A to H.
     All,
+    /// Anomalies of a folder in the form of the UCR archive (`index.csv` and `*.f64`).
+    Ucr,
+    /// Anomalies of a folder of the Numenta Anomaly Benchmark (`anomaly_windows.json` and
+    /// `*.csv`).
+    Nab,
 }
 
 /// Who is compared with.
@@ -53,6 +61,8 @@ pub enum Peer {
 pub struct Options {
     /// What to measure.
     pub workload: Workload,
+    /// The labelled series of `ucr` and `nab`.
+    pub folder: Option<PathBuf>,
     /// Only this peer; may be repeated [default: all].
     #[arg(long)]
     pub peer: Vec<Peer>,
@@ -134,6 +144,7 @@ impl Options {
 
     /// Whether a peer takes part.
     pub fn has(&self, peer: Peer) -> bool {
-        self.peer.is_empty() || self.peer.contains(&peer)
+        let alone = matches!(self.workload, Workload::Ucr | Workload::Nab);
+        !alone && (self.peer.is_empty() || self.peer.contains(&peer))
     }
 }

@@ -45,6 +45,8 @@ class Anomaly:
     neighbor_index: int
     #: The score as a part of the greatest there can be; z-normalised windows only.
     normalized_score: Optional[float] = None
+    #: Its points, where several lengths were asked for (``windows``).
+    window: Optional[int] = None
     #: ``"constant"``, ``"near_gap"``.
     flags: List[str] = field(default_factory=list)
     #: Those of its points, where each label set was analysed by itself.

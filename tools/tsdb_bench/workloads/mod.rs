@@ -1,15 +1,18 @@
 //! The workloads, one a file, and what they share: who takes part, and how a server is
 //! filled.
 
+mod analyses;
 mod durable;
 mod growth;
 mod ingest;
 mod memory;
+mod quality;
 mod ranges;
 mod restart;
 mod size;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use crate::Result;
 use crate::data::{Point, Walk, names};
@@ -52,6 +55,11 @@ impl Bench {
         Scratch::new(&self.options.dir)
     }
 
+    /// The folder of labelled series.
+    fn folder(&self) -> Result<&Path> {
+        self.options.folder.as_deref().ok_or_else(|| "name the folder of labelled series".into())
+    }
+
     /// Series of the data set.
     fn series(&self) -> Vec<String> {
         names(self.options.series as usize)
@@ -67,6 +75,9 @@ impl Bench {
             Workload::Size => show(&size::run(self)?),
             Workload::Memory => show(&memory::run(self)?),
             Workload::Growth => growth::run(self)?.iter().for_each(show),
+            Workload::Analyses => show(&analyses::run(self)?),
+            Workload::Ucr => show(&quality::ucr(self)?),
+            Workload::Nab => show(&quality::nab(self)?),
             Workload::All => {
                 for workload in [
                     Workload::Ingest,
@@ -76,6 +87,7 @@ impl Bench {
                     Workload::Size,
                     Workload::Memory,
                     Workload::Growth,
+                    Workload::Analyses,
                 ] {
                     self.run(workload, show)?;
                 }

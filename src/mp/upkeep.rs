@@ -1,0 +1,635 @@
+//! A left profile that is kept while points come: for every window its nearest earlier
+//! neighbour, for the newest one in O(n).
+//!
+//! The covariances of the newest window with all earlier ones are kept and go one step down
+//! their diagonals with every point ([`crate::kernels::slide`]). A few of them start anew
+//! from the definition each time, so that none has taken more than some thousand steps;
+//! so do all of a row, or the one of a column, where the energy of a window collapses, as in the
+//! tiles. What is reported is computed anew, from the values as they came.
+//!
+//! The history is bounded: the oldest point leaves when there would be too many. Windows
+//! whose neighbour has left get another one when the profile is asked for.
+
+use std::collections::VecDeque;
+
+use crate::base::Deadline;
+use crate::kernels::slide::{BLOCK, Earlier, advance};
+use crate::kernels::{
+    Instructions, centred_dot, constant_windows, median, norm, power_of_two_scale, squared_distance,
+};
+
+use super::prepare::{COLLAPSE, Dimension, PAD};
+use super::{Computation, Profile, Progress, Selection, Sides};
+
+/// Steps after which a covariance starts anew.
+const STEPS_MAX: usize = 2048;
+/// Correlations closer than this may be equal.
+const CORRELATION_ERROR: f64 = 1e-11;
+/// Values this far beyond those that the scale was made for ask for another one.
+const GREATEST_MAX: f64 = 2048.0;
+/// More windows without their neighbour than this are not looked at one by one.
+const STALE_MAX: usize = 64;
+
+/// A window's nearest earlier one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Nearest {
+    /// Its distance.
+    pub distance: f64,
+    /// Its first point, counted from the oldest kept one.
+    pub index: usize,
+}
+
+/// How values become those that are computed with: (x·a − b)·c, with powers of two.
+#[derive(Clone, Copy)]
+struct Transform {
+    first: f64,
+    middle: f64,
+    second: f64,
+}
+
+impl Transform {
+    fn of(values: &[f64]) -> Self {
+        let first = power_of_two_scale(values);
+        let scaled: Vec<f64> = values.iter().map(|value| value * first).collect();
+        let middle = median(&scaled);
+        let centred: Vec<f64> = scaled.iter().map(|value| value - middle).collect();
+        Self { first, middle, second: power_of_two_scale(&centred) }
+    }
+
+    fn apply(self, value: f64) -> f64 {
+        (value * self.first - self.middle) * self.second
+    }
+}
+
+/// The left profile of the last points of a series.
+///
+/// Windows and points are counted from the beginning of the last rebuilding; `base` of
+/// them are not stored any more.
+pub struct Upkeep {
+    window: usize,
+    exclusion: usize,
+    points_max: usize,
+    instructions: Instructions,
+    transform: Transform,
+    base: usize,
+    /// Points that have left; at least `base`.
+    gone: usize,
+    raw: Vec<f64>,
+    values: Vec<f64>,
+    means: Vec<f64>,
+    weights: Vec<f64>,
+    first: Vec<f64>,
+    second: Vec<f64>,
+    constant: Vec<bool>,
+    profile: Vec<Option<Nearest>>,
+    /// Covariances of the newest window with those from `gone` on, in their order; at the end
+    /// of a vector that grows at its front.
+    covariances: Vec<f64>,
+    head: usize,
+    /// Where the next covariances start anew.
+    renewed: usize,
+    /// Covariances at the front that are new, and the maxima of the blocks behind them.
+    unstepped: usize,
+    maxima: Vec<f64>,
+    /// Constant windows, and those where energy collapsed.
+    constants: VecDeque<usize>,
+    collapsed: VecDeque<usize>,
+    /// The greatest energy since the last collapse.
+    greatest: f64,
+    /// Equal values at the end.
+    run: usize,
+    /// Values that came since everything was made anew.
+    pushed: usize,
+}
+
+impl Upkeep {
+    /// Of no points yet; of windows of `window` points (at least 3), over at most `points_max`
+    /// points (at least twice as many).
+    pub fn new(window: usize, points_max: usize) -> Self {
+        let mut upkeep = Self {
+            window,
+            exclusion: window.div_ceil(4),
+            points_max: points_max.max(2 * window),
+            instructions: Instructions::best(),
+            transform: Transform::of(&[]),
+            base: 0,
+            gone: 0,
+            raw: Vec::new(),
+            values: Vec::new(),
+            means: Vec::new(),
+            weights: Vec::new(),
+            first: Vec::new(),
+            second: Vec::new(),
+            constant: Vec::new(),
+            profile: Vec::new(),
+            covariances: Vec::new(),
+            head: 0,
+            renewed: 0,
+            unstepped: 0,
+            maxima: Vec::new(),
+            constants: VecDeque::new(),
+            collapsed: VecDeque::new(),
+            greatest: 0.0,
+            run: 0,
+            pushed: 0,
+        };
+        upkeep.rebuild(&[]);
+        upkeep
+    }
+
+    /// Bytes that so many points take.
+    pub fn memory_bytes(points_max: usize) -> u64 {
+        // Nine columns, of which some have room to grow.
+        points_max as u64 * 200
+    }
+
+    /// Points that are kept.
+    pub fn points(&self) -> usize {
+        self.base + self.raw.len() - self.gone
+    }
+
+    /// Windows that are kept.
+    pub fn windows(&self) -> usize {
+        (self.points() + 1).saturating_sub(self.window)
+    }
+
+    /// Starts anew with these finite values, the oldest first, or the last of them.
+    pub fn rebuild(&mut self, values: &[f64]) {
+        self.raw = values[values.len().saturating_sub(self.points_max)..].to_vec();
+        (self.base, self.gone) = (0, 0);
+        self.set_up();
+        self.profile = self.whole_profile();
+    }
+
+    /// Makes everything but the profile from the values that are kept.
+    fn set_up(&mut self) {
+        self.forget_what_left();
+        let m = self.window;
+        (self.renewed, self.pushed) = (0, 0);
+        self.transform = Transform::of(&self.raw);
+        self.values = self.raw.iter().map(|value| self.transform.apply(*value)).collect();
+        self.run = self.raw.iter().rev().take_while(|value| Some(*value) == self.raw.last()).count();
+        let windows = self.windows();
+        let mut constant = vec![false; windows + 2 * PAD];
+        constant[PAD..PAD + windows].copy_from_slice(&constant_windows(&self.raw, m));
+        let dimension = Dimension::new(&self.values, constant, m, true);
+        let inner = |column: &[f64]| column.get(PAD..PAD + windows).unwrap_or_default().to_vec();
+        (self.means, self.weights) = (inner(&dimension.means), inner(&dimension.inverse_norms));
+        (self.first, self.second) = (inner(&dimension.first), inner(&dimension.second));
+        self.constant = dimension.constant[PAD..PAD + windows].to_vec();
+        self.constants = (0..windows).filter(|&at| self.constant[at]).map(|at| self.base + at).collect();
+        let within = |at: &&usize| (PAD..PAD + windows).contains(*at);
+        self.collapsed = dimension.collapsed.iter().filter(within).map(|at| self.base + at - PAD).collect();
+        let since = self.collapsed.back().map_or(0, |window| window - self.base);
+        let norms = inner(&dimension.norms);
+        let energies = norms.iter().skip(since).map(|norm| norm * norm);
+        self.greatest = energies.fold(0.0, f64::max);
+        self.head = 0;
+        self.covariances = match self.last_neighbor() {
+            Some(last) => self.covariances_of(self.base + windows - 1, last),
+            None => Vec::new(),
+        };
+    }
+
+    /// The values that are kept, the oldest first.
+    pub fn values(&self) -> &[f64] {
+        &self.raw[self.gone - self.base..]
+    }
+
+    /// Forgets all but the first `points` of them; what is known of those windows stays.
+    pub fn keep_first(&mut self, points: usize) {
+        self.raw.truncate(self.gone - self.base + points);
+        self.set_up();
+        self.profile.truncate(self.windows());
+    }
+
+    /// Adds a finite value; the newest window's nearest earlier one, if there is any.
+    pub fn push(&mut self, value: f64) -> Option<Nearest> {
+        self.run = if self.raw.last() == Some(&value) { self.run + 1 } else { 1 };
+        self.raw.push(value);
+        let transformed = self.transform.apply(value);
+        self.values.push(transformed);
+        let has_left = self.points() > self.points_max;
+        self.gone += usize::from(has_left);
+        self.pushed += 1;
+        // Too few points tell nothing of the scale, those of long ago not enough.
+        let is_unlike = transformed.abs() > GREATEST_MAX || !transformed.is_finite();
+        let nearest = if is_unlike || self.pushed > self.points() / 2 || self.points() < 2 * self.window {
+            self.set_up();
+            let newest = (self.gone + self.windows()).checked_sub(1).filter(|_| self.windows() > 0)?;
+            self.find(newest)
+        } else {
+            self.head += usize::from(has_left);
+            self.describe_newest();
+            self.step();
+            self.find_newest()
+        };
+        self.profile.push(nearest);
+        if self.gone - self.base > BLOCK.max(self.points() / 4) {
+            self.forget_what_left();
+        }
+        nearest.map(|nearest| self.among_kept(nearest))
+    }
+
+    fn among_kept(&self, nearest: Nearest) -> Nearest {
+        Nearest { index: nearest.index - self.gone, ..nearest }
+    }
+
+    /// The left profile of all windows that are kept, and counted from the oldest point that is.
+    pub fn profile(&mut self) -> Profile {
+        let gone = self.gone;
+        let has_left = |nearest: &Option<Nearest>| nearest.is_some_and(|nearest| nearest.index < gone);
+        let kept = gone - self.base..self.profile.len();
+        let stale: Vec<usize> = kept.filter(|&at| has_left(&self.profile[at])).collect();
+        if stale.len() > STALE_MAX {
+            let fresh = self.whole_profile();
+            for at in stale {
+                self.profile[at] = fresh[at + self.base - gone]
+                    .map(|nearest| Nearest { index: nearest.index + gone, ..nearest });
+            }
+        } else {
+            for at in stale {
+                self.profile[at] = self.find(at + self.base);
+            }
+        }
+        let kept = &self.profile[gone - self.base..];
+        Profile {
+            distances: kept
+                .iter()
+                .map(|nearest| nearest.map_or(f64::INFINITY, |near| near.distance))
+                .collect(),
+            neighbors: kept
+                .iter()
+                .map(|nearest| nearest.map_or(usize::MAX, |near| near.index - gone))
+                .collect(),
+        }
+    }
+
+    /// The last window that may be a neighbour of the newest one.
+    fn last_neighbor(&self) -> Option<usize> {
+        self.last_neighbor_of(self.gone + self.windows().checked_sub(1)?)
+    }
+
+    fn last_neighbor_of(&self, window: usize) -> Option<usize> {
+        window.checked_sub(self.exclusion + 1).filter(|&last| last >= self.gone)
+    }
+
+    fn part(&self, window: usize) -> &[f64] {
+        &self.values[window - self.base..window - self.base + self.window]
+    }
+
+    #[inline(always)]
+    fn covariance(&self, a: usize, b: usize) -> f64 {
+        let mean = |window: usize| self.means[window - self.base];
+        centred_dot((self.part(a), mean(a)), (self.part(b), mean(b)))
+    }
+
+    fn covariances_of(&self, window: usize, last: usize) -> Vec<f64> {
+        self.instructions.run(|| (self.gone..=last).map(|other| self.covariance(other, window)).collect())
+    }
+
+    /// A window of length √m around 0, from the values as they came: what is subtracted and
+    /// multiplied here is its own.
+    fn normalized(&self, window: usize) -> Vec<f64> {
+        let raw = &self.raw[window - self.base..window - self.base + self.window];
+        let mut part: Vec<f64> = raw.iter().map(|value| value * self.transform.first).collect();
+        let m = self.window as f64;
+        // The second mean is that of what the first left by its rounding.
+        for _ in 0..2 {
+            let mean = part.iter().sum::<f64>() / m;
+            for value in &mut part {
+                *value -= mean;
+            }
+        }
+        let scale = m.sqrt() / norm(&part);
+        for value in &mut part {
+            *value *= scale;
+        }
+        part
+    }
+
+    /// The columns of the window that the last point has ended.
+    fn describe_newest(&mut self) {
+        let (m, at) = (self.window, self.values.len() - self.window);
+        let part = &self.values[at..];
+        let mean = part.iter().sum::<f64>() / m as f64;
+        let energy = self.instructions.run(|| centred_dot((part, mean), (part, mean)));
+        let constant = self.run >= m || energy < f64::MIN_POSITIVE;
+        let (into, out) = (self.values[at + m - 1], self.values[at - 1]);
+        self.first.push((into - out) / 2.0);
+        self.second.push((into - mean) + (out - self.means[at - 1]));
+        self.means.push(mean);
+        self.weights.push(if constant { 0.0 } else { 1.0 / energy.sqrt() });
+        self.constant.push(constant);
+        let window = self.base + at;
+        if constant {
+            self.constants.push_back(window);
+        }
+        if energy < COLLAPSE * self.greatest {
+            self.collapsed.push_back(window);
+            self.greatest = energy;
+        }
+        self.greatest = self.greatest.max(energy);
+    }
+
+    /// Takes the covariances one step down their diagonals.
+    fn step(&mut self) {
+        let Some(last) = self.last_neighbor() else { return };
+        let newest = self.gone + self.windows() - 1;
+        let (gone, count) = (self.gone, last + 1 - self.gone);
+        let stepped = self.covariances.len() - self.head;
+        let from = last + 1 - stepped - self.base;
+        let to = last + 1 - self.base;
+        let earlier = Earlier {
+            first: &self.first[from..to],
+            second: &self.second[from..to],
+            weights: &self.weights[from..to],
+        };
+        let new = (self.first[newest - self.base], self.second[newest - self.base]);
+        let states = &mut self.covariances[self.head..];
+        advance(self.instructions, states, earlier, new, &mut self.maxima);
+        if stepped < count {
+            self.grow();
+            self.head -= 1;
+            self.covariances[self.head] = self.covariance(gone, newest);
+        }
+        let renew = count.div_ceil(STEPS_MAX);
+        for _ in 0..renew {
+            self.renewed = (self.renewed + 1) % count;
+            self.covariances[self.head + self.renewed] = self.covariance(gone + self.renewed, newest);
+        }
+        let all_anew = self.collapsed.back() == Some(&newest);
+        let anew: Vec<usize> = if all_anew {
+            (gone..=last).collect()
+        } else {
+            self.collapsed.iter().copied().filter(|window| (gone..=last).contains(window)).collect()
+        };
+        for &window in &anew {
+            self.covariances[self.head + window - gone] = self.covariance(window, newest);
+        }
+        self.unstepped = count - stepped;
+        if !anew.is_empty() {
+            self.unstepped = 0;
+            let states = &self.covariances[self.head..];
+            let weights = &self.weights[gone - self.base..];
+            self.maxima.clear();
+            self.maxima.extend(states.chunks(BLOCK).zip(weights.chunks(BLOCK)).map(|(states, weights)| {
+                let weighted = states.iter().zip(weights).map(|(state, weight)| state * weight);
+                weighted.fold(f64::NEG_INFINITY, f64::max)
+            }));
+        }
+    }
+
+    /// Makes room before the first covariance.
+    fn grow(&mut self) {
+        if self.head == 0 {
+            let more = self.covariances.len() + BLOCK;
+            self.covariances.splice(0..0, std::iter::repeat_n(0.0, more));
+            self.head = more;
+        }
+    }
+
+    /// The nearest of the newest window.
+    fn find_newest(&self) -> Option<Nearest> {
+        let last = self.last_neighbor()?;
+        let newest = self.gone + self.windows() - 1;
+        let states = &self.covariances[self.head..];
+        self.nearest(newest, last, states, (self.unstepped, &self.maxima))
+    }
+
+    /// The nearest of any window, from the definition.
+    fn find(&self, window: usize) -> Option<Nearest> {
+        let last = self.last_neighbor_of(window)?;
+        let states = self.covariances_of(window, last);
+        self.nearest(window, last, &states, (states.len(), &[]))
+    }
+
+    /// The nearest of a window, given its covariances with those from the first kept one to
+    /// `last`: of some without, and of the others with a bound for each block.
+    fn nearest(
+        &self,
+        window: usize,
+        last: usize,
+        states: &[f64],
+        (unbounded, bounds): (usize, &[f64]),
+    ) -> Option<Nearest> {
+        let mut best: Option<Nearest> = None;
+        let is_constant = |window: usize| self.constant[window - self.base];
+        let own = if is_constant(window) { Vec::new() } else { self.normalized(window) };
+        let mut offer = |index: usize| {
+            // By the conventions for constant windows.
+            let distance = match (is_constant(window), is_constant(index)) {
+                (true, true) => 0.0,
+                (true, false) | (false, true) => (self.window as f64).sqrt(),
+                (false, false) => squared_distance(&own, &self.normalized(index)).sqrt(),
+            };
+            let is_nearer =
+                |best: &Nearest| distance < best.distance || distance == best.distance && index < best.index;
+            if best.as_ref().is_none_or(is_nearer) {
+                best = Some(Nearest { distance, index });
+            }
+        };
+        let kept_constant = self.constants.iter().copied().find(|&other| other >= self.gone);
+        kept_constant.filter(|&other| other <= last).into_iter().for_each(&mut offer);
+        if is_constant(window) {
+            let varied = (self.gone..=last).find(|&other| !is_constant(other));
+            varied.into_iter().for_each(&mut offer);
+            return best;
+        }
+        let weights = &self.weights[self.gone - self.base..=last - self.base];
+        // Constant windows have weight 0 and were offered above.
+        let weighted =
+            |at: usize| if weights[at] > 0.0 { states[at] * weights[at] } else { f64::NEG_INFINITY };
+        let error = CORRELATION_ERROR / self.weights[window - self.base];
+        let candidates = |least: f64| {
+            let near = bounds.iter().enumerate().filter(move |(_, bound)| **bound >= least);
+            let block = |at: usize| unbounded + at * BLOCK..states.len().min(unbounded + (at + 1) * BLOCK);
+            (0..unbounded).chain(near.flat_map(move |(at, _)| block(at)))
+        };
+        let greatest_of = |least: f64| candidates(least).map(weighted).fold(f64::NEG_INFINITY, f64::max);
+        let bound = bounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut greatest = greatest_of(bound - error);
+        if greatest < bound - error {
+            // That bound is a constant window's.
+            greatest = greatest_of(f64::NEG_INFINITY);
+        }
+        if greatest > f64::NEG_INFINITY {
+            let near = candidates(greatest - error).filter(|&at| weighted(at) >= greatest - error);
+            near.map(|at| self.gone + at).for_each(&mut offer);
+        }
+        best
+    }
+
+    /// The left profile of all kept windows by the tiles; indices from the oldest kept point.
+    fn whole_profile(&self) -> Vec<Option<Nearest>> {
+        let selection =
+            Selection { values: self.values(), dimension: 1, window: self.window, normalize: true };
+        let Ok(computation) = Computation::self_join(&selection) else { return vec![None; self.windows()] };
+        let computation = computation.sides(Sides::Left).with(self.instructions);
+        let found = computation.run(&Deadline::none(), &Progress::default()).profile;
+        let pairs = found.distances.into_iter().zip(found.neighbors);
+        pairs.map(|(distance, index)| (index != usize::MAX).then_some(Nearest { distance, index })).collect()
+    }
+
+    /// Gives the memory back of what has left.
+    fn forget_what_left(&mut self) {
+        let left = self.gone - self.base;
+        for column in [
+            &mut self.raw,
+            &mut self.values,
+            &mut self.means,
+            &mut self.weights,
+            &mut self.first,
+            &mut self.second,
+        ] {
+            column.drain(..left.min(column.len()));
+        }
+        self.constant.drain(..left.min(self.constant.len()));
+        self.profile.drain(..left.min(self.profile.len()));
+        self.covariances.drain(..self.head);
+        self.head = 0;
+        self.base = self.gone;
+        for windows in [&mut self.constants, &mut self.collapsed] {
+            windows.drain(..windows.partition_point(|&window| window < self.base));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::mp::oracle;
+
+    fn left_oracle(values: &[f64], window: usize) -> Profile {
+        let of = Selection { values, dimension: 1, window, normalize: true };
+        oracle::nearest(&of, &of, |i, j| j + window.div_ceil(4) < i)
+    }
+
+    fn close(what: &str, found: f64, expected: f64) {
+        let same = found == expected || (found - expected).abs() <= 1e-9 * expected.abs().max(1.0);
+        assert!(same, "{what}: {found} instead of {expected}");
+    }
+
+    /// Data on which naive recurrences lose their digits, or ties are many.
+    fn hostile(kind: usize, n: usize, seed: u64) -> Vec<f64> {
+        let mut rng = Rng::new(seed);
+        let mut level = 0.0;
+        (0..n)
+            .map(|at| {
+                level += rng.unit_f64() - 0.5;
+                match kind {
+                    1 => 1e9 + level,
+                    2 if at == n / 2 => 1e12,
+                    3 if (n / 3..n / 2).contains(&at) => 1e-8 * level,
+                    4 if at / 40 % 3 == 1 => 7.5,
+                    5 => f64::from([0_i8, 3, 1, 4, 1, 5, 9, 2][at % 8]),
+                    6 => 1e-3 * level + 1.7e9 * at as f64,
+                    _ => level,
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_kept_is_the_oracles() {
+        for kind in 0..7 {
+            let (window, n) = (9 + kind, 420);
+            let values = hostile(kind, n, 100 + kind as u64);
+            for instructions in Instructions::available() {
+                let mut upkeep = Upkeep { instructions, ..Upkeep::new(window, 1 << 20) };
+                upkeep.rebuild(&values[..40 * kind]);
+                let mut last = None;
+                for value in &values[40 * kind..] {
+                    last = upkeep.push(*value);
+                }
+                let expected = left_oracle(&values, window);
+                let what = format!("kind {kind}, {}", instructions.name());
+                let found = upkeep.profile();
+                assert_eq!(found.distances.len(), expected.distances.len());
+                for (found, expected) in found.distances.iter().zip(&expected.distances) {
+                    close(&what, *found, *expected);
+                }
+                close(&what, last.unwrap().distance, *expected.distances.last().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_bounded_history_is_that_of_its_points_alone() {
+        for (kind, points_max) in [(0, 64), (4, 150), (5, 100), (2, 700), (3, 90)] {
+            let window = 12;
+            let values = hostile(kind, 3000, 7 + kind as u64);
+            let mut upkeep = Upkeep::new(window, points_max);
+            for (at, value) in values.iter().enumerate() {
+                let nearest = upkeep.push(*value);
+                let kept = &values[(at + 1).saturating_sub(points_max)..=at];
+                assert_eq!(upkeep.points(), kept.len());
+                if at % 97 != 0 && at + 1 != values.len() {
+                    continue;
+                }
+                let expected = left_oracle(kept, window);
+                let what = format!("kind {kind} at {at}");
+                match nearest {
+                    Some(nearest) => {
+                        close(&what, nearest.distance, *expected.distances.last().unwrap());
+                        let of = Selection { values: kept, dimension: 1, window, normalize: true };
+                        let distance = oracle::distance(&of, kept.len() - window, nearest.index);
+                        close(&what, distance, nearest.distance);
+                    }
+                    None => assert!(expected.distances.last().is_none_or(|distance| distance.is_infinite())),
+                }
+                // Asked for rarely, so that many neighbours have left; then often.
+                if at % 5 == 0 || at > 2000 {
+                    let found = upkeep.profile();
+                    assert_eq!(found.distances.len(), expected.distances.len(), "{what}");
+                    for (found, expected) in found.distances.iter().zip(&expected.distances) {
+                        close(&what, *found, *expected);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_late_is_told_again() {
+        let (window, points_max) = (10, 300);
+        let mut values = hostile(0, 700, 5);
+        let mut upkeep = Upkeep::new(window, points_max);
+        for value in &values {
+            upkeep.push(*value);
+        }
+        for kept in [290, 150, 40, 7, 0] {
+            upkeep.keep_first(kept);
+            assert_eq!(upkeep.points(), kept);
+            let from = values.len() - points_max + kept;
+            values[from..].iter_mut().for_each(|value| *value *= -2.0);
+            for value in &values[from..] {
+                upkeep.push(*value);
+            }
+            assert_eq!(upkeep.values(), &values[400..]);
+            let (found, expected) = (upkeep.profile(), left_oracle(&values[400..], window));
+            for (found, expected) in found.distances.iter().zip(&expected.distances) {
+                close("changed", *found, *expected);
+            }
+        }
+    }
+
+    #[test]
+    fn many_steps_lose_no_digits() {
+        let window = 20;
+        let values = hostile(1, 9000, 3);
+        let mut upkeep = Upkeep::new(window, 1 << 20);
+        upkeep.rebuild(&values[..500]);
+        for value in &values[500..] {
+            upkeep.push(*value);
+        }
+        let found = upkeep.profile();
+        let selection = Selection { values: &values, dimension: 1, window, normalize: true };
+        let batch = Computation::self_join(&selection).unwrap().sides(Sides::Left);
+        let batch = batch.run(&Deadline::none(), &Progress::default()).profile;
+        for (found, expected) in found.distances.iter().zip(&batch.distances) {
+            close("long", *found, *expected);
+        }
+    }
+}
