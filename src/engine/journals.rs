@@ -63,11 +63,24 @@ impl Journals {
         self.sound().filter_map(|journal| journal.ends.get(&shard)).copied().max().unwrap_or_default()
     }
 
-    /// Whether the journals of a group are there, in which a log may have frames.
+    /// Whether the journals of a group are there, in which a log may have frames, and of
+    /// one time: one follows the other.
     ///
     /// # Errors
     /// `CORRUPT_DATA` naming the journal of which nothing is known.
     pub fn check(&self, group: u32) -> Result<()> {
+        let [even, odd] = journal_files(group);
+        if let (Some(Ok(one)), Some(Ok(other))) = (self.found.get(&even), self.found.get(&odd))
+            && one.number.abs_diff(other.number) != 1
+        {
+            return Err(Error::corrupt(format!(
+                "{}: is number {} and does not belong beside {} of number {}; one of them is an older copy",
+                self.dir.join(journal_name(even)).display(),
+                one.number,
+                journal_name(odd),
+                other.number
+            )));
+        }
         journal_files(group).into_iter().try_for_each(|file| match self.found.get(&file) {
             Some(Ok(_)) => Ok(()),
             Some(Err(e)) => Err(e.clone()),
@@ -129,8 +142,11 @@ impl Journals {
             tracing::error!(%reason, "a damaged journal goes to quarantine");
             let path = self.dir.join(journal_name(file));
             quarantine(vfs, data_dir, &path, reason.message())?;
-            let next = self.number(file / 2) + 1;
-            let number = next + (next + u64::from(file)) % 2;
+            // As the one after the other of the group, which it stands beside.
+            let number = match self.found.get(&(file ^ 1)) {
+                Some(Ok(other)) => other.number + 1,
+                _ => 2 - u64::from(file % 2),
+            };
             JournalWriter::create(vfs, &self.dir, file / 2, number).map_err(|e| {
                 Error::new(ErrorCode::ReadOnly, format!("{}: can't be made anew: {e}", path.display()))
             })?;

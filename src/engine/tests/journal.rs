@@ -156,6 +156,31 @@ fn damage_of_a_journal_is_told_of_the_series_that_lost_something() {
     }
 }
 
+/// A journal of an earlier time beside one of now has not the frames of that between.
+#[test]
+fn an_older_copy_of_a_journal_is_missed() {
+    let [a, b, c] = series();
+    let again: &'static [Step] = Box::leak(Box::new([batch(a, 10), batch(b, 20), batch(c, 40)]));
+    let (disk, _) = sample();
+    let path = Path::new("/data/gen-0000000001").join(journal_name(1));
+    let older = read_all(&disk, &path, 1 << 20).unwrap();
+    let engine = open(&disk, Recover::Strict).unwrap();
+    Step::Together(again).run(&engine).unwrap();
+    let disk = disk.crash(Crash::KeepNothing, 0);
+    std::mem::forget(engine);
+    open(&disk, Recover::Strict).unwrap();
+    disk.remove(&path).unwrap();
+    disk.create(&path).unwrap().write_all_at(&older, 0).unwrap();
+    let refused = open(&disk, Recover::Strict).err().expect("an older copy is missed");
+    assert!(refused.message().contains("journal-0001"), "{refused}");
+    let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+    assert!(!verify(&vfs, Path::new("/data")).problems.is_empty());
+    let engine = open(&disk, Recover::Degraded).unwrap();
+    for series in [a, b, c] {
+        assert_eq!(points_of(&engine, series).unwrap_err().code(), ErrorCode::CorruptData);
+    }
+}
+
 /// A journal that can't be made is done without; one that can't be written any more is
 /// kept, for it has what was acknowledged before.
 #[test]
