@@ -11,7 +11,7 @@ use crate::base::{
     BATCH_POINTS_MAX, Deadline, Error, ErrorCode, LabelFilter, Points, Result, SeriesName, TimeRange,
     ValueType, caught,
 };
-use crate::format::{FRAME_PAYLOAD_BYTES_MAX, Values};
+use crate::format::{FRAME_PAYLOAD_BYTES_MAX, FileHeader, FileKind, Values, log_name};
 use crate::merge::SeriesView;
 use crate::query::count_range;
 use crate::wal::{DeleteRecord, InsertRecord, JournalEntry, JournalWriter, LogWriter, Record};
@@ -551,10 +551,14 @@ impl Shard {
     /// nothing and the next takes its place, so the next write may try again.
     fn create_log(&self, first_seq: u64) -> Result<LogWriter> {
         let vfs = self.environment.vfs.as_ref();
-        let journal = self.ready.journal();
-        let made = LogWriter::create(vfs, &self.dir, self.number, first_seq, self.epoch, journal);
+        let header = FileHeader {
+            journal: self.ready.journal().map_or(0, |group| group + 1),
+            origin: self.origin,
+            ..FileHeader::new(FileKind::Log, self.number, first_seq, self.epoch)
+        };
+        let made = LogWriter::create(vfs, &self.dir, header);
         let writer = made.map_err(|e| {
-            let path = self.dir.join(crate::format::log_name(first_seq));
+            let path = self.dir.join(log_name(first_seq));
             Error::new(ErrorCode::ReadOnly, format!("{}: a log can't be made: {e}", path.display()))
         })?;
         self.try_install(|manifest| manifest.newest_log = Some(first_seq)).inspect_err(|e| {

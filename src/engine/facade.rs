@@ -84,7 +84,7 @@ impl Engine {
             }
             opened => opened?,
         };
-        let stale = stale_generations(vfs.as_ref(), &dir, Some(live))?;
+        let stale = stale_generations(vfs.as_ref(), &dir, Some(live.generation))?;
         if !stale.is_empty() {
             // A process that was killed may not have synced the CURRENT that was read.
             vfs.sync_dir(&dir).map_err(on_disk)?;
@@ -106,8 +106,8 @@ impl Engine {
             counts: Counts::default(),
             options,
         });
-        let mut generation =
-            Generation::open(&environment, &database.generation_dir(live), live, database.shards())?;
+        let live_dir = database.generation_dir(live.generation);
+        let mut generation = Generation::open(&environment, &live_dir, live, database.shards())?;
         if environment.options.background {
             generation.start();
         }
@@ -198,7 +198,7 @@ impl Engine {
         let shard = generation.shard(series);
         let state = shard.state.read();
         let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
-        Ok(SeriesStamp { generation: generation.number, series_id: found.id, version: found.version() })
+        Ok(SeriesStamp { generation: generation.record.generation, series_id: found.id, version: found.version() })
     }
 
     /// Upper bound of the points in a range, from metadata; cheap.
@@ -391,7 +391,7 @@ impl Engine {
 
     /// Changes whenever the content may have.
     pub fn version(&self) -> (u64, u64) {
-        let generation = self.inner.generation.read().number;
+        let generation = self.inner.generation.read().record.generation;
         (generation, self.inner.environment.counts.wal_frames.load(Ordering::Relaxed))
     }
 

@@ -14,6 +14,8 @@ use crate::wal::{Journal, JournalWriter, LogReader, Patch, journal_files, read_j
 /// The journals in a generation's directory.
 pub(super) struct Journals {
     dir: PathBuf,
+    /// Of the generation.
+    origin: u64,
     /// By the number in its name; of one whose beginning is damaged only why.
     found: BTreeMap<u32, Result<Journal>>,
 }
@@ -24,16 +26,16 @@ impl Journals {
     /// # Errors
     /// `CORRUPT_DATA` where the directory can't be read; `INVALID_ARGUMENT` for a newer
     /// format. What is wrong with a journal stays in it.
-    pub fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Self> {
+    pub fn read(vfs: &dyn Vfs, dir: &Path, origin: u64) -> Result<Self> {
         let names = vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()))?;
         let mut found = BTreeMap::new();
         for file in names.iter().filter_map(|entry| parse_journal_name(&entry.name)) {
-            match read_journal(vfs, dir, file) {
+            match read_journal(vfs, dir, file, origin) {
                 Err(e) if e.code() != ErrorCode::CorruptData => return Err(e),
                 journal => drop(found.insert(file, journal)),
             }
         }
-        Ok(Self { dir: dir.to_owned(), found })
+        Ok(Self { dir: dir.to_owned(), origin, found })
     }
 
     /// How many there are.
@@ -147,7 +149,7 @@ impl Journals {
                 Some(Ok(other)) => other.number + 1,
                 _ => 2 - u64::from(file % 2),
             };
-            JournalWriter::create(vfs, &self.dir, file / 2, number).map_err(|e| {
+            JournalWriter::create(vfs, &self.dir, file / 2, number, self.origin).map_err(|e| {
                 Error::new(ErrorCode::ReadOnly, format!("{}: can't be made anew: {e}", path.display()))
             })?;
         }

@@ -34,8 +34,8 @@ pub(super) struct RecoveryReport {
 }
 
 impl Shard {
-    /// Opens the shard in `dir`, of a database of `shards`: manifest, segments, then the
-    /// logs.
+    /// Opens the shard in `dir`, of a generation of so many and of this origin: manifest,
+    /// segments, then the logs.
     ///
     /// # Errors
     /// `CORRUPT_DATA` naming file and place, where [`Recover::Strict`] is asked for.
@@ -43,16 +43,17 @@ impl Shard {
         environment: Arc<Environment>,
         cardinality: Arc<Cardinality>,
         dir: &Path,
-        (number, shards): (u32, u32),
+        number: u32,
+        (shards, origin): (u32, u64),
         ready: Arc<Ready>,
         journals: &Journals,
     ) -> Result<(Arc<Self>, RecoveryReport)> {
         let store = FileManifestStore::new(environment.vfs.clone(), dir, number);
         let degraded = environment.options.recover != Recover::Strict;
-        let (mut manifest, unreadable) = match store.load().and_then(|found| of_database(found, shards, dir))
+        let (mut manifest, unreadable) = match store.load().and_then(|found| of_generation(found, (shards, origin), dir))
         {
             Ok(manifest) => (manifest, None),
-            Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(shards), Some(e)),
+            Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(shards, origin), Some(e)),
             Err(e) => return Err(hinted(&e)),
         };
         let mut catalog = Catalog::new(cardinality.clone());
@@ -77,6 +78,7 @@ impl Shard {
             dir: dir.to_owned(),
             environment: environment.clone(),
             epoch: manifest.epoch,
+            origin,
             losses: Vec::new(),
             queue: Mutex::default(),
             ready,
@@ -192,7 +194,7 @@ impl Shard {
         let points_max = options.buffer_points.saturating_mul(2);
         // All shards together stay within half of what running may take.
         let bytes_max = self.environment.budget.limit_bytes() / 2 / u64::from(options.shards);
-        read_log(vfs.as_ref(), &self.dir, self.number, first_seq, |seq, record| {
+        read_log(vfs.as_ref(), &self.dir, (self.number, self.origin), first_seq, |seq, record| {
             if let Record::Create { series_id, .. } = &record {
                 self.next_series_id.fetch_max(series_id.saturating_add(1), Ordering::SeqCst);
             }
@@ -402,13 +404,19 @@ fn file_names(environment: &Environment, dir: &Path) -> Result<Vec<String>> {
     Ok(entries.into_iter().map(|entry| entry.name).collect())
 }
 
-/// The manifest, if it belongs to a database of so many shards.
-pub(super) fn of_database(manifest: Manifest, shards: u32, dir: &Path) -> Result<Manifest> {
-    if manifest.shards != shards {
+/// The manifest, if it belongs to a generation of so many shards and of this origin.
+pub(super) fn of_generation(
+    manifest: Manifest,
+    (shards, origin): (u32, u64),
+    dir: &Path,
+) -> Result<Manifest> {
+    if (manifest.shards, manifest.origin) != (shards, origin) {
         return Err(Error::corrupt(format!(
-            "{}: belongs to a database of {} shards, not {shards}",
+            "{}: belongs to another database, or to another time of this one, before a LOAD ({} shards and origin \
+             {:016x}, not {shards} and {origin:016x})",
             dir.join(MANIFEST).display(),
-            manifest.shards
+            manifest.shards,
+            manifest.origin
         )));
     }
     Ok(manifest)

@@ -18,7 +18,7 @@ use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::journals::Journals;
 use super::options::Options;
-use super::recovery::{MISSING_LOG, damage_at_end, of_database};
+use super::recovery::{MISSING_LOG, damage_at_end, of_generation};
 use super::shard::State;
 use super::snapshot_file::{SnapshotItem, read_snapshot};
 
@@ -39,20 +39,20 @@ pub struct Verification {
 pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
     let mut found = Verification::default();
     match Database::open(vfs.clone(), data_dir) {
-        Ok((database, generation)) => {
+        Ok((database, live)) => {
             found.files += 2;
             match read_watches(vfs.as_ref(), data_dir) {
                 Ok(watches) => found.files += u64::from(!watches.is_empty()),
                 Err(e) => found.problems.push(e.message().to_owned()),
             }
-            let dir = database.generation_dir(generation);
-            match Journals::read(vfs.as_ref(), &dir) {
+            let dir = database.generation_dir(live.generation);
+            match Journals::read(vfs.as_ref(), &dir, live.origin) {
                 Ok(journals) => {
                     found.files += journals.count();
                     found.problems.extend(journals.damages().map(|(_, damage)| damage.message().to_owned()));
                     for number in 0..database.shards() {
-                        let shard = (number, database.shards());
-                        verify_shard(vfs, &dir.join(shard_name(number)), shard, &journals, &mut found);
+                        let of = (database.shards(), live.origin);
+                        verify_shard(vfs, &dir.join(shard_name(number)), number, of, &journals, &mut found);
                     }
                 }
                 Err(e) => found.problems.push(e.message().to_owned()),
@@ -67,13 +67,14 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
 fn verify_shard(
     vfs: &Arc<dyn Vfs>,
     dir: &Path,
-    (number, shards): (u32, u32),
+    number: u32,
+    of: (u32, u64),
     journals: &Journals,
     found: &mut Verification,
 ) {
     let problems_before = found.problems.len();
     let store = FileManifestStore::new(vfs.clone(), dir, number);
-    let manifest = match store.load().and_then(|manifest| of_database(manifest, shards, dir)) {
+    let manifest = match store.load().and_then(|manifest| of_generation(manifest, of, dir)) {
         Ok(manifest) => manifest,
         Err(e) => return found.problems.push(e.message().to_owned()),
     };
@@ -199,7 +200,7 @@ fn verify_logs(
             ));
         }
         let patches = journals.patches(shard, first_seq);
-        let replay = read_log_with(vfs, dir, shard, first_seq, &patches, |seq, record| {
+        let replay = read_log_with(vfs, dir, (shard, manifest.origin), first_seq, &patches, |seq, record| {
             if seq > flushed_seq {
                 state.check_record(&record).map_err(|e| e.context(path.display()))?;
                 state.apply(&record, seq);

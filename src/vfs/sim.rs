@@ -50,6 +50,8 @@ struct State {
     /// Panic in threads of this name, after so many more operations.
     panic_in: Option<(String, u64)>,
     free_bytes: Option<u64>,
+    /// Numbers drawn by lot: always the same ones, in the same order.
+    drawn: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -183,6 +185,7 @@ impl SimDisk {
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
             pending_names: state.pending_names.clone(),
+            drawn: state.drawn,
             ..State::default()
         })))
     }
@@ -261,6 +264,7 @@ impl SimDisk {
             next_inode: state.next_inode,
             durable_names: after.clone(),
             names: after,
+            drawn: state.drawn,
             ..State::default()
         })))
     }
@@ -469,6 +473,12 @@ impl Vfs for SimDisk {
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
         Ok(self.0.lock().free_bytes.unwrap_or(1 << 40))
+    }
+
+    fn draw(&self) -> io::Result<u64> {
+        let mut state = self.0.lock();
+        state.drawn += 1;
+        Ok(Rng::new(state.drawn).next_u64())
     }
 }
 

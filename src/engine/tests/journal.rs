@@ -31,6 +31,10 @@ fn open(disk: &SimDisk, recover: Recover) -> Result<Engine> {
 
 /// Four frames in the journal and in no log; the content after each.
 fn sample() -> (SimDisk, Vec<Content>) {
+    sample_on(SimDisk::new())
+}
+
+fn sample_on(disk: SimDisk) -> (SimDisk, Vec<Content>) {
     let [a, b, c] = series();
     let frames: [&'static [Step]; 4] = [
         Box::leak(Box::new([Step::Create(a), Step::Create(b), Step::Create(c)])),
@@ -38,7 +42,6 @@ fn sample() -> (SimDisk, Vec<Content>) {
         Box::leak(Box::new([batch(b, 30), batch(c, 40)])),
         Box::leak(Box::new([batch(a, 50), batch(c, 60)])),
     ];
-    let disk = SimDisk::new();
     let engine = open(&disk, Recover::Strict).unwrap();
     let (mut contents, mut worlds) = (vec![content(&engine)], Worlds::new());
     for steps in frames {
@@ -75,8 +78,9 @@ fn what_only_the_journal_has_is_there_after_a_crash() {
     let options = Options { background: true, ..options() };
     let engine = Engine::open_with(Arc::new(disk.clone()), Arc::new(ManualClock::new(5)), options).unwrap();
     engine.close().unwrap();
-    let (_, dir) = (engine, Path::new("/data/gen-0000000001"));
-    let journal = crate::wal::read_journal(&disk, dir, 1).unwrap();
+    let origin = engine.inner.generation.read().record.origin;
+    drop(engine);
+    let journal = crate::wal::read_journal(&disk, Path::new("/data/gen-0000000001"), 1, origin).unwrap();
     assert!(journal.logs.is_empty() && journal.number > 1, "{journal:?}");
     assert_eq!(content(&open(&disk, Recover::Strict).unwrap()), contents[4]);
 }
@@ -110,8 +114,7 @@ fn damage_of_a_journal_is_told_of_the_series_that_lost_something() {
             tried += 1;
             let when = format!("byte {at} {what}");
             let disk = disk.crash(Crash::KeepAll, 0);
-            disk.remove(&path).unwrap();
-            disk.create(&path).unwrap().write_all_at(&damage, 0).unwrap();
+            put(&disk, &path, &damage);
             // Frames that are gone from the end look like those that were never written.
             let is_end = what != "flipped" && hit.is_some() || hit == Some(3);
             let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
@@ -169,8 +172,7 @@ fn an_older_copy_of_a_journal_is_missed() {
     let disk = disk.crash(Crash::KeepNothing, 0);
     std::mem::forget(engine);
     open(&disk, Recover::Strict).unwrap();
-    disk.remove(&path).unwrap();
-    disk.create(&path).unwrap().write_all_at(&older, 0).unwrap();
+    put(&disk, &path, &older);
     let refused = open(&disk, Recover::Strict).err().expect("an older copy is missed");
     assert!(refused.message().contains("journal-0001"), "{refused}");
     let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
@@ -179,6 +181,62 @@ fn an_older_copy_of_a_journal_is_missed() {
     for series in [a, b, c] {
         assert_eq!(points_of(&engine, series).unwrap_err().code(), ErrorCode::CorruptData);
     }
+}
+
+/// Puts a file of one disk in the place of another.
+fn put(disk: &SimDisk, path: &Path, bytes: &[u8]) {
+    disk.remove(path).unwrap();
+    disk.create(path).unwrap().write_all_at(bytes, 0).unwrap();
+}
+
+/// Each file of a database is as it was written, beside others that are none of its own.
+#[test]
+fn files_of_another_database_or_generation_are_told_from_ones_own() {
+    let (disk, contents) = sample();
+    let other = SimDisk::new();
+    other.draw().unwrap();
+    let (other, _) = sample_on(other);
+    // And one database, before and after a load.
+    let engine = open(&disk, Recover::Strict).unwrap();
+    engine.save("s.snap", &Deadline::none()).unwrap();
+    let before = disk.crash(Crash::KeepAll, 0);
+    engine.load("s.snap", &Deadline::none()).unwrap();
+    let [a, b, c] = series();
+    let same: &'static [Step] = Box::leak(Box::new([batch(a, 70), batch(b, 80), batch(c, 90)]));
+    Step::Together(same).run(&engine).unwrap();
+    let after = disk.crash(Crash::KeepAll, 0);
+    std::mem::forget(engine);
+    let mut tried = 0;
+    for (mine, foreign) in [(&before, &other), (&after, &before)] {
+        for path in files(mine) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !["MANIFEST", "wal-", "journal-"].iter().any(|kind| name.starts_with(kind)) {
+                continue;
+            }
+            let theirs = path.to_string_lossy().replace("gen-0000000002", "gen-0000000001");
+            let Ok(bytes) = read_all(foreign, Path::new(&theirs), 1 << 20) else { continue };
+            if mine.open(&path).is_err() || bytes == read_all(mine, &path, 1 << 20).unwrap() {
+                continue;
+            }
+            tried += 1;
+            let disk = mine.crash(Crash::KeepAll, 0);
+            put(&disk, &path, &bytes);
+            let when = path.display();
+            let refused = open(&disk, Recover::Strict).err().unwrap_or_else(|| panic!("{when}: not noticed"));
+            assert!(refused.message().contains("belongs to another database"), "{when}: {refused}");
+            let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+            let problems = verify(&vfs, Path::new("/data")).problems;
+            assert!(problems.iter().any(|problem| problem.contains(&name)), "{when}: {problems:?}");
+            let engine = open(&disk, Recover::Degraded).unwrap();
+            for series in [a, b, c] {
+                if let Ok(points) = points_of(&engine, series) {
+                    assert!(points.len() >= contents[4][series].len(), "{when}: {series} served without its end");
+                }
+            }
+        }
+    }
+    println!("foreign files: {tried}");
+    assert!(tried >= 10, "{tried}");
 }
 
 /// A journal that can't be made is done without; one that can't be written any more is
