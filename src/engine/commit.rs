@@ -146,9 +146,13 @@ pub(super) fn commit_together<'a>(
 }
 
 /// Makes small frames durable by one write of the journal, where there are several, and
-/// every other frame by one of its own log.
+/// every other frame by one of its own log. What the journal takes has its place in the
+/// log already, so that a start can put it there even where the disk is full by then.
 fn write_small_together(commits: &mut [Commit<'_>], journal: &mut Option<JournalWriter>) {
-    let is_small = |commit: &Commit<'_>| (1..JOURNALED_BYTES_MAX).contains(&commit.frame_bytes());
+    let is_small = |commit: &Commit<'_>| {
+        (1..JOURNALED_BYTES_MAX).contains(&commit.frame_bytes())
+            && commit.log.writer.as_ref().is_some_and(LogWriter::has_room)
+    };
     let small: Vec<(u32, JournalEntry<'_>)> = commits
         .iter()
         .filter(|commit| is_small(commit))

@@ -105,6 +105,11 @@ impl LogWriter {
         self.sealed.len()
     }
 
+    /// Whether the file, as it is on disk, has room for what waits.
+    pub fn has_room(&self) -> bool {
+        self.offset + self.sealed.end as u64 <= self.zeroed
+    }
+
     /// Bytes of sealed frames that are not in the file yet.
     pub fn waiting_bytes(&self) -> usize {
         self.sealed.end

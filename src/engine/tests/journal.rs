@@ -239,6 +239,36 @@ fn files_of_another_database_or_generation_are_told_from_ones_own() {
     assert!(tried >= 10, "{tried}");
 }
 
+/// What only a journal has gets into the logs even where no file can get longer.
+#[test]
+fn a_start_after_a_crash_needs_no_space() {
+    let [a, b, c] = series();
+    let disk = SimDisk::new();
+    let engine = open(&disk, Recover::Strict).unwrap();
+    let create: &'static [Step] = Box::leak(Box::new([Step::Create(a), Step::Create(b), Step::Create(c)]));
+    Step::Together(create).run(&engine).unwrap();
+    let mut journaled = 0;
+    for round in 0..80 {
+        let long = |series| Step::Batch { series, start: round * 1000, rows: 300, value: round, label: "" };
+        let syncs = engine.counters().wal_syncs;
+        Step::Together(Box::leak(Box::new([a, b, c].map(long)))).run(&engine).unwrap();
+        journaled += u64::from(engine.counters().wal_syncs == syncs + 1);
+        if round % 20 == 3 {
+            let disk = disk.crash(Crash::KeepNothing, 0);
+            disk.fill_up();
+            for background in [false, true] {
+                let options = Options { background, ..options() };
+                let clock = Arc::new(ManualClock::new(5));
+                let full = Engine::open_with(Arc::new(disk.clone()), clock, options).unwrap();
+                assert_eq!(content(&full), content(&engine), "round {round}");
+                assert_eq!(batch(a, 1).run(&full).unwrap_err().code(), ErrorCode::ReadOnly);
+            }
+        }
+    }
+    assert!(journaled > 60, "{journaled} of 80 together");
+    std::mem::forget(engine);
+}
+
 /// A journal that can't be made is done without; one that can't be written any more is
 /// kept, for it has what was acknowledged before.
 #[test]
