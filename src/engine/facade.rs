@@ -20,6 +20,7 @@ use super::catalog::Series;
 use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
+use super::snapshot_path::remove_unfinished;
 use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
 use super::vectors::{PointMatches, PointQuery, VectorCache, find_points};
 use super::watches::{self, Watch};
@@ -93,6 +94,7 @@ impl Engine {
             tracing::info!(generation = stale, "removing what an interrupted load left");
             remove_generation(vfs.as_ref(), &dir, stale)?;
         }
+        remove_unfinished(vfs.as_ref(), &options.snapshot_dir());
         let watches = watches::open(vfs.as_ref(), &options)?;
         let memory = MemoryShares::of(options.memory_limit_bytes);
         let cache = Arc::new(BlockCache::new(memory.blocks as usize));
@@ -458,8 +460,7 @@ impl Engine {
 
     /// Where snapshots are.
     pub fn snapshot_dir(&self) -> PathBuf {
-        let options = self.options();
-        options.snapshot_dir.clone().unwrap_or_else(|| options.data_dir.join("snapshots"))
+        self.options().snapshot_dir()
     }
 
     pub(super) fn vfs(&self) -> &Arc<dyn Vfs> {

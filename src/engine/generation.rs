@@ -14,7 +14,7 @@ use super::cardinality::Cardinality;
 use super::group::{Group, Ready};
 use super::journals::Journals;
 use super::options::Recover;
-use super::recovery::hinted;
+use super::recovery::{Opened, hinted};
 use super::shard::{Environment, Shard};
 
 /// Tells the log about once a second how far the opening is.
@@ -92,16 +92,17 @@ impl Generation {
                 ready,
                 &journals,
             )?;
-            progress.add(opened.1.records);
+            progress.add(opened.report.records);
             Ok(opened)
         })?;
-        let records: u64 = opened.iter().map(|(_, report)| report.records).sum();
-        let torn: u64 = opened.iter().map(|(_, report)| report.torn_logs).sum();
+        let records: u64 = opened.iter().map(|opened| opened.report.records).sum();
+        let torn: u64 = opened.iter().map(|opened| opened.report.torn_logs).sum();
         if records > 0 {
             tracing::info!(records, torn_logs = torn, "logs replayed");
         }
+        Opened::give_up_damaged(&opened, &journals)?;
+        let shards = opened.into_iter().map(Opened::finish).collect::<Result<Vec<_>>>()?;
         journals.set_damaged_aside(environment.vfs.as_ref(), &environment.options.data_dir)?;
-        let shards = opened.into_iter().map(|(shard, _)| shard).collect();
         Ok(Self {
             record,
             shards,

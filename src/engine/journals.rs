@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::sync::in_parallel;
+use crate::base::sync::{Mutex, in_parallel};
 use crate::base::{Error, ErrorCode, Result};
 use crate::format::{journal_name, log_name, parse_journal_name, shard_name};
 use crate::manifest::quarantine;
@@ -18,6 +18,8 @@ pub(super) struct Journals {
     origin: u64,
     /// By the number in its name; of one whose beginning is damaged only why.
     found: BTreeMap<u32, Result<Journal>>,
+    /// Why the journals of a group may have lost their end, where a log shows it.
+    cut: Mutex<BTreeMap<u32, Error>>,
 }
 
 impl Journals {
@@ -35,7 +37,7 @@ impl Journals {
                 journal => drop(found.insert(file, journal)),
             }
         }
-        Ok(Self { dir: dir.to_owned(), origin, found })
+        Ok(Self { dir: dir.to_owned(), origin, found, cut: Mutex::default() })
     }
 
     /// How many there are.
@@ -91,6 +93,28 @@ impl Journals {
                 self.dir.join(journal_name(file)).display()
             ))),
         })
+    }
+
+    /// A log lacks records that were on disk, of which the journals of its group know
+    /// nothing: either it was cut, or the journal was, and with it what others had there.
+    pub fn note_cut(&self, group: u32, log: &Path) {
+        let [even, odd] = journal_files(group).map(journal_name);
+        let reason = format!(
+            "{}: lacks records that were on disk, and neither {even} nor {odd} has them; one of these may have lost its \
+             end, and with it the last records of every shard that shares it",
+            log.display()
+        );
+        self.cut.lock().entry(group).or_insert_with(|| Error::corrupt(reason));
+    }
+
+    /// Why a group's journals may have lost their end.
+    pub fn cut(&self, group: u32) -> Option<Error> {
+        self.cut.lock().get(&group).cloned()
+    }
+
+    /// The same of all groups.
+    pub fn all_cut(&self) -> impl Iterator<Item = Error> {
+        std::mem::take(&mut *self.cut.lock()).into_values()
     }
 
     /// The greatest number of a group's journals.

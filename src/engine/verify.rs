@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{Deadline, Error, Result};
-use crate::format::{log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name};
+use crate::format::{UNFINISHED_SAVE, log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name};
 use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore, read_watches};
 use crate::memtable::Memtable;
 use crate::query::count_points;
@@ -18,7 +18,7 @@ use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::journals::Journals;
 use super::options::Options;
-use super::recovery::{MISSING_LOG, damage_at_end, of_generation};
+use super::recovery::{MISSING_LOG, cut_journal, damage_at_end, of_generation};
 use super::shard::State;
 use super::snapshot_file::{SnapshotItem, read_snapshot};
 
@@ -54,6 +54,7 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
                         let of = (database.shards(), live.origin);
                         verify_shard(vfs, &dir.join(shard_name(number)), number, of, &journals, &mut found);
                     }
+                    found.problems.extend(journals.all_cut().map(|reason| reason.message().to_owned()));
                 }
                 Err(e) => found.problems.push(e.message().to_owned()),
             }
@@ -221,6 +222,9 @@ fn verify_logs(
             found.problems.push(e.message().to_owned());
         }
         match (next_log, damage) {
+            (None, _) if let Some(group) = cut_journal(&replay, manifest, journals.promised(shard)) => {
+                journals.note_cut(group, &path);
+            }
             (Some(next), _) if ending.next_seq != next && !is_flushed => {
                 found.problems.push(format!("{place}; the next log begins at record {next}"));
             }
@@ -243,6 +247,10 @@ fn verify_snapshots(vfs: &dyn Vfs, dir: &Path, found: &mut Verification) {
         let path = dir.join(&entry.name);
         if entry.metadata.kind == FileKind::Dir {
             verify_snapshots(vfs, &path, found);
+            continue;
+        }
+        if entry.name == UNFINISHED_SAVE {
+            found.notes.push(format!("{}: left by an interrupted SAVE; the next start removes it", path.display()));
             continue;
         }
         match verify_snapshot(vfs, &path) {

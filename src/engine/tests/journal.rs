@@ -3,7 +3,8 @@
 use super::damage::{files, points_of};
 use super::steps::{Step, Worlds, run_and_tell};
 use super::*;
-use crate::format::{journal_name, shard_of};
+use crate::format::{journal_name, shard_name, shard_of};
+use crate::manifest::{FileManifestStore, Manifest, ManifestStore as _};
 
 const SHARDS: u32 = 3;
 
@@ -156,6 +157,56 @@ fn damage_of_a_journal_is_told_of_the_series_that_lost_something() {
     for series in [a, b, c] {
         let refused = points_of(&engine, series).unwrap_err();
         assert_eq!(refused.code(), ErrorCode::CorruptData, "{series}");
+    }
+}
+
+/// A journal whose end is gone looks like one that was never written; where a shard's
+/// manifest shows it, all that share the journal have lost something.
+#[test]
+fn a_journal_that_lost_its_end_is_missed_for_all_that_share_it() {
+    let [a, b, c] = series();
+    let (disk, contents) = sample();
+    let path = Path::new("/data/gen-0000000001").join(journal_name(1));
+    let bytes = read_all(&disk, &path, 1 << 20).unwrap();
+    let begins = frames(&bytes);
+    // A manifest that was written at the end: its shard has three records.
+    let store = FileManifestStore::new(
+        Arc::new(disk.clone()),
+        &Path::new("/data/gen-0000000001").join(shard_name(shard_of(a, SHARDS))),
+        shard_of(a, SHARDS),
+    );
+    let known = store.load().unwrap();
+    store.install(&Manifest { revision: known.revision + 1, durable_seq: 4, ..known }).unwrap();
+    assert_eq!(content(&open(&disk.crash(Crash::KeepAll, 0), Recover::Strict).unwrap()), contents[4]);
+    for lost_from in 1..4 {
+        let mut cut = bytes.clone();
+        cut[begins[lost_from]..].fill(0);
+        put(&disk, &path, &cut);
+        let disk = disk.crash(Crash::KeepAll, 0);
+        let refused = open(&disk, Recover::Strict).err().expect("the end is missed");
+        assert!(refused.message().contains("journal-0001"), "{refused}");
+        let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+        let problems = verify(&vfs, Path::new("/data")).problems;
+        assert!(problems.iter().any(|problem| problem.contains("journal-0001")), "{problems:?}");
+        // A crash anywhere while they are given up hides nothing.
+        for operations in (0..).step_by(3) {
+            let trying = disk.crash(Crash::KeepAll, 0);
+            trying.fail_from(trying.operations() + operations);
+            let is_done = open(&trying, Recover::Degraded).is_ok_and(|engine| engine.write_trouble().is_none());
+            for crash in [Crash::KeepNothing, Crash::KeepAll, Crash::KeepSome] {
+                let engine = open(&trying.crash(crash, operations), Recover::Degraded).unwrap();
+                for series in [a, b, c] {
+                    let code = points_of(&engine, series).map_err(|e| e.code());
+                    let when = format!("{series} after {lost_from} frames, operation {operations}, {crash:?}");
+                    assert_eq!(code, Err(ErrorCode::CorruptData), "{when}");
+                }
+            }
+            if is_done {
+                break;
+            }
+        }
+        let engine = open(&disk, Recover::AcceptLoss).unwrap();
+        assert_eq!(content(&engine), contents[lost_from]);
     }
 }
 
