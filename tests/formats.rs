@@ -10,7 +10,9 @@ use tsdb_vector::base::{
     Deadline, LabelFilter, Labels, ManualClock, Points, SeriesName, TimeRange, ValueType,
 };
 use tsdb_vector::engine::{Engine, Options, Query, Write};
-use tsdb_vector::format::{Columns, FileHeader, FileKind, HEADER_BYTES, MANIFEST, Reader, Seqs, Values, describe_block};
+use tsdb_vector::format::{
+    Columns, FileHeader, FileKind, HEADER_BYTES, MANIFEST, Reader, Seqs, Values, describe_block,
+};
 use tsdb_vector::manifest::{
     Database, FileManifestStore, Manifest, ManifestStore, SeriesRecord, WatchRecord, read_watches,
     write_watches,
@@ -342,10 +344,12 @@ fn the_manifests_page() {
             .iter()
             .map(|series| json!({"id": series.id, "name": series.name, "dimension": series.dimension, "value_type": series.value_type}))
             .collect();
-        vec![json!({"origin": format!("{:016x}", manifest.origin), "revision": manifest.revision, "epoch": manifest.epoch, "shards": manifest.shards,
+        vec![
+            json!({"origin": format!("{:016x}", manifest.origin), "revision": manifest.revision, "epoch": manifest.epoch, "shards": manifest.shards,
             "flushed_seq": manifest.flushed_seq, "durable_seq": manifest.durable_seq, "newest_log": manifest.newest_log,
             "next_segment_id": manifest.next_segment_id, "next_series_id": manifest.next_series_id, "series": series,
-            "segments": manifest.segments.len(), "losses": manifest.losses.len()})]
+            "segments": manifest.segments.len(), "losses": manifest.losses.len()}),
+        ]
     };
     check("manifest.md", "manifest", generate, decode);
 }

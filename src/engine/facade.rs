@@ -200,7 +200,11 @@ impl Engine {
         let shard = generation.shard(series);
         let state = shard.state.read();
         let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
-        Ok(SeriesStamp { generation: generation.record.generation, series_id: found.id, version: found.version() })
+        Ok(SeriesStamp {
+            generation: generation.record.generation,
+            series_id: found.id,
+            version: found.version(),
+        })
     }
 
     /// Upper bound of the points in a range, from metadata; cheap.

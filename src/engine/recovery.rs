@@ -70,11 +70,7 @@ impl Opened {
         shard.losses = shard.manifest.lock().manifest.losses.clone();
         if let Some(reason) = unreadable {
             tracing::error!(shard = shard.number, %reason, "nothing of the shard is served");
-            shard.losses.push(loss_of_all(
-                shard.dir.join(MANIFEST).display().to_string(),
-                &reason,
-                u64::MAX,
-            ));
+            shard.losses.push(loss_of_all(shard.dir.join(MANIFEST).display().to_string(), &reason, u64::MAX));
             *shard.trouble.write() = Some(reason);
         }
         Ok(Arc::new(shard))
@@ -98,12 +94,14 @@ impl Shard {
     ) -> Result<Opened> {
         let store = FileManifestStore::new(environment.vfs.clone(), dir, number);
         let degraded = environment.options.recover != Recover::Strict;
-        let (mut manifest, unreadable) = match store.load().and_then(|found| of_generation(found, (shards, origin), dir))
-        {
-            Ok(manifest) => (manifest, None),
-            Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(shards, origin), Some(e)),
-            Err(e) => return Err(hinted(&e)),
-        };
+        let (mut manifest, unreadable) =
+            match store.load().and_then(|found| of_generation(found, (shards, origin), dir)) {
+                Ok(manifest) => (manifest, None),
+                Err(e) if degraded && e.code() == ErrorCode::CorruptData => {
+                    (Manifest::empty(shards, origin), Some(e))
+                }
+                Err(e) => return Err(hinted(&e)),
+            };
         let mut catalog = Catalog::new(cardinality.clone());
         for record in &manifest.series {
             let series = Series::from_record(record).map_err(|e| e.context(dir.display()))?;
@@ -446,7 +444,9 @@ pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest, promised: u64)
 /// of which they know nothing.
 pub(super) fn cut_journal(replay: &Replay, manifest: &Manifest, promised: u64) -> Option<u32> {
     let end = replay.ending.next_seq.max(manifest.flushed_seq + 1);
-    let is_cut = end < manifest.durable_seq && promised <= end && !matches!(replay.judgement, Judgement::Damaged { .. });
+    let is_cut = end < manifest.durable_seq
+        && promised <= end
+        && !matches!(replay.judgement, Judgement::Damaged { .. });
     replay.journal.filter(|_| is_cut)
 }
 

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{Deadline, Error, Result};
-use crate::format::{UNFINISHED_SAVE, log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name};
+use crate::format::{
+    UNFINISHED_SAVE, log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name,
+};
 use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore, read_watches};
 use crate::memtable::Memtable;
 use crate::query::count_points;
@@ -250,7 +252,9 @@ fn verify_snapshots(vfs: &dyn Vfs, dir: &Path, found: &mut Verification) {
             continue;
         }
         if entry.name == UNFINISHED_SAVE {
-            found.notes.push(format!("{}: left by an interrupted SAVE; the next start removes it", path.display()));
+            found
+                .notes
+                .push(format!("{}: left by an interrupted SAVE; the next start removes it", path.display()));
             continue;
         }
         match verify_snapshot(vfs, &path) {

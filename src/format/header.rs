@@ -121,7 +121,10 @@ impl FileHeader {
         let (shard, id, epoch) = (reader.u32()?, reader.u64()?, reader.u32()?);
         let (origin, crc) = (reader.u64()?, reader.u32()?);
         if bytes.get(..COVERED_BYTES).map(crc32fast::hash) != Some(crc) {
-            return Err(Error::corrupt(format!("{} header fails its CRC at byte {COVERED_BYTES}", kind.name())));
+            return Err(Error::corrupt(format!(
+                "{} header fails its CRC at byte {COVERED_BYTES}",
+                kind.name()
+            )));
         }
         if version > kind.version() {
             return Err(Error::new(
@@ -148,7 +151,8 @@ mod tests {
     fn a_header_reads_back() {
         let header = FileHeader::new(FileKind::Segment, 63, 1 << 40, 7);
         assert_eq!(FileHeader::decode(&header.encode(), FileKind::Segment).unwrap(), header);
-        let log = FileHeader { journal: 3, origin: 1 << 60, ..FileHeader::new(FileKind::Log, 63, 1 << 40, 7) };
+        let log =
+            FileHeader { journal: 3, origin: 1 << 60, ..FileHeader::new(FileKind::Log, 63, 1 << 40, 7) };
         assert_eq!(FileHeader::decode(&log.encode(), FileKind::Log).unwrap(), log);
     }
 

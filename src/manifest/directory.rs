@@ -198,12 +198,7 @@ fn only_generation(vfs: &dyn Vfs, dir: &Path, reason: &Error) -> Result<u64> {
 }
 
 /// The number of shards and the origin that the manifests of a generation agree on.
-fn said_by_manifests(
-    vfs: &Arc<dyn Vfs>,
-    dir: &Path,
-    generation: u64,
-    reason: &Error,
-) -> Result<(u32, u64)> {
+fn said_by_manifests(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64, reason: &Error) -> Result<(u32, u64)> {
     if reason.code() != ErrorCode::CorruptData {
         return Err(reason.clone());
     }

@@ -160,6 +160,28 @@ fn damage_of_a_journal_is_told_of_the_series_that_lost_something() {
     }
 }
 
+/// Writes a shard's manifest as a compaction does when all is written: each shard has three
+/// records.
+fn write_manifest_at_end(disk: &SimDisk, shard: u32) {
+    let dir = Path::new("/data/gen-0000000001").join(shard_name(shard));
+    let store = FileManifestStore::new(Arc::new(disk.clone()), &dir, shard);
+    let known = store.load().unwrap();
+    store.install(&Manifest { revision: known.revision + 1, durable_seq: 4, ..known }).unwrap();
+}
+
+/// A start needs its journals no more once it begins new ones, however far the manifests
+/// say that the logs were on disk.
+#[test]
+fn what_a_start_puts_into_the_logs_survives_the_next_crash() {
+    let (disk, contents) = sample();
+    (0..SHARDS).for_each(|shard| write_manifest_at_end(&disk, shard));
+    let options = Options { background: true, ..options() };
+    let engine = Engine::open_with(Arc::new(disk.clone()), Arc::new(ManualClock::new(5)), options).unwrap();
+    let crashed = disk.crash(Crash::KeepNothing, 0);
+    drop(engine);
+    assert_eq!(content(&open(&crashed, Recover::Strict).unwrap()), contents[4]);
+}
+
 /// A journal whose end is gone looks like one that was never written; where a shard's
 /// manifest shows it, all that share the journal have lost something.
 #[test]
@@ -169,14 +191,7 @@ fn a_journal_that_lost_its_end_is_missed_for_all_that_share_it() {
     let path = Path::new("/data/gen-0000000001").join(journal_name(1));
     let bytes = read_all(&disk, &path, 1 << 20).unwrap();
     let begins = frames(&bytes);
-    // A manifest that was written at the end: its shard has three records.
-    let store = FileManifestStore::new(
-        Arc::new(disk.clone()),
-        &Path::new("/data/gen-0000000001").join(shard_name(shard_of(a, SHARDS))),
-        shard_of(a, SHARDS),
-    );
-    let known = store.load().unwrap();
-    store.install(&Manifest { revision: known.revision + 1, durable_seq: 4, ..known }).unwrap();
+    write_manifest_at_end(&disk, 0);
     assert_eq!(content(&open(&disk.crash(Crash::KeepAll, 0), Recover::Strict).unwrap()), contents[4]);
     for lost_from in 1..4 {
         let mut cut = bytes.clone();
@@ -192,12 +207,14 @@ fn a_journal_that_lost_its_end_is_missed_for_all_that_share_it() {
         for operations in (0..).step_by(3) {
             let trying = disk.crash(Crash::KeepAll, 0);
             trying.fail_from(trying.operations() + operations);
-            let is_done = open(&trying, Recover::Degraded).is_ok_and(|engine| engine.write_trouble().is_none());
+            let is_done =
+                open(&trying, Recover::Degraded).is_ok_and(|engine| engine.write_trouble().is_none());
             for crash in [Crash::KeepNothing, Crash::KeepAll, Crash::KeepSome] {
                 let engine = open(&trying.crash(crash, operations), Recover::Degraded).unwrap();
                 for series in [a, b, c] {
                     let code = points_of(&engine, series).map_err(|e| e.code());
-                    let when = format!("{series} after {lost_from} frames, operation {operations}, {crash:?}");
+                    let when =
+                        format!("{series} after {lost_from} frames, operation {operations}, {crash:?}");
                     assert_eq!(code, Err(ErrorCode::CorruptData), "{when}");
                 }
             }
@@ -281,7 +298,10 @@ fn files_of_another_database_or_generation_are_told_from_ones_own() {
             let engine = open(&disk, Recover::Degraded).unwrap();
             for series in [a, b, c] {
                 if let Ok(points) = points_of(&engine, series) {
-                    assert!(points.len() >= contents[4][series].len(), "{when}: {series} served without its end");
+                    assert!(
+                        points.len() >= contents[4][series].len(),
+                        "{when}: {series} served without its end"
+                    );
                 }
             }
         }
