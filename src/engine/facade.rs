@@ -21,7 +21,9 @@ use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
 use super::snapshot_path::remove_unfinished;
-use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
+use super::types::{
+    Counters, Estimate, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written,
+};
 use super::vectors::{PointMatches, PointQuery, VectorCache, find_points};
 use super::watches::{self, Watch};
 
@@ -207,13 +209,17 @@ impl Engine {
         })
     }
 
-    /// Upper bound of the points in a range, from metadata; cheap.
+    /// What reading a range takes, from metadata; cheap.
     ///
     /// # Errors
     /// `SERIES_NOT_FOUND`.
-    pub fn estimate_rows(&self, series: &SeriesName, range: TimeRange) -> Result<u64> {
-        let (_, _, view) = self.shard(series).view(series)?;
-        Ok(view.estimate_rows(range))
+    pub fn estimate(&self, series: &SeriesName, range: TimeRange) -> Result<Estimate> {
+        let (found, _, view) = self.shard(series).view(series)?;
+        Ok(Estimate {
+            dimension: found.dimension,
+            rows: view.estimate_rows(range),
+            is_at_hand: view.is_at_hand(range),
+        })
     }
 
     /// Reads points.

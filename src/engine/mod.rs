@@ -46,7 +46,8 @@ mod tests;
 pub use facade::{Engine, Scan};
 pub use options::{Durability, Options, Recover};
 pub use types::{
-    Counters, FlushReport, LoadReport, Query, SaveReport, SeriesStamp, SeriesSummary, Totals, Write, Written,
+    Counters, Estimate, FlushReport, LoadReport, Query, SaveReport, SeriesStamp, SeriesSummary, Totals,
+    Write, Written,
 };
 
 pub use vectors::{PointMatches, PointQuery};

@@ -206,6 +206,17 @@ pub struct FlushReport {
     pub segments_written: u64,
 }
 
+/// What reading a range of a series takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// Values a point has.
+    pub dimension: u32,
+    /// Upper bound of the points.
+    pub rows: u64,
+    /// Whether all that is read is in memory.
+    pub is_at_hand: bool,
+}
+
 /// Of two stamps of one name that are equal, the points are equal too: it changes with
 /// every write and deletion, with a drop and a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,6 +60,14 @@ impl SeriesView {
         memory + stored
     }
 
+    /// Whether the points of a range can be read without the disk.
+    pub fn is_at_hand(&self, range: TimeRange) -> bool {
+        self.stored().all(|(segment, _, series)| {
+            let mut blocks = series.blocks.iter().filter(|block| block.range.overlaps(range));
+            blocks.all(|block| segment.is_cached(block))
+        })
+    }
+
     /// Merges the points in a range whose label set is one of `sets`.
     pub fn merge(&self, range: TimeRange, sets: &[Labels], order: MergeOrder) -> Merger {
         let rank = |labels: &Labels| sets.binary_search(labels).ok().map(|rank| rank as u32);

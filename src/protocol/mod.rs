@@ -6,6 +6,7 @@
 //! replies and gets bytes. `docs/protocol.md` is the page for client authors.
 
 mod command;
+mod decimal;
 mod duration;
 mod framing;
 mod help;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
+use super::decimal::Decimals;
 use super::{
     AnalysisSummary, Envelope, Export, ExportFormat, Pages, PointsForm, Reply, WatchRow, WindowFlags,
     WindowRef,
@@ -19,6 +20,7 @@ const ROWS_PER_STEP: usize = 256;
 pub struct Renderer {
     envelope: Envelope,
     state: State,
+    decimals: Decimals,
 }
 
 enum State {
@@ -86,7 +88,7 @@ fn miscounted() -> Error {
 impl Renderer {
     /// Prepares the reply to a request.
     pub fn new(envelope: Envelope, reply: Result<Reply>) -> Self {
-        Self { envelope, state: State::Start(reply) }
+        Self { envelope, state: State::Start(reply), decimals: Decimals::default() }
     }
 
     /// Appends to `out` until it has about `bytes_max` bytes or the reply is complete;
@@ -105,7 +107,13 @@ impl Renderer {
                         return Ok(false);
                     }
                     let end = (*next + ROWS_PER_STEP).min(rows.len());
-                    column.push(rows, *next..end, self.envelope.timestamps_as_strings, out);
+                    column.push(
+                        rows,
+                        *next..end,
+                        self.envelope.timestamps_as_strings,
+                        &mut self.decimals,
+                        out,
+                    );
                     *next = end;
                     if end == rows.len() {
                         match column.begin_next(rows, out) {
@@ -135,9 +143,9 @@ impl Renderer {
                     let end = (*next + ROWS_PER_STEP).min(rows.len());
                     for row in *next..end {
                         match form {
-                            RowForm::Text => text_row(rows, row, out),
+                            RowForm::Text => text_row(rows, row, &mut self.decimals, out),
                             RowForm::TextCsv => {
-                                csv_row(rows, row, out);
+                                csv_row(rows, row, &mut self.decimals, out);
                                 out.push(b'\n');
                             }
                             RowForm::Json => {
@@ -145,11 +153,12 @@ impl Renderer {
                                     out.push(b',');
                                 }
                                 *begun = true;
-                                json_row(rows, row, self.envelope.timestamps_as_strings, out);
+                                let as_strings = self.envelope.timestamps_as_strings;
+                                json_row(rows, row, as_strings, &mut self.decimals, out);
                             }
                             RowForm::JsonCsv => {
                                 let mut line = Vec::new();
-                                csv_row(rows, row, &mut line);
+                                csv_row(rows, row, &mut self.decimals, &mut line);
                                 line.push(b'\n');
                                 json_escape(&line, out);
                             }
@@ -536,7 +545,7 @@ fn labels_value(labels: &Labels) -> serde_json::Value {
 /// Shortest form that reads back to the same value; for text.
 fn float(value: f64) -> String {
     let mut out = Vec::new();
-    push_float(value, false, &mut out);
+    Decimals::default().push(value, false, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
@@ -687,27 +696,27 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
     }
 }
 
-/// Shortest form that reads back to the same value. JSON keeps the `.0` of whole
-/// numbers, by which many readers know that a number is no integer.
-fn push_float(value: f64, json: bool, out: &mut Vec<u8>) {
-    let mut buffer = ryu::Buffer::new();
-    let text = buffer.format(value);
-    let text = if json { text } else { text.strip_suffix(".0").unwrap_or(text) };
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn push_values(values: &[f64], json: bool, out: &mut Vec<u8>) {
+/// JSON keeps the `.0` of whole numbers, by which many readers know that a number is no
+/// integer.
+fn push_values(values: &[f64], json: bool, decimals: &mut Decimals, out: &mut Vec<u8>) {
     for (at, &value) in values.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        push_float(value, json, out);
+        decimals.push(value, json, out);
     }
 }
 
 impl Column {
     /// What these rows have in it.
-    fn push(self, rows: &Rows, range: std::ops::Range<usize>, as_strings: bool, out: &mut Vec<u8>) {
+    fn push(
+        self,
+        rows: &Rows,
+        range: std::ops::Range<usize>,
+        as_strings: bool,
+        decimals: &mut Decimals,
+        out: &mut Vec<u8>,
+    ) {
         let quote: &[u8] = if as_strings { b"\"" } else { b"" };
         for row in range {
             if row > 0 {
@@ -719,10 +728,10 @@ impl Column {
                     push_integer(rows.timestamps_ns[row], out);
                     out.extend_from_slice(quote);
                 }
-                Self::Values if rows.dimension == 1 => push_values(rows.values_of(row), true, out),
+                Self::Values if rows.dimension == 1 => push_values(rows.values_of(row), true, decimals, out),
                 Self::Values => {
                     out.push(b'[');
-                    push_values(rows.values_of(row), true, out);
+                    push_values(rows.values_of(row), true, decimals, out);
                     out.push(b']');
                 }
                 Self::LabelIds => {
@@ -759,17 +768,17 @@ fn push_integer(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn text_row(rows: &Rows, row: usize, out: &mut Vec<u8>) {
+fn text_row(rows: &Rows, row: usize, decimals: &mut Decimals, out: &mut Vec<u8>) {
     push_integer(rows.timestamps_ns[row], out);
     out.push(b' ');
-    push_values(rows.values_of(row), false, out);
+    push_values(rows.values_of(row), false, decimals, out);
     if let Some(labels) = rows.labels_of(row) {
         let _ = write!(out, " {labels}");
     }
     out.push(b'\n');
 }
 
-fn json_row(rows: &Rows, row: usize, as_strings: bool, out: &mut Vec<u8>) {
+fn json_row(rows: &Rows, row: usize, as_strings: bool, decimals: &mut Decimals, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"timestamp_ns\":");
     if as_strings {
         out.push(b'"');
@@ -779,7 +788,7 @@ fn json_row(rows: &Rows, row: usize, as_strings: bool, out: &mut Vec<u8>) {
         out.push(b'"');
     }
     out.extend_from_slice(b",\"values\":[");
-    push_values(rows.values_of(row), true, out);
+    push_values(rows.values_of(row), true, decimals, out);
     out.push(b']');
     if let Some(labels) = rows.labels_of(row) {
         out.extend_from_slice(b",\"labels\":");
@@ -798,10 +807,10 @@ fn csv_header(dimension: usize) -> String {
     header
 }
 
-fn csv_row(rows: &Rows, row: usize, out: &mut Vec<u8>) {
+fn csv_row(rows: &Rows, row: usize, decimals: &mut Decimals, out: &mut Vec<u8>) {
     push_integer(rows.timestamps_ns[row], out);
     out.push(b',');
-    push_values(rows.values_of(row), false, out);
+    push_values(rows.values_of(row), false, decimals, out);
     out.push(b',');
     if let Some(labels) = rows.labels_of(row) {
         out.extend_from_slice(csv_field(&labels.to_string()).as_bytes());

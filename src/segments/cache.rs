@@ -85,6 +85,10 @@ impl BlockCache {
         None
     }
 
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.part(key).lock().blocks.contains_key(&key)
+    }
+
     pub(super) fn put(&self, key: Key, block: &Arc<Block>) {
         let bytes = block.memory_bytes();
         if bytes > self.blocks_bytes_max() / 4 {

@@ -116,6 +116,11 @@ impl Segment {
         })
     }
 
+    /// Whether the cache has a block.
+    pub fn is_cached(&self, block: &BlockEntry) -> bool {
+        self.cache.has((self.cache_key, block.offset))
+    }
+
     /// A decoded block, from the cache where it is there.
     pub fn block(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Arc<Block>> {
         let key = (self.cache_key, block.offset);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::base::{Deadline, Error, Result, SeriesName, TimeRange};
-use crate::engine::{Engine, Page, Query};
+use crate::engine::{Engine, Estimate, Page, Query};
 use crate::mp;
 use crate::protocol::{
     Analysis, Command, DatabaseStats, DimensionStats, Export, Pages, Reply, SeriesInfo, SeriesStats,
@@ -25,6 +25,8 @@ pub(super) struct Cost {
     pub bytes: u64,
     /// Whether it is analytics.
     pub computes: bool,
+    /// Whether all that it reads is in memory.
+    pub is_at_hand: bool,
 }
 
 const NANOSECONDS_AN_HOUR: f64 = 3.6e12;
@@ -51,10 +53,11 @@ pub(super) fn cost(
     threads: u64,
 ) -> Result<Cost> {
     let of = |series: &SeriesName, range: TimeRange, limit: Option<usize>, computes: bool| -> Result<Cost> {
-        let (dimension, _) = engine.describe(series)?;
-        let rows = engine.estimate_rows(series, range)?.min(limit.map_or(u64::MAX, |limit| limit as u64));
+        let Estimate { dimension, rows, is_at_hand } = engine.estimate(series, range)?;
+        let rows = rows.min(limit.map_or(u64::MAX, |limit| limit as u64));
         let row_bytes = 8 * u64::from(dimension) + ROW_BYTES;
-        Ok(Cost { rows, bytes: rows.saturating_mul(row_bytes).min(engine.query_bytes_max()), computes })
+        let bytes = rows.saturating_mul(row_bytes).min(engine.query_bytes_max());
+        Ok(Cost { rows, bytes, computes, is_at_hand })
     };
     match command {
         Command::Query { series, time, limit, .. } => {
@@ -70,7 +73,7 @@ pub(super) fn cost(
             let Analysis { series, range, join_labels, with, .. } = analysis;
             let beside = match with {
                 Some(with) => of(&with.series, with.range, None, true)?,
-                None => Cost { rows: 0, bytes: 0, computes: true },
+                None => Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true },
             };
             let whole = of(series, *range, None, true)?;
             let (dimension, _) = engine.describe(series)?;
@@ -81,7 +84,7 @@ pub(super) fn cost(
             Ok(Cost { bytes, ..whole })
         }
         // Figures are gathered block by block.
-        _ => Ok(Cost { rows: u64::MAX, bytes: 1 << 20, computes: false }),
+        _ => Ok(Cost { rows: u64::MAX, bytes: 1 << 20, computes: false, is_at_hand: false }),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn cost(
     result_points_max: usize,
     of: impl Fn(&SeriesName, TimeRange, Option<usize>, bool) -> Result<Cost>,
 ) -> Result<Cost> {
-    let mut most = Cost { rows: 0, bytes: 0, computes: true };
+    let mut most = Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true };
     for (series, dimension) in places(engine, &similar.place)? {
         let whole = of(&series, similar.range, None, true)?;
         let numbers = match &similar.like {

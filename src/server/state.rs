@@ -21,6 +21,8 @@ use super::{Settings, read, write};
 
 /// Queries of at most so many rows are answered by the thread that serves the socket.
 const INLINE_ROWS_MAX: u64 = 2_000;
+/// The same where all of them are in memory.
+const AT_HAND_ROWS_MAX: u64 = 32_000;
 /// The same for the bytes of these rows.
 const INLINE_BYTES_MAX: u64 = 1 << 20;
 
@@ -388,7 +390,8 @@ impl State {
         let threads = self.workers.current_num_threads() as u64;
         let cost = read::cost(engine, &command, self.settings.max_result_points, threads)?;
         let deadline = Deadline::after(self.request_timeout());
-        if cost.rows <= INLINE_ROWS_MAX && cost.bytes <= INLINE_BYTES_MAX && !cost.computes {
+        let rows_max = if cost.is_at_hand { AT_HAND_ROWS_MAX } else { INLINE_ROWS_MAX };
+        if cost.rows <= rows_max && cost.bytes <= INLINE_BYTES_MAX && !cost.computes {
             return caught("the query", || self.execute(engine, command, &deadline));
         }
         let wait = self.request_timeout();
