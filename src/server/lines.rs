@@ -23,9 +23,11 @@ use crate::protocol::{
 
 use super::audit::Entry;
 use super::auth::{Caller, Role};
+use super::budget::Reserved;
 use super::burst::{Burst, Place};
 use super::commit::Commit;
-use super::state::{Reserved, State};
+use super::sending::{PIECE_BYTES, Sending, goes_on, next_look};
+use super::state::State;
 use super::watches::Subscription;
 use super::write::{Shape, is_write, memory_bytes, plan};
 
@@ -35,10 +37,7 @@ const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// Bytes of input that are held without a share of the common memory.
 const FREE_BYTES: usize = 256 << 10;
-/// Bytes of replies collected before they are sent.
-const SEND_BYTES: usize = 256 << 10;
-/// Bytes of a reply rendered at a time, and before it counts as a long one.
-const RENDER_BYTES: usize = 64 << 10;
+/// Bytes of a reply before it counts as a long one.
 const FIRST_BYTES: usize = 16 << 10;
 /// Most writes that wait for their commit together.
 const WRITES_MAX: usize = 8192;
@@ -160,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if let Some(subscription) = &mut self.subscription {
                 subscription.take(&mut self.out);
             }
-            self.send().await?;
+            self.send(None).await?;
             if self.closing || *stop.borrow() {
                 return self.goodbye().await;
             }
@@ -382,11 +381,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.caller = caller;
         self.closing |= is_auth && self.caller.is_hopeless();
         if self.slots.is_empty() {
-            self.render(envelope, reply).await?;
+            self.render_held(envelope, reply, reserved).await?;
         } else {
+            // Nothing that was settled first waits here, so that this is short.
             self.slots.push_back(Slot::Ready(envelope, reply));
         }
-        drop(reserved);
         Ok(())
     }
 
@@ -507,17 +506,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn render(&mut self, envelope: Envelope, reply: Result<Reply>) -> Result<(), Gone> {
-        let mut renderer = Renderer::new(envelope, reply);
+        self.render_held(envelope, reply, None).await
+    }
+
+    /// Renders a reply that holds some of the memory that all share.
+    async fn render_held(
+        &mut self,
+        envelope: Envelope,
+        reply: Result<Reply>,
+        reserved: Option<Reserved>,
+    ) -> Result<(), Gone> {
+        let mut reply = Sending { renderer: Renderer::new(envelope, reply), reserved };
         let mut bytes_max = self.out.len() + FIRST_BYTES;
         loop {
             // What goes on after its first piece takes turns with others like it.
-            let turn = if bytes_max == RENDER_BYTES { self.state.turn().await } else { None };
-            let filled = renderer.fill(&mut self.out, bytes_max);
+            let turn = if bytes_max == PIECE_BYTES { self.state.turn().await } else { None };
+            let filled = reply.renderer.fill(&mut self.out, bytes_max);
             drop(turn);
-            bytes_max = RENDER_BYTES;
+            bytes_max = PIECE_BYTES;
             match filled {
                 Ok(true) => break,
-                Ok(false) => self.send().await?,
+                Ok(false) => self.send(Some(&mut reply)).await?,
                 Err(e) => {
                     tracing::error!(error = %e, "an export broke off");
                     return Err(Gone);
@@ -525,23 +534,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             tokio::task::coop::consume_budget().await;
         }
-        if self.out.len() >= SEND_BYTES {
-            self.send().await?;
+        drop(reply);
+        if self.out.len() >= PIECE_BYTES {
+            self.send(None).await?;
         }
         Ok(())
     }
 
-    /// Sends what was rendered; a client that takes too long to read it is left.
-    async fn send(&mut self) -> Result<(), Gone> {
+    /// Sends what was rendered, `rest` being what is not yet; a client that takes too long
+    /// to read it is left.
+    async fn send(&mut self, mut rest: Option<&mut Sending>) -> Result<(), Gone> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let sending = self.writer.write_all(&self.out);
-        timeout(self.state.request_timeout(), sending).await.map_err(|_| Gone)??;
-        self.writer.flush().await?;
+        let patience = self.state.request_timeout();
+        let mut sending = pin!(async {
+            self.writer.write_all(&self.out).await?;
+            self.writer.flush().await
+        });
+        let (began, mut reserved) = (Instant::now(), None);
+        loop {
+            let wait = next_look(began.elapsed(), patience);
+            if let Ok(sent) = timeout(wait, &mut sending).await {
+                break sent?;
+            }
+            let rest = rest.as_deref_mut();
+            if !goes_on(began.elapsed(), patience, &self.state.replies, rest, &mut reserved) {
+                return Err(Gone);
+            }
+        }
         self.state.metrics.sent_bytes.inc_by(self.out.len() as u64);
         self.out.clear();
-        if self.out.capacity() > 2 * SEND_BYTES {
+        if self.out.capacity() > 2 * PIECE_BYTES {
             self.out = Vec::new();
         }
         Ok(())
@@ -620,7 +644,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// take it back.
     async fn goodbye(&mut self) -> Result<(), Gone> {
         self.settle().await?;
-        self.send().await?;
+        self.send(None).await?;
         self.writer.shutdown().await?;
         let mut sink = vec![0; READ_BYTES_MAX];
         if !self.closing {

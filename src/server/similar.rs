@@ -7,14 +7,14 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Labels, Metric, Result, SeriesName, TimeRange};
-use crate::engine::{Engine, PointQuery, Query};
+use crate::engine::{Engine, Page, PointQuery, Query};
 use crate::protocol::{Like, MatchRow, Place, Reply, Similar};
 use crate::vector::{Match, Search, Target};
 
-use super::read::{Cost, ROW_BYTES};
+use super::read::{Cost, Effort, ROW_BYTES};
 
 /// What a match takes beside its values.
-const MATCH_BYTES: u64 = 128;
+pub(super) const MATCH_BYTES: u64 = 128;
 /// What the points that are looked at in one go take.
 const PAGE_BYTES: u64 = 12 << 20;
 /// Rows of windows that are read in one go.
@@ -31,7 +31,7 @@ pub(super) fn cost(
     result_points_max: usize,
     of: impl Fn(&SeriesName, TimeRange, Option<usize>, bool) -> Result<Cost>,
 ) -> Result<Cost> {
-    let mut most = Cost { rows: 0, bytes: 0, computes: true };
+    let mut most = Cost { rows: 0, bytes: 0, computes: true, effort: Effort::Little };
     for (series, dimension) in places(engine, &similar.place)? {
         let whole = of(&series, similar.range, None, true)?;
         let numbers = match &similar.like {
@@ -61,6 +61,7 @@ pub(super) fn cost(
         // One series after the other.
         most.bytes = most.bytes.max(bytes);
     }
+    most.effort = Effort::of(most.rows, most.bytes, true);
     Ok(most)
 }
 
@@ -279,7 +280,7 @@ fn find_in(
     let mut kept_bytes = 0;
     let mut scanned = 0;
     let mut scan = engine.scan(query)?;
-    while let Some(rows) = scan.next_page(deadline)? {
+    while let Some(Page { rows, .. }) = scan.next_page(deadline)? {
         scanned += rows.len() as u64;
         // A search for windows keeps what it has seen.
         kept_bytes += rows.memory_bytes() as u64;

@@ -378,7 +378,7 @@ fn a_snapshot_that_would_swell_is_refused_and_nothing_is_switched() {
         ("a length of 4 GiB", [head, &[1, 255, 255, 255, 255]].concat(), "CORRUPT_DATA"),
         ("a length of 255 MiB", [head, &[1, 0, 0, 0xF0, 0x0F]].concat(), "LIMIT_EXCEEDED"),
         ("16 MiB of chunk", [head, &chunk(2, &vec![0; 16 << 20])].concat(), "LIMIT_EXCEEDED"),
-        ("many equal label sets", [head, &many_sets(&|_| vec![0], 5_000_000)].concat(), "CORRUPT_DATA"),
+        ("many equal label sets", [head, &many_sets(&|_| vec![0], 3_000_000)].concat(), "CORRUPT_DATA"),
         ("many label sets", [head, &many_sets(&distinct, 400_000)].concat(), "LIMIT_EXCEEDED"),
         (
             "a number of sets that are not there",
