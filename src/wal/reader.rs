@@ -90,6 +90,22 @@ impl LogReader {
         })
     }
 
+    /// Refuses a file of another database, or of another generation of this one.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` naming the file.
+    pub(super) fn check_origin(&self, origin: u64) -> Result<()> {
+        if self.header.origin == origin {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "{}: belongs to another database, or to another time of this one, before a LOAD (its origin is {:016x}, \
+             not {origin:016x})",
+            self.path.display(),
+            self.header.origin
+        )))
+    }
+
     /// The file's header.
     pub fn header(&self) -> FileHeader {
         self.header
@@ -193,8 +209,8 @@ pub struct Replay {
     pub journal: Option<u32>,
 }
 
-/// Gives every record of the log of `shard` that begins at `first_seq` with its sequence
-/// number to `apply`, in order.
+/// Gives every record of the log of a shard, in a generation of this origin, that begins at
+/// `first_seq` with its sequence number to `apply`, in order.
 ///
 /// # Errors
 /// `CORRUPT_DATA` where it is another log, and with file and offset for a frame whose
@@ -202,11 +218,11 @@ pub struct Replay {
 pub fn read_log(
     vfs: &dyn Vfs,
     dir: &Path,
-    shard: u32,
+    of: (u32, u64),
     first_seq: u64,
     apply: impl FnMut(u64, Record) -> Result<()>,
 ) -> Result<Replay> {
-    read_log_with(vfs, dir, shard, first_seq, &[], apply)
+    read_log_with(vfs, dir, of, first_seq, &[], apply)
 }
 
 /// The same of a log with these patches in it, which its file need not have.
@@ -216,7 +232,7 @@ pub fn read_log(
 pub fn read_log_with(
     vfs: &dyn Vfs,
     dir: &Path,
-    shard: u32,
+    (shard, origin): (u32, u64),
     first_seq: u64,
     patches: &[Patch],
     mut apply: impl FnMut(u64, Record) -> Result<()>,
@@ -237,6 +253,7 @@ pub fn read_log_with(
             header.id
         )));
     }
+    reader.check_origin(origin)?;
     let (mut total, mut in_frame) = (0, 0);
     loop {
         match reader.next(in_frame)? {
@@ -315,6 +332,10 @@ mod tests {
 
     const DIR: &str = "/";
 
+    fn header(shard: u32, first_seq: u64) -> FileHeader {
+        FileHeader { origin: 8, ..FileHeader::new(FileKind::Log, shard, first_seq, 1) }
+    }
+
     fn drop_record(id: u64) -> Record {
         Record::Drop { series_id: id }
     }
@@ -322,7 +343,7 @@ mod tests {
     /// A log of three synced frames with 1, 2 and 3 records.
     fn sample() -> (SimDisk, PathBuf) {
         let disk = SimDisk::new();
-        let mut writer = LogWriter::create(&disk, Path::new(DIR), 3, 10, 1, None).unwrap();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), header(3, 10)).unwrap();
         let mut id = 0;
         for records in 1..=3 {
             for _ in 0..records {
@@ -339,7 +360,7 @@ mod tests {
     fn replay(disk: &SimDisk, path: &Path) -> Result<(Vec<(u64, Record)>, Replay)> {
         let mut seen = Vec::new();
         let header = LogReader::open(disk, path)?.header();
-        let replay = read_log(disk, Path::new(DIR), header.shard, header.id, |seq, record| {
+        let replay = read_log(disk, Path::new(DIR), (header.shard, 8), header.id, |seq, record| {
             seen.push((seq, record));
             Ok(())
         })?;
@@ -386,7 +407,7 @@ mod tests {
     #[test]
     fn frames_that_were_never_synced_may_be_missing_in_the_middle() {
         let disk = SimDisk::new();
-        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1, None).unwrap();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), header(0, 1)).unwrap();
         writer.push(&drop_record(0));
         writer.write(false).unwrap();
         let hole = writer.len_bytes();
@@ -402,7 +423,7 @@ mod tests {
     #[test]
     fn frames_larger_than_the_read_buffer_are_read() {
         let disk = SimDisk::new();
-        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1, None).unwrap();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), header(0, 1)).unwrap();
         let insert = super::super::InsertRecord {
             series_id: 1,
             dimension: 1,
@@ -428,7 +449,7 @@ mod tests {
     #[test]
     fn every_crash_leaves_a_prefix_that_holds_all_that_was_synced() {
         let disk = SimDisk::new();
-        let mut writer = LogWriter::create(&disk, Path::new(DIR), 0, 1, 1, None).unwrap();
+        let mut writer = LogWriter::create(&disk, Path::new(DIR), header(0, 1)).unwrap();
         for id in 0..20 {
             writer.push(&drop_record(id));
             writer.write(false).unwrap();
