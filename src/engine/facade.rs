@@ -393,6 +393,7 @@ impl Engine {
             read_only_shards: shards.iter().filter(|shard| shard.trouble.read().is_some()).count() as u64,
             series: cardinality.series(),
             label_sets: cardinality.label_sets(),
+            damaged_blocks: environment.cache.damaged_blocks(),
             damaged_files: shards.iter().map(|shard| shard.losses.len() as u64).sum(),
         }
     }
@@ -504,6 +505,11 @@ impl Scan {
         self.pages.dimension()
     }
 
+    /// Whether only points of some labels are wanted.
+    pub fn is_filtered(&self) -> bool {
+        !self.query.labels.is_any()
+    }
+
     /// Points of the selection.
     ///
     /// # Errors
@@ -538,6 +544,11 @@ impl Scan {
     /// As [`next_page`](Self::next_page).
     pub fn next_rows(&mut self, limit: usize, deadline: &Deadline) -> Result<Option<Rows>> {
         Ok(self.pages.next_page(limit, self.bytes_max, deadline)?.map(|page| page.rows))
+    }
+
+    /// Most bytes that are held between two pages, and can be [let go](Self::let_go).
+    pub fn held_bytes(&self) -> u64 {
+        self.pages.held_bytes()
     }
 
     /// Begins again with the first page.

@@ -9,6 +9,10 @@ use crate::segments::{Segment, SeriesEntry};
 
 use super::{Hidden, MergeOrder, Merger, Part, Run};
 
+/// With more label sets than this in a memtable all of its points are sorted at once: each
+/// set looks through all of them.
+const BUFFERED_SETS_MAX: usize = 4;
+
 /// A series at one instant. It never changes and blocks nobody; the files it needs
 /// stay until it is dropped.
 #[derive(Clone)]
@@ -65,6 +69,17 @@ impl SeriesView {
         let rank = |labels: &Labels| sets.binary_search(labels).ok().map(|rank| rank as u32);
         let mut runs = Vec::new();
         for memory in &self.memory {
+            if memory.labels().len() <= BUFFERED_SETS_MAX {
+                let stretches: Vec<_> = memory.stretches(range).into_iter().map(Arc::new).collect();
+                for labels in memory.labels() {
+                    let Some(rank) = rank(labels) else { continue };
+                    let parts = stretches
+                        .iter()
+                        .map(|points| Part::Buffered { points: points.clone(), labels: labels.clone() });
+                    runs.push(Run::new(rank, parts, range));
+                }
+                continue;
+            }
             for run in memory.runs(range, |labels| rank(labels).is_some()) {
                 if let Some(rank) = rank(&run.labels) {
                     runs.push(Run::new(rank, [Part::Memory(run.columns, run.rows)], range));

@@ -104,6 +104,7 @@ impl Segment {
         let decoded = decode_block(&bytes, series.dimension, series.value_type)
             .and_then(|decoded| check_against_index(decoded, series, block));
         decoded.map_err(|e| {
+            self.cache.note_damaged((self.cache_key, block.offset));
             Error::corrupt(format!(
                 "{}: block at byte {}: {}; stop the server and restore the file from a backup, or query around the time from \
                  {} to {}",

@@ -11,7 +11,8 @@ use crate::base::{Error, ErrorCode, Result};
 /// Unit in which it is counted.
 const UNIT_BYTES: u64 = 1 << 10;
 
-/// A bounded amount of memory.
+/// A bounded amount of memory. Cheap to clone; all clones are the same.
+#[derive(Clone)]
 pub(super) struct Budget {
     permits: Arc<Semaphore>,
     units: u32,
@@ -78,6 +79,11 @@ impl Budget {
         let units = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX >> 4).max(1);
         let permits = Arc::new(Semaphore::new(units as usize));
         Self { permits, units, waiting: Arc::default(), refusal }
+    }
+
+    /// All there is.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.units) * UNIT_BYTES
     }
 
     /// So much, if it is free; more than there is counts as all of it.

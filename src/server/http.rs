@@ -240,7 +240,10 @@ async fn route(
         }
         "/health" => text(StatusCode::OK, TEXT, "ok\n"),
         "/ready" => match state.trouble() {
-            None => text(StatusCode::OK, TEXT, "ready\n"),
+            None => {
+                let damage = state.damage().map_or_else(String::new, |damage| format!("{damage}\n"));
+                text(StatusCode::OK, TEXT, format!("ready\n{damage}"))
+            }
             Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {reason}\n")),
         },
         "/metrics" => {

@@ -26,7 +26,7 @@ use super::auth::{Caller, Role};
 use super::budget::Reserved;
 use super::burst::{Burst, Place};
 use super::commit::Commit;
-use super::sending::{PIECE_BYTES, Sending, goes_on, next_look};
+use super::sending::{PIECE_BYTES, STANDSTILL, Sending, goes_on, next_look};
 use super::state::State;
 use super::watches::Subscription;
 use super::write::{Shape, is_write, memory_bytes, plan};
@@ -87,6 +87,8 @@ struct Session<S> {
     skipping: bool,
     /// When the line began of which only a part is here.
     line_began: Option<Instant>,
+    /// Since when nothing was asked; blank lines ask nothing.
+    idle_since: Instant,
     /// Share of the common memory, where `input` is large.
     reserved: Option<(usize, Reserved)>,
     eof: bool,
@@ -132,6 +134,7 @@ pub(super) async fn serve<S>(
         searched: 0,
         skipping: false,
         line_began: None,
+        idle_since: Instant::now(),
         reserved: None,
         eof: false,
         read_bytes: READ_BYTES_MIN,
@@ -154,12 +157,15 @@ pub(super) async fn serve<S>(
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), Gone> {
         loop {
-            self.run_lines().await?;
+            let asked = self.run_lines().await?;
             self.settle().await?;
             if let Some(subscription) = &mut self.subscription {
                 subscription.take(&mut self.out);
             }
             self.send(None).await?;
+            if asked {
+                self.idle_since = Instant::now();
+            }
             if self.closing || *stop.borrow() {
                 return self.goodbye().await;
             }
@@ -190,12 +196,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    /// Runs every whole line of the input.
-    async fn run_lines(&mut self) -> Result<(), Gone> {
+    /// Runs every whole line of the input; says whether any was more than blank.
+    async fn run_lines(&mut self) -> Result<bool, Gone> {
+        let mut asked = false;
         let line_max = self.state.settings.max_line_bytes as usize;
         self.began = Instant::now();
         while !self.closing {
-            self.take_points(line_max).await?;
+            asked |= self.take_points(line_max).await?;
             let is_long = self.input.len() - self.consumed > FREE_BYTES;
             let turn = if is_long { self.state.turn().await } else { None };
             let rest = &self.input[self.consumed..];
@@ -240,11 +247,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                             ),
                         ),
                     );
-                    return Ok(());
+                    return Ok(true);
                 }
             };
             drop(turn);
             if let Some(parsed) = parsed {
+                asked = true;
                 self.run_request(parsed).await?;
                 tokio::task::coop::consume_budget().await;
             }
@@ -255,11 +263,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.input = Vec::new();
             self.reserved = None;
         }
-        Ok(())
+        Ok(asked)
     }
 
-    /// Runs the lines that are points like most, up to the first that is not.
-    async fn take_points(&mut self, line_max: usize) -> Result<(), Gone> {
+    /// Runs the lines that are points like most, up to the first that is not; says whether
+    /// there were any.
+    async fn take_points(&mut self, line_max: usize) -> Result<bool, Gone> {
+        let start = self.consumed;
         while self.input.get(self.consumed).is_some_and(|byte| byte.eq_ignore_ascii_case(&b'I')) {
             // Without room each point asks for its own, and says so where it gets none.
             if self.points_room < POINTS_ROOM_BYTES / 2 && self.take_off(POINTS_ROOM_BYTES).await?.is_ok() {
@@ -272,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.settle().await?;
             }
         }
-        Ok(())
+        Ok(self.consumed > start)
     }
 
     /// Runs the next line, if it is a point like most; says whether it was.
@@ -600,7 +610,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// listens to alerts may be silent.
     async fn read_more(&mut self, listens: bool) -> Result<(), Gone> {
         self.make_room().await;
-        let idle = self.input.is_empty() && !self.skipping;
+        let blank = self.input.len() <= READ_BYTES_MIN && self.input.trim_ascii().is_empty();
+        let idle = blank && !self.skipping;
         let wait = if !idle {
             // The whole line has one deadline, however often a byte of it comes.
             let began = *self.line_began.get_or_insert_with(Instant::now);
@@ -608,11 +619,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         } else if self.state.settings.idle_timeout == 0 || listens {
             Duration::MAX
         } else {
-            Duration::from_secs(self.state.settings.idle_timeout)
+            // However many blank lines come.
+            Duration::from_secs(self.state.settings.idle_timeout).saturating_sub(self.idle_since.elapsed())
         };
-        let read = timeout(wait, self.reader.read_buf(&mut self.input)).await.map_err(|_| Gone)??;
-        self.took(read);
+        let is_held = self.reserved.is_some();
+        let look = if is_held { STANDSTILL.min(wait) } else { wait };
+        match timeout(look, self.reader.read_buf(&mut self.input)).await {
+            Ok(read) => self.took(read?),
+            Err(_) if look == wait => return Err(Gone),
+            Err(_) if self.reserved.as_ref().is_some_and(|(_, held)| held.is_wanted()) => {
+                self.skip(Error::new(
+                    ErrorCode::LimitExceeded,
+                    "the rest of the request did not come, and another needs the memory that is held for it; send it \
+                     faster, or in smaller batches",
+                ));
+            }
+            Err(_) => {}
+        }
         Ok(())
+    }
+
+    /// Refuses the line of which only a part is here, and skips the rest of it.
+    fn skip(&mut self, reason: Error) {
+        let envelope = envelope_of(&self.input);
+        self.refuse(envelope, reason);
+        self.skipping = true;
+        self.input = Vec::new();
+        self.searched = 0;
+        self.reserved = None;
     }
 
     /// Room for the next read. A long line needs a share of the memory that all
@@ -629,14 +663,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 let before = self.reserved.take().map(|(_, before)| before);
                 self.reserved = Reserved::join(before, Some(more)).map(|all| (needed, all));
             }
-            Err(e) => {
-                let envelope = envelope_of(&self.input);
-                self.refuse(envelope, e);
-                self.skipping = true;
-                self.input = Vec::new();
-                self.searched = 0;
-                self.reserved = None;
-            }
+            Err(e) => self.skip(e),
         }
     }
 

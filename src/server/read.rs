@@ -10,6 +10,7 @@ use crate::protocol::{
     SeriesInfo, SeriesStats, TimeSelection, VectorStats,
 };
 
+use super::budget::{Budget, Reserved};
 use super::sending::{PIECE_BYTES, SENDING_BYTES};
 use super::{Settings, analysis, similar};
 
@@ -154,7 +155,7 @@ pub(super) fn cost(
 pub(super) fn execute(
     engine: &Engine,
     command: Command,
-    settings: &Settings,
+    (settings, replies): (&Settings, &Budget),
     started: Instant,
     deadline: &Deadline,
 ) -> Result<Reply> {
@@ -177,13 +178,13 @@ pub(super) fn execute(
             let (dimension, extent) = (rows.dimension, scan.measure(limit, deadline)?);
             scan.rewind();
             let Extent { count, next_start_ns } = extent;
-            let pages = Pages::new(Sent::new(scan, count, settings));
+            let pages = Pages::new(Sent::new(scan, count, (settings, replies)));
             Ok(Reply::LongPoints(LongPoints { series, dimension, count, next_start_ns, form, pages }))
         }
         Command::Export { series, format, range, labels } => {
             let scan = engine.scan(Query { series: series.clone(), range, labels, limit: usize::MAX })?;
             let (dimension, count) = (scan.dimension(), scan.count(deadline)?);
-            let pages = Pages::new(Sent::new(scan, count, settings));
+            let pages = Pages::new(Sent::new(scan, count, (settings, replies)));
             Ok(Reply::Export(Export { series, format, dimension, count, pages }))
         }
         Command::FindSimilar(similar) => {
@@ -228,20 +229,39 @@ fn page_rows(dimension: usize) -> usize {
     (SHORT_BYTES_MAX / (8 * dimension as u64 + ROW_BYTES)).max(1) as usize
 }
 
+/// The part of the memory for replies that one may hold to be read faster.
+const HELD_PART: u64 = 8;
+
 /// The rows of a reply that are read while they are sent.
 struct Sent {
     scan: Scan,
+    /// Whether only points of some labels are wanted.
+    is_filtered: bool,
     page_rows: usize,
     /// Rows in all, and those that are still to come.
     count: u64,
     left: u64,
     timeout: Duration,
+    /// Where the memory comes from for what is held between two pages, and its share.
+    replies: Budget,
+    held: Option<Reserved>,
 }
 
 impl Sent {
-    fn new(scan: Scan, count: u64, settings: &Settings) -> Self {
+    fn new(scan: Scan, count: u64, (settings, replies): (&Settings, &Budget)) -> Self {
         let page_rows = page_rows(scan.dimension());
-        Self { scan, page_rows, count, left: count, timeout: Duration::from_secs(settings.request_timeout) }
+        let timeout = Duration::from_secs(settings.request_timeout);
+        let is_filtered = scan.is_filtered();
+        Self {
+            scan,
+            is_filtered,
+            page_rows,
+            count,
+            left: count,
+            timeout,
+            replies: replies.clone(),
+            held: None,
+        }
     }
 }
 
@@ -251,10 +271,20 @@ impl PageSource for Sent {
         if limit == 0 {
             return Ok(None);
         }
-        // A selective filter may read far for one page: other connections go on meanwhile.
-        let page =
-            tokio::task::block_in_place(|| self.scan.next_rows(limit, &Deadline::after(self.timeout)))?;
+        let mut next = || self.scan.next_rows(limit, &Deadline::after(self.timeout));
+        // A selective filter may read far for one page: other connections go on meanwhile, at
+        // the price of another thread.
+        let page = if self.is_filtered { tokio::task::block_in_place(next) } else { next() }?;
         self.left = self.left.saturating_sub(page.as_ref().map_or(0, |rows| rows.len() as u64));
+        let bytes = self.scan.held_bytes();
+        if bytes > 0 && self.held.is_none() {
+            // Never so much that others had to wait for it.
+            let fits = bytes <= self.replies.bytes() / HELD_PART;
+            self.held = fits.then(|| self.replies.reserve_now(bytes)).flatten();
+            if self.held.is_none() {
+                self.scan.let_go();
+            }
+        }
         Ok(page)
     }
 
@@ -265,6 +295,7 @@ impl PageSource for Sent {
 
     fn let_go(&mut self) {
         self.scan.let_go();
+        self.held = None;
     }
 }
 

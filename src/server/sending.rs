@@ -20,7 +20,7 @@ pub(super) const SENDING_BYTES: u64 = 2 * PIECE_BYTES as u64;
 /// After so long a reader takes his time.
 const MOMENT: Duration = Duration::from_millis(100);
 /// After so long he stands still.
-const STANDSTILL: Duration = Duration::from_secs(1);
+pub(super) const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// What is still to be sent of a reply, and what it holds of the memory that all share.
 pub(super) struct Sending {

@@ -16,7 +16,7 @@ use super::read::{Cost, Effort, ROW_BYTES};
 /// What a match takes beside its values.
 pub(super) const MATCH_BYTES: u64 = 128;
 /// What the points that are looked at in one go take.
-const PAGE_BYTES: u64 = 12 << 20;
+const PAGE_BYTES: u64 = 5 << 20;
 /// Rows of windows that are read in one go.
 const PAGE_ROWS: usize = 64 << 10;
 /// Who wants more matches searches alone.
@@ -168,7 +168,11 @@ pub(super) fn find(
         let found = find_in(engine, similar, &series, (target, dimension as usize, limit), own, deadline)?;
         scanned += found.scanned;
         exact &= found.exact;
-        rows.extend(found.matches.into_iter().map(|found| (found, series.clone())));
+        let row = |found| MatchRow {
+            series: is_pattern.then(|| series.clone()),
+            ..match_row(found, similar.include_values)
+        };
+        rows.extend(found.matches.into_iter().map(row));
     }
     if rows.is_empty()
         && scanned == 0
@@ -177,14 +181,10 @@ pub(super) fn find(
         return Err(misfit);
     }
     if is_pattern {
-        rows.sort_by(|a, b| better(&a.0, &b.0).then_with(|| a.1.cmp(&b.1)));
+        rows.sort_by(|a, b| better(a, b).then_with(|| a.series.cmp(&b.series)));
         rows.truncate(limit);
     }
-    let matches = rows.into_iter().map(|(found, series)| MatchRow {
-        series: is_pattern.then_some(series),
-        ..match_row(found, similar.include_values)
-    });
-    Ok(reply(matches.collect(), scanned, exact))
+    Ok(reply(rows, scanned, exact))
 }
 
 fn match_row(found: Match, include_values: bool) -> MatchRow {
@@ -204,7 +204,7 @@ fn reply(matches: Vec<MatchRow>, scanned: u64, exact: bool) -> Reply {
 }
 
 /// The better first; of equals the older.
-fn better(a: &Match, b: &Match) -> Ordering {
+fn better(a: &MatchRow, b: &MatchRow) -> Ordering {
     let by_score = match (a.distance, b.distance) {
         (Some(a), Some(b)) => a.total_cmp(&b),
         _ => b.similarity.total_cmp(&a.similarity),

@@ -171,6 +171,19 @@ impl State {
         }
     }
 
+    /// What is damaged, while the rest is served.
+    pub fn damage(&self) -> Option<String> {
+        let counters = self.engine.get()?.counters();
+        let (files, blocks) = (counters.damaged_files, counters.damaged_blocks);
+        (files + blocks > 0).then(|| {
+            format!(
+                "degraded: damage is known of {files} files and of {blocks} blocks in others; queries of what they held \
+                 answer CORRUPT_DATA, naming the file: restore it, LOAD a snapshot, or start once with \
+                 --recover=accept-loss"
+            )
+        })
+    }
+
     /// Waits for memory to hold a request.
     ///
     /// # Errors
@@ -428,7 +441,8 @@ impl State {
     }
 
     fn execute(&self, engine: &Engine, command: Command, deadline: &Deadline) -> Result<Reply> {
-        let mut reply = read::execute(engine, command, &self.settings, self.started, deadline)?;
+        let mut reply =
+            read::execute(engine, command, (&self.settings, &self.replies), self.started, deadline)?;
         if let Reply::DatabaseStats(stats) = &mut reply {
             stats.watches = engine.watches().len() as u64;
             stats.watches_behind_ms = self.watches.behind().as_millis() as u64;

@@ -28,7 +28,7 @@ use crate::vector::{Match, Nearest, Queries, Search, Target, Top, VectorBlock};
 use super::{VectorCache, estimate_bytes};
 
 /// Numbers that a scan of all points looks at in one go.
-const PAGE_NUMBERS: usize = 1 << 20;
+const PAGE_NUMBERS: usize = 1 << 18;
 /// Vectors are not made for a question about fewer than one row of so many.
 const BUILD_SHARE: u64 = 8;
 /// Who wants more than one row of so many reads all of them.
