@@ -393,7 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if self.slots.is_empty() {
             self.render_held(envelope, reply, reserved).await?;
         } else {
-            // Nothing that was settled first waits here, so that this is short.
+            // What need not be settled first is short, and holds nothing.
             self.slots.push_back(Slot::Ready(envelope, reply));
         }
         Ok(())
@@ -538,7 +538,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 Ok(true) => break,
                 Ok(false) => self.send(Some(&mut reply)).await?,
                 Err(e) => {
-                    tracing::error!(error = %e, "an export broke off");
+                    tracing::error!(error = %e, "a reply broke off");
                     return Err(Gone);
                 }
             }
