@@ -11,9 +11,13 @@ pub struct MemoryShares {
     pub memtables: u64,
     /// Indexes of segments, vectors (up to half), and decoded blocks with what they leave.
     pub blocks: u64,
-    /// Rows and working space of queries and analytics: with more, they wait; who
-    /// needs more than there is at all is refused.
+    /// Working space of analytics and searches: with more, they wait; who needs more
+    /// than there is at all is refused.
     pub queries: u64,
+    /// What long replies hold while they are sent. Nobody who computes can take it.
+    pub replies: u64,
+    /// Profiles that are watched (three quarters), and answers that are kept.
+    pub kept: u64,
     /// Requests that are being received or wait for their commit.
     pub requests: u64,
 }
@@ -25,7 +29,9 @@ impl MemoryShares {
         Self {
             memtables: 6 * sixteenth,
             blocks: 3 * sixteenth,
-            queries: 3 * sixteenth,
+            queries: 2 * sixteenth,
+            replies: sixteenth / 2,
+            kept: sixteenth / 2,
             requests: 2 * sixteenth,
         }
     }

@@ -66,7 +66,12 @@ impl Connection {
                 let session = ClientConnection::new(Arc::new(config), name).map_err(|e| failed(&e))?;
                 let mut stream = StreamOwned::new(session, tcp);
                 // The handshake happens here, so that a bad certificate is told as one.
-                stream.flush().map_err(|e| failed(&e))?;
+                stream.flush().map_err(|e| {
+                    Failure::Unreachable(format!(
+                        "can't speak TLS with {address}: {e}; {}",
+                        tls_advice(options)
+                    ))
+                })?;
                 Box::new(stream)
             }
         };
@@ -97,12 +102,29 @@ impl Connection {
         let mut line = String::new();
         match self.stream.read_line(&mut line) {
             Ok(0) => Err(self.broken(&"the server closed it")),
+            Ok(_) if !line.ends_with('\n') => Err(self.cut()),
             Ok(_) => {
                 line.truncate(line.trim_end_matches(['\r', '\n']).len());
                 Ok(line)
             }
             Err(e) => Err(self.broken(&e)),
         }
+    }
+
+    /// The next row of a reply.
+    pub fn row(&mut self) -> Result<String> {
+        match self.stream.fill_buf() {
+            Ok([]) => Err(self.cut()),
+            _ => self.line(),
+        }
+    }
+
+    /// Why a reply is not whole.
+    fn cut(&self) -> Failure {
+        self.broken(
+            &"the server ended it in the middle of a reply, which is not whole: it found damaged data, was stopped, or \
+              waited too long for the reply to be read; its log says which",
+        )
     }
 
     /// The reply to a text command.
@@ -115,7 +137,7 @@ impl Connection {
         let Some(rows) = rows else {
             return Err(self.broken(&format!("'{head}' is no reply; is this a tsdb_server?")));
         };
-        let rows = (0..rows).map(|_| self.line()).collect::<Result<_>>()?;
+        let rows = (0..rows).map(|_| self.row()).collect::<Result<_>>()?;
         Ok(TextReply::Ok(head, rows))
     }
 
@@ -154,6 +176,24 @@ impl Connection {
 pub(super) fn error_text(reply: &Value) -> String {
     let part = |name: &str| reply["error"][name].as_str().unwrap_or("?").to_owned();
     format!("{}: {}", part("code"), part("message"))
+}
+
+/// What to do where there is no TLS.
+fn tls_advice(options: &Connect) -> String {
+    let trust = match &options.tls_ca {
+        Some(path) => format!(
+            "does {} hold the certificate that signed the server's, and is that made for the name {}? (--tls-ca, --host)",
+            path.display(),
+            options.host
+        ),
+        None => "name the certificate that signed the server's with --tls-ca, unless this machine trusts it anyway".into(),
+    };
+    match &options.tls_cert {
+        Some(_) => trust,
+        None => {
+            format!("{trust}; a server that wants its clients' certificates needs --tls-cert and --tls-key")
+        }
+    }
 }
 
 fn tls(options: &Connect) -> Result<Option<ClientConfig>> {

@@ -12,7 +12,7 @@ use crate::base::{
 use crate::format::LOCK;
 use crate::manifest::{Database, ObsoleteFiles, refuse_newer, remove_generation, stale_generations};
 use crate::merge::SeriesView;
-use crate::query::{Page, SeriesFigures, count_points, count_range, scan, series_figures};
+use crate::query::{Extent, Page, PageReader, SeriesFigures, count_points, count_range, series_figures};
 use crate::segments::BlockCache;
 use crate::vfs::{DirLock, RealDisk, Vfs, create_dir_durable};
 
@@ -215,11 +215,8 @@ impl Engine {
     /// `SERIES_NOT_FOUND`.
     pub fn estimate(&self, series: &SeriesName, range: TimeRange) -> Result<Estimate> {
         let (found, _, view) = self.shard(series).view(series)?;
-        Ok(Estimate {
-            dimension: found.dimension,
-            rows: view.estimate_rows(range),
-            is_at_hand: view.is_at_hand(range),
-        })
+        let (rows, is_at_hand) = view.estimate_rows(range);
+        Ok(Estimate { dimension: found.dimension, rows, is_at_hand })
     }
 
     /// Reads points.
@@ -232,7 +229,9 @@ impl Engine {
         let (series, _, view) = shard.view(&query.series)?;
         shard.check_losses(series.id, query.range)?;
         let bytes_max = self.inner.environment.query_bytes_max();
-        scan(&view, query.range, &query.labels, query.limit, bytes_max, deadline)
+        let page =
+            PageReader::new(view, query.range, &query.labels).next_page(query.limit, bytes_max, deadline)?;
+        page.ok_or_else(|| Error::internal("a selection without a first page"))
     }
 
     /// Pins a selection, to be read page by page: what is written meanwhile is not
@@ -397,6 +396,7 @@ impl Engine {
             read_only_shards: shards.iter().filter(|shard| shard.trouble.read().is_some()).count() as u64,
             series: cardinality.series(),
             label_sets: cardinality.label_sets(),
+            damaged_blocks: environment.cache.damaged_blocks(),
             damaged_files: shards.iter().map(|shard| shard.losses.len() as u64).sum(),
         }
     }
@@ -491,23 +491,26 @@ impl Engine {
     }
 }
 
-/// A pinned selection.
+/// A pinned selection, read page by page.
 pub struct Scan {
-    view: SeriesView,
+    pages: PageReader,
     query: Query,
-    /// What is still to be read.
-    next: Option<TimeRange>,
     bytes_max: u64,
 }
 
 impl Scan {
     pub(super) fn of(view: SeriesView, query: Query, bytes_max: u64) -> Self {
-        Self { view, next: Some(query.range), query, bytes_max }
+        Self { pages: PageReader::new(view, query.range, &query.labels), query, bytes_max }
     }
 
     /// Values a point has.
     pub fn dimension(&self) -> usize {
-        self.view.dimension
+        self.pages.dimension()
+    }
+
+    /// Whether only points of some labels are wanted.
+    pub fn is_filtered(&self) -> bool {
+        !self.query.labels.is_any()
     }
 
     /// Points of the selection.
@@ -516,21 +519,49 @@ impl Scan {
     /// `TIMEOUT`, `CORRUPT_DATA`.
     pub fn count(&self, deadline: &Deadline) -> Result<u64> {
         if self.query.range == TimeRange::ALL && self.query.labels.is_any() {
-            return count_points(&self.view, deadline);
+            return count_points(self.pages.view(), deadline);
         }
-        count_range(&self.view, self.query.range, &self.query.labels, deadline)
+        count_range(self.pages.view(), self.query.range, &self.query.labels, deadline)
     }
 
-    /// The next rows: the query's limit of them, and all rows of the last timestamp.
+    /// How many rows a page of at most `limit` would have; reads and checks all of them.
+    ///
+    /// # Errors
+    /// `TIMEOUT`, `CORRUPT_DATA`.
+    pub fn measure(&self, limit: usize, deadline: &Deadline) -> Result<Extent> {
+        self.pages.measure(limit, deadline)
+    }
+
+    /// The next page: at most the query's limit of rows, and the rest of the last
+    /// timestamp; `None` after the last one.
     ///
     /// # Errors
     /// `TIMEOUT`, `CORRUPT_DATA`, `LIMIT_EXCEEDED`.
-    pub fn next_page(&mut self, deadline: &Deadline) -> Result<Option<Rows>> {
-        let Some(range) = self.next else { return Ok(None) };
-        let Query { labels, limit, .. } = &self.query;
-        let page = scan(&self.view, range, labels, *limit, self.bytes_max, deadline)?;
-        self.next = page.next_start_ns.map(|start_ns| TimeRange { start_ns, end_ns: range.end_ns });
-        Ok(Some(page.rows))
+    pub fn next_page(&mut self, deadline: &Deadline) -> Result<Option<Page>> {
+        self.pages.next_page(self.query.limit, self.bytes_max, deadline)
+    }
+
+    /// Its rows, at most `limit` of them.
+    ///
+    /// # Errors
+    /// As [`next_page`](Self::next_page).
+    pub fn next_rows(&mut self, limit: usize, deadline: &Deadline) -> Result<Option<Rows>> {
+        Ok(self.pages.next_page(limit, self.bytes_max, deadline)?.map(|page| page.rows))
+    }
+
+    /// Most bytes that are held between two pages, and can be [let go](Self::let_go).
+    pub fn held_bytes(&self) -> u64 {
+        self.pages.held_bytes()
+    }
+
+    /// Begins again with the first page.
+    pub fn rewind(&mut self) {
+        self.pages.rewind();
+    }
+
+    /// Gives back the memory of what can be read again.
+    pub fn let_go(&mut self) {
+        self.pages.let_go();
     }
 }
 

@@ -54,7 +54,7 @@ impl Engine {
         let (generation, series, points) = staged.map_err(|e| {
             // What can't be removed now is removed at the next start.
             let _ = remove_generation(self.vfs().as_ref(), self.data_dir(), number);
-            e.context(source.display())
+            Error::new(e.code(), format!("{}: {}; nothing has changed", source.display(), e.message()))
         })?;
         let switched = caught("a load", || self.switch_to(generation));
         if let Err(e) = &switched

@@ -54,4 +54,4 @@ pub use vectors::{PointMatches, PointQuery};
 pub use verify::{Verification, verify};
 pub use watches::{Changes, Watch};
 
-pub use crate::query::{DimensionSummary, Page, SeriesFigures};
+pub use crate::query::{DimensionSummary, Extent, Page, SeriesFigures};

@@ -167,6 +167,8 @@ pub struct Counters {
     pub read_only_shards: u64,
     /// Files lost to damage.
     pub damaged_files: u64,
+    /// Blocks of segments that failed their checks when they were read.
+    pub damaged_blocks: u64,
     /// Series.
     pub series: u64,
     /// Label sets of all series together.

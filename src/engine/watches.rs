@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(changes.from_ns(), Some(9));
         insert(&engine, 3);
         let mut scan = changes.scan(TimeRange::ALL, LabelFilter::any(), 10).unwrap();
-        assert_eq!(scan.next_page(&Deadline::none()).unwrap().unwrap().timestamps_ns, [7, 9, 20]);
+        assert_eq!(scan.next_page(&Deadline::none()).unwrap().unwrap().rows.timestamps_ns, [7, 9, 20]);
         assert_eq!(from(), Some(3));
         let range = TimeRange { start_ns: 5, end_ns: 8 };
         engine.write(Write::DeleteRange { series: series(), range, labels: LabelFilter::any() }).unwrap();

@@ -223,6 +223,32 @@ impl SeriesSnapshot {
         self.chunks.iter().map(|chunk| chunk.memory_bytes()).sum()
     }
 
+    /// The points of the chunks that overlap a range, apart from each other in time and
+    /// ascending: who reads one after the other need not sort all of them at once.
+    pub fn stretches(&self, range: TimeRange) -> Vec<Self> {
+        let overlapping = self.chunks.iter().enumerate().filter(|(_, chunk)| chunk.range.overlaps(range));
+        let mut by_start: Vec<_> = overlapping.collect();
+        by_start.sort_by_key(|(_, chunk)| chunk.range.start_ns);
+        // Where each ends, and its chunks.
+        let mut groups: Vec<(i64, Vec<_>)> = Vec::new();
+        for (at, chunk) in by_start {
+            match groups.last_mut() {
+                Some((end_ns, group)) if chunk.range.start_ns <= *end_ns => {
+                    *end_ns = chunk.range.end_ns.max(*end_ns);
+                    group.push((at, chunk));
+                }
+                _ => groups.push((chunk.range.end_ns, vec![(at, chunk)])),
+            }
+        }
+        let stretch = |mut group: Vec<(usize, &Arc<Chunk>)>| {
+            // Of equals the one that arrived last is the newest.
+            group.sort_unstable_by_key(|(at, _)| *at);
+            let chunks = group.into_iter().map(|(_, chunk)| chunk.clone()).collect();
+            Self { chunks, labels: self.labels.clone(), tombstones: Vec::new(), ..*self }
+        };
+        groups.into_iter().map(|(_, group)| stretch(group)).collect()
+    }
+
     /// The points in a range as one run for each label set that `wanted` chooses, in
     /// the order of the label sets. Of points with one identity the newest is left.
     /// Tombstones are not applied.

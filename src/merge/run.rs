@@ -4,14 +4,22 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::base::{Result, TimeRange};
+use crate::base::{Labels, Result, TimeRange};
 use crate::format::{Columns, Seqs};
+use crate::memtable::SeriesSnapshot;
 use crate::segments::{BlockEntry, Segment, SeriesEntry};
 
 /// A stretch of a run.
 pub enum Part {
     /// Points in memory.
     Memory(Arc<Columns>, Range<usize>),
+    /// Points of a memtable that are sorted when their turn comes.
+    Buffered {
+        /// They, and others.
+        points: Arc<SeriesSnapshot>,
+        /// Their label set.
+        labels: Labels,
+    },
     /// A block that is decoded when its turn comes.
     Stored {
         /// The segment.
@@ -49,6 +57,7 @@ impl Run {
     pub(super) fn earliest(&self) -> Option<i64> {
         let found = match self.parts.front()? {
             Part::Memory(columns, rows) => columns.timestamps.get(rows.start).copied().unwrap_or(i64::MIN),
+            Part::Buffered { points, .. } => points.range().map_or(i64::MIN, |range| range.start_ns),
             Part::Stored { segment, series, block, .. } => {
                 stored(segment, *series, *block).map_or(i64::MIN, |(_, entry)| entry.range.start_ns)
             }
@@ -63,6 +72,10 @@ impl Run {
         while let Some(part) = self.parts.pop_front() {
             let (columns, rows) = match part {
                 Part::Memory(columns, rows) => (columns, rows),
+                Part::Buffered { points, labels } => {
+                    let Some(run) = points.runs(self.range, |found| *found == labels).pop() else { continue };
+                    (run.columns, run.rows)
+                }
                 Part::Stored { segment, series, block, label } => {
                     let Some((series, entry)) = stored(&segment, series, block) else { continue };
                     let block = segment.block(series, entry)?;

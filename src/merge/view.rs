@@ -9,6 +9,20 @@ use crate::segments::{Segment, SeriesEntry};
 
 use super::{Hidden, MergeOrder, Merger, Part, Run};
 
+/// With more label sets than this in a memtable all of its points are sorted at once: each
+/// set looks through all of them.
+const BUFFERED_SETS_MAX: usize = 4;
+
+/// Label sets of a cached block whose rows in a range are counted.
+const COUNTED_RUNS_MAX: usize = 16;
+
+/// How many of these ascending times are in a range.
+fn rows_between(times: &[i64], range: TimeRange) -> u64 {
+    let below = |bound: i64| times.partition_point(|&time| time < bound);
+    let end = range.end_ns.checked_add(1).map_or(times.len(), below);
+    end.saturating_sub(below(range.start_ns)) as u64
+}
+
 /// A series at one instant. It never changes and blocks nobody; the files it needs
 /// stay until it is dropped.
 #[derive(Clone)]
@@ -51,21 +65,28 @@ impl SeriesView {
         sets
     }
 
-    /// Upper bound of the points in a range, from metadata alone.
-    pub fn estimate_rows(&self, range: TimeRange) -> u64 {
+    /// Upper bound of the points in a range, without the disk; and whether they can be read
+    /// without it.
+    pub fn estimate_rows(&self, range: TimeRange) -> (u64, bool) {
         let memory = self.memory.iter().filter(|memory| memory.range().is_some_and(|r| r.overlaps(range)));
-        let memory: u64 = memory.map(|memory| memory.points() as u64).sum();
-        let blocks = self.stored().flat_map(|(_, _, series)| &series.blocks);
-        let stored: u64 = blocks.filter(|b| b.range.overlaps(range)).map(|b| u64::from(b.rows)).sum();
-        memory + stored
-    }
-
-    /// Whether the points of a range can be read without the disk.
-    pub fn is_at_hand(&self, range: TimeRange) -> bool {
-        self.stored().all(|(segment, _, series)| {
-            let mut blocks = series.blocks.iter().filter(|block| block.range.overlaps(range));
-            blocks.all(|block| segment.is_cached(block))
-        })
+        let mut rows: u64 = memory.map(|memory| memory.points() as u64).sum();
+        let mut is_at_hand = true;
+        for (segment, _, series) in self.stored() {
+            for block in series.blocks.iter().filter(|block| block.range.overlaps(range)) {
+                match segment.cached(block) {
+                    // One of many label sets would be long to count.
+                    Some(cached) if cached.label_runs.len() <= COUNTED_RUNS_MAX => {
+                        let times = &cached.columns.timestamps;
+                        rows += cached.runs().map(|(_, run)| rows_between(&times[run], range)).sum::<u64>();
+                    }
+                    found => {
+                        rows += u64::from(block.rows);
+                        is_at_hand &= found.is_some();
+                    }
+                }
+            }
+        }
+        (rows, is_at_hand)
     }
 
     /// Merges the points in a range whose label set is one of `sets`.
@@ -73,6 +94,17 @@ impl SeriesView {
         let rank = |labels: &Labels| sets.binary_search(labels).ok().map(|rank| rank as u32);
         let mut runs = Vec::new();
         for memory in &self.memory {
+            if memory.labels().len() <= BUFFERED_SETS_MAX {
+                let stretches: Vec<_> = memory.stretches(range).into_iter().map(Arc::new).collect();
+                for labels in memory.labels() {
+                    let Some(rank) = rank(labels) else { continue };
+                    let parts = stretches
+                        .iter()
+                        .map(|points| Part::Buffered { points: points.clone(), labels: labels.clone() });
+                    runs.push(Run::new(rank, parts, range));
+                }
+                continue;
+            }
             for run in memory.runs(range, |labels| rank(labels).is_some()) {
                 if let Some(rank) = rank(&run.labels) {
                     runs.push(Run::new(rank, [Part::Memory(run.columns, run.rows)], range));

@@ -31,8 +31,8 @@ pub use json::parse_json;
 pub use line::{Line, next_line, parse_line};
 pub use render::{Renderer, csv_field};
 pub use reply::{
-    AnalysisSummary, AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, Export, MatchRow, MotifRow,
-    Pages, Reply, SeriesInfo, SeriesStats, VectorStats, WindowFlags, WindowRef,
+    AnalysisSummary, AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow,
+    MotifRow, PageSource, Pages, Reply, SeriesInfo, SeriesStats, VectorStats, WindowFlags, WindowRef,
 };
 pub use request::json_request;
 pub use scan::{PointLine, scan_point};

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::base::{BATCH_POINTS_MAX, Error, ErrorCode, Labels, Points, Result};
+use crate::base::{BATCH_POINTS_MAX, DIMENSION_MAX, Error, ErrorCode, Labels, Points, Result};
 
 /// Nanoseconds since the epoch: an integer, or a string of one.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +105,11 @@ impl<'de> Visitor<'de> for NumbersInto<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<usize, A::Error> {
         let before = self.out.len();
         while let Some(value) = seq.next_element::<f64>()? {
+            if self.out.len() - before == DIMENSION_MAX as usize {
+                return Err(A::Error::custom(format!(
+                    "a point has at most {DIMENSION_MAX} values; send it to several series"
+                )));
+            }
             self.out.push(value);
         }
         Ok(self.out.len() - before)

@@ -1,4 +1,4 @@
-//! Replies as bytes, in pieces: a reply of a million rows is never held as text.
+//! Replies as bytes, in pieces: a reply of a million rows or matches is never held as text.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,8 +9,8 @@ use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
 use super::decimal::Decimals;
 use super::{
-    AnalysisSummary, Envelope, Export, ExportFormat, Pages, PointsForm, Reply, WatchRow, WindowFlags,
-    WindowRef,
+    AnalysisSummary, AnomalyRow, Envelope, Export, ExportFormat, LongPoints, MatchRow, MotifRow, Pages,
+    PointsForm, Reply, SeriesInfo, WatchRow, WindowFlags, WindowRef,
 };
 
 /// Rows rendered between two looks at the size of the output.
@@ -42,9 +42,24 @@ enum State {
         rows: Rows,
         column: Column,
         next: usize,
+        more: Option<Pages>,
+        /// Rows of all pages, and those that are left to come of this column.
+        count: u64,
+        left: u64,
+        begun: bool,
+    },
+    /// Head written; elements of a list from here on.
+    List {
+        elements: Elements,
+        separator: &'static str,
+        tail: Vec<u8>,
+        begun: bool,
     },
     Done,
 }
+
+/// Elements of a list, as they are written.
+type Elements = Box<dyn Iterator<Item = Vec<u8>> + Send>;
 
 /// The columns of a reply, in their order.
 #[derive(Clone, Copy, PartialEq)]
@@ -68,6 +83,10 @@ impl State {
         Self::Rows { rows, next: 0, form, tail, more: None, left: 0, begun: false }
     }
 
+    fn columns(rows: Rows, more: Option<Pages>, count: u64) -> Self {
+        Self::Columns { rows, column: Column::Timestamps, next: 0, more, count, left: count, begun: false }
+    }
+
     fn pages(pages: Pages, dimension: usize, count: u64, form: RowForm, tail: &'static str) -> Self {
         Self::Rows {
             rows: Rows::new(dimension),
@@ -81,8 +100,20 @@ impl State {
     }
 }
 
-fn miscounted() -> Error {
-    Error::internal("an export has another number of points than were counted")
+/// Puts the next page in the place of the rows that are written; false at the end, when
+/// all that were promised have come.
+fn turn_page(more: &mut Option<Pages>, rows: &mut Rows, left: &mut u64) -> Result<bool> {
+    let miscounted = || Error::internal("a reply has another number of points than were counted");
+    let Some(pages) = more else { return Ok(false) };
+    match pages.next_page()? {
+        Some(page) => {
+            *left = left.checked_sub(page.len() as u64).ok_or_else(miscounted)?;
+            *rows = page;
+            Ok(true)
+        }
+        None if *left > 0 => Err(miscounted()),
+        None => Ok(false),
+    }
 }
 
 impl Renderer {
@@ -102,43 +133,56 @@ impl Renderer {
             match &mut self.state {
                 State::Start(_) => self.start(out),
                 State::Done => return Ok(true),
-                State::Columns { rows, column, next } => {
+                State::Columns { rows, column, next, more, count, left, begun } => {
                     if out.len() >= bytes_max {
                         return Ok(false);
                     }
-                    let end = (*next + ROWS_PER_STEP).min(rows.len());
-                    column.push(
-                        rows,
-                        *next..end,
-                        self.envelope.timestamps_as_strings,
-                        &mut self.decimals,
-                        out,
-                    );
-                    *next = end;
-                    if end == rows.len() {
-                        match column.begin_next(rows, out) {
-                            Some(following) => (*column, *next) = (following, 0),
-                            None => self.state = State::Done,
+                    if *next == rows.len() {
+                        if turn_page(more, rows, left)? {
+                            *next = 0;
+                            continue;
+                        }
+                        let Some(following) = column.begin_next(rows, out) else {
+                            self.state = State::Done;
+                            continue;
+                        };
+                        (*column, *next, *begun) = (following, 0, false);
+                        if let Some(pages) = more {
+                            // Each column reads the pages for itself.
+                            pages.rewind();
+                            (*next, *left) = (rows.len(), *count);
+                            continue;
                         }
                     }
+                    let end = (*next + ROWS_PER_STEP).min(rows.len());
+                    let as_strings = self.envelope.timestamps_as_strings;
+                    column.push(rows, *next..end, as_strings, begun, &mut self.decimals, out);
+                    *next = end;
+                }
+                State::List { elements, separator, tail, begun } => {
+                    if out.len() >= bytes_max {
+                        return Ok(false);
+                    }
+                    let Some(element) = elements.next() else {
+                        out.append(tail);
+                        self.state = State::Done;
+                        continue;
+                    };
+                    if std::mem::replace(begun, true) {
+                        out.extend_from_slice(separator.as_bytes());
+                    }
+                    out.extend_from_slice(&element);
                 }
                 State::Rows { rows, next, form, tail, more, left, begun } => {
                     if out.len() >= bytes_max {
                         return Ok(false);
                     }
-                    if *next == rows.len()
-                        && let Some(pages) = more
-                    {
-                        match pages.next_page()? {
-                            Some(page) => {
-                                *left = left.checked_sub(page.len() as u64).ok_or_else(miscounted)?;
-                                *rows = page;
-                                *next = 0;
-                                continue;
-                            }
-                            None if *left > 0 => return Err(miscounted()),
-                            None => *more = None,
+                    if *next == rows.len() && more.is_some() {
+                        if turn_page(more, rows, left)? {
+                            *next = 0;
+                            continue;
                         }
+                        *more = None;
                     }
                     let end = (*next + ROWS_PER_STEP).min(rows.len());
                     for row in *next..end {
@@ -171,6 +215,15 @@ impl Renderer {
                     }
                 }
             }
+        }
+    }
+
+    /// Gives back the memory of what can be read again: the reader takes its time.
+    pub fn let_go(&mut self) {
+        if let State::Rows { more: Some(pages), .. } | State::Columns { more: Some(pages), .. } =
+            &mut self.state
+        {
+            pages.let_go();
         }
     }
 
@@ -223,6 +276,7 @@ impl Renderer {
     }
 
     fn start_json(&mut self, reply: Result<Reply>, out: &mut Vec<u8>) {
+        let as_strings = self.envelope.timestamps_as_strings;
         self.json_start(reply.is_ok(), out);
         match reply {
             Ok(Reply::Points { series, rows, next_start_ns, form }) => {
@@ -234,7 +288,20 @@ impl Renderer {
                     }
                     PointsForm::Columns => {
                         out.extend_from_slice(b",\"timestamps_ns\":[");
-                        State::Columns { rows, column: Column::Timestamps, next: 0 }
+                        State::columns(rows, None, 0)
+                    }
+                };
+            }
+            Ok(Reply::LongPoints(LongPoints { series, dimension, count, next_start_ns, form, pages })) => {
+                self.points_head(&series, dimension, count, next_start_ns, out);
+                self.state = match form {
+                    PointsForm::Rows => {
+                        out.extend_from_slice(b",\"points\":[");
+                        State::pages(pages, dimension, count, RowForm::Json, "]}}\n")
+                    }
+                    PointsForm::Columns => {
+                        out.extend_from_slice(b",\"timestamps_ns\":[");
+                        State::columns(Rows::new(dimension), Some(pages), count)
                     }
                 };
             }
@@ -248,6 +315,42 @@ impl Renderer {
                 json_escape(csv_header(dimension).as_bytes(), out);
                 out.extend_from_slice(b"\\n");
                 self.state = State::pages(pages, dimension, count, RowForm::JsonCsv, "\"}}\n");
+            }
+            Ok(Reply::Matches { matches, exact, scanned, index }) => {
+                let data = json!({ "exact": exact, "scanned": scanned, "index": index });
+                self.start_json_list(
+                    data,
+                    "matches",
+                    matches,
+                    move |found| match_value(found, as_strings),
+                    out,
+                );
+            }
+            Ok(Reply::Anomalies { summary, anomalies }) => {
+                let data = self.analysis_data(&summary);
+                let element = move |found| anomaly_value(&found, as_strings);
+                self.start_json_list(data, "anomalies", anomalies, element, out);
+            }
+            Ok(Reply::Motifs { summary, motifs }) => {
+                let data = self.analysis_data(&summary);
+                self.start_json_list(
+                    data,
+                    "motifs",
+                    motifs,
+                    move |found| motif_value(&found, as_strings),
+                    out,
+                );
+            }
+            Ok(Reply::SeriesList(list)) => {
+                let element = |info: SeriesInfo| {
+                    json!({
+                        "name": info.name.as_str(),
+                        "dimension": info.dimension,
+                        "value_type": info.value_type.as_str(),
+                        "count": info.count,
+                    })
+                };
+                self.start_json_list(json!({}), "series", list, element, out);
             }
             Ok(reply) => {
                 out.extend_from_slice(b",\"data\":");
@@ -285,15 +388,10 @@ impl Renderer {
     }
 
     fn timestamp(&self, ns: i64) -> serde_json::Value {
-        if self.envelope.timestamps_as_strings { json!(ns.to_string()) } else { json!(ns) }
+        timestamp_value(ns, self.envelope.timestamps_as_strings)
     }
 
-    fn analysis_data(
-        &self,
-        summary: &AnalysisSummary,
-        name: &str,
-        rows: Vec<serde_json::Value>,
-    ) -> serde_json::Value {
+    fn analysis_data(&self, summary: &AnalysisSummary) -> serde_json::Value {
         let gap =
             |ns: u64| if self.envelope.timestamps_as_strings { json!(ns.to_string()) } else { json!(ns) };
         let mut data = json!({
@@ -313,19 +411,45 @@ impl Renderer {
         if let Some((least, greatest)) = summary.lengths {
             data["lengths"] = json!([least, greatest]);
         }
-        data[name] = rows.into();
         data
+    }
+
+    /// Begins a reply whose data has a list under `name`, written element by element.
+    fn start_json_list<T: Send + 'static>(
+        &mut self,
+        mut data: serde_json::Value,
+        name: &str,
+        list: Vec<T>,
+        element: impl Fn(T) -> serde_json::Value + Send + 'static,
+        out: &mut Vec<u8>,
+    ) {
+        data[name] = json!([]);
+        let data = data.to_string();
+        let empty = format!("\"{name}\":[]");
+        let (head, tail) = data.split_at(data.find(&empty).map_or(data.len(), |at| at + empty.len() - 1));
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(head.as_bytes());
+        let elements = list.into_iter().map(move |of| element(of).to_string().into_bytes());
+        let tail = [tail.as_bytes(), b"}\n"].concat();
+        self.state = State::List { elements: Box::new(elements), separator: ",", tail, begun: false };
+    }
+
+    /// Begins a reply of lines.
+    fn start_text_list<T: Send + 'static>(
+        &mut self,
+        summary: &str,
+        list: Vec<T>,
+        line: impl Fn(T) -> String + Send + 'static,
+        out: &mut Vec<u8>,
+    ) {
+        let _ = writeln!(out, "OK {} {summary}", list.len());
+        let elements = list.into_iter().map(move |of| (line(of) + "\n").into_bytes());
+        let (separator, tail) = ("", Vec::new());
+        self.state = State::List { elements: Box::new(elements), separator, tail, begun: false };
     }
 
     fn json_data(&self, reply: Reply) -> serde_json::Value {
         let time = |ns: i64| self.timestamp(ns);
-        let window = |window: &WindowRef| {
-            json!({
-                "timestamp_ns": time(window.timestamp_ns),
-                "end_timestamp_ns": time(window.end_timestamp_ns),
-                "index": window.index,
-            })
-        };
         match reply {
             Reply::Created { info, created } => json!({
                 "series": info.name.as_str(),
@@ -338,75 +462,6 @@ impl Renderer {
                 "first_timestamp_ns": time(first_timestamp_ns),
                 "last_timestamp_ns": time(last_timestamp_ns),
             }),
-            Reply::Matches { matches, exact, scanned, index } => {
-                let matches: Vec<serde_json::Value> = matches
-                    .into_iter()
-                    .map(|found| {
-                        let mut row = json!({
-                            "timestamp_ns": time(found.timestamp_ns),
-                            "similarity": found.similarity,
-                        });
-                        if let Some(values) = found.values {
-                            row["values"] = json!(values);
-                        }
-                        if let Some(distance) = found.distance {
-                            row["distance"] = json!(distance);
-                        }
-                        if let Some(series) = found.series {
-                            row["series"] = json!(series.as_str());
-                        }
-                        if let Some(end) = found.end_timestamp_ns {
-                            row["end_timestamp_ns"] = time(end);
-                        }
-                        if !found.labels.is_empty() {
-                            row["labels"] = labels_value(&found.labels);
-                        }
-                        row
-                    })
-                    .collect();
-                json!({ "matches": matches, "exact": exact, "scanned": scanned, "index": index })
-            }
-            Reply::Anomalies { summary, anomalies } => {
-                let anomalies: Vec<serde_json::Value> = anomalies
-                    .iter()
-                    .map(|found| {
-                        let mut row = json!({
-                            "timestamp_ns": time(found.timestamp_ns),
-                            "end_timestamp_ns": time(found.end_timestamp_ns),
-                            "index": found.index,
-                            "score": found.score,
-                            "neighbor_timestamp_ns": time(found.neighbor_timestamp_ns),
-                            "neighbor_index": found.neighbor_index,
-                        });
-                        if let Some(window) = found.window {
-                            row["window"] = json!(window);
-                        }
-                        with_extras(
-                            row,
-                            found.normalized_score,
-                            found.flags,
-                            [&found.labels, &found.neighbor_labels],
-                        )
-                    })
-                    .collect();
-                self.analysis_data(&summary, "anomalies", anomalies)
-            }
-            Reply::Motifs { summary, motifs } => {
-                let motifs: Vec<serde_json::Value> = motifs
-                    .iter()
-                    .map(|found| {
-                        let (a, b) = (window(&found.a), window(&found.b));
-                        let row = json!({ "distance": found.distance, "a": a, "b": b });
-                        with_extras(
-                            row,
-                            found.normalized_score,
-                            found.flags,
-                            [&found.labels, &found.neighbor_labels],
-                        )
-                    })
-                    .collect();
-                self.analysis_data(&summary, "motifs", motifs)
-            }
             Reply::Watching(watch) => watch.json(),
             Reply::Unwatched { removed } => json!({ "removed": removed }),
             Reply::Watches(watches) => {
@@ -456,20 +511,6 @@ impl Renderer {
                 "watches": stats.watches,
                 "watches_behind_ms": stats.watches_behind_ms,
             }),
-            Reply::SeriesList(list) => {
-                let series: Vec<serde_json::Value> = list
-                    .iter()
-                    .map(|info| {
-                        json!({
-                            "name": info.name.as_str(),
-                            "dimension": info.dimension,
-                            "value_type": info.value_type.as_str(),
-                            "count": info.count,
-                        })
-                    })
-                    .collect();
-                json!({ "series": series })
-            }
             Reply::Deleted { deleted } => json!({ "deleted": deleted }),
             Reply::Dropped => json!({ "dropped": true }),
             Reply::Saved { path, bytes, series, points } => {
@@ -499,7 +540,14 @@ impl Renderer {
             }
             Reply::Bye => json!({ "message": "BYE" }),
             // Written without a tree; see `start_json` and `point_written`.
-            Reply::Inserted { .. } | Reply::Points { .. } | Reply::Export(_) => serde_json::Value::Null,
+            Reply::Inserted { .. }
+            | Reply::Points { .. }
+            | Reply::LongPoints(_)
+            | Reply::Export(_)
+            | Reply::Matches { .. }
+            | Reply::Anomalies { .. }
+            | Reply::Motifs { .. }
+            | Reply::SeriesList(_) => serde_json::Value::Null,
         }
     }
 
@@ -515,17 +563,32 @@ impl Renderer {
         };
         match reply {
             Reply::Points { rows, next_start_ns, .. } => {
-                let _ = write!(out, "OK {} points", rows.len());
-                if let Some(next) = next_start_ns {
-                    let _ = write!(out, " truncated next_start_ns={next}");
-                }
-                out.push(b'\n');
+                text_points_head(rows.len() as u64, next_start_ns, out);
                 self.state = State::rows(rows, RowForm::Text, "");
+            }
+            Reply::LongPoints(LongPoints { dimension, count, next_start_ns, pages, .. }) => {
+                text_points_head(count, next_start_ns, out);
+                self.state = State::pages(pages, dimension, count, RowForm::Text, "");
             }
             Reply::Export(Export { dimension, count, pages, .. }) => {
                 let _ = writeln!(out, "OK {} {count} points as CSV", count + 1);
                 let _ = writeln!(out, "{}", csv_header(dimension));
                 self.state = State::pages(pages, dimension, count, RowForm::TextCsv, "");
+            }
+            Reply::Matches { matches, .. } => {
+                self.start_text_list("matches, best first", matches, match_line, out);
+            }
+            Reply::Anomalies { summary, anomalies } => {
+                let summary = format!("anomalies {}", summary_text(&summary));
+                self.start_text_list(&summary, anomalies, |found| anomaly_line(&found), out);
+            }
+            Reply::Motifs { summary, motifs } => {
+                let summary = format!("motifs {}", summary_text(&summary));
+                self.start_text_list(&summary, motifs, |found| motif_line(&found), out);
+            }
+            Reply::SeriesList(list) => {
+                let line = |info: SeriesInfo| format!("{} {} {}", info.name, info.dimension, info.count);
+                self.start_text_list("series", list, line, out);
             }
             reply => {
                 let (summary, lines) = text_lines(&reply);
@@ -538,8 +601,96 @@ impl Renderer {
     }
 }
 
+fn text_points_head(count: u64, next_start_ns: Option<i64>, out: &mut Vec<u8>) {
+    let _ = write!(out, "OK {count} points");
+    if let Some(next) = next_start_ns {
+        let _ = write!(out, " truncated next_start_ns={next}");
+    }
+    out.push(b'\n');
+}
+
 fn labels_value(labels: &Labels) -> serde_json::Value {
     labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn timestamp_value(ns: i64, as_strings: bool) -> serde_json::Value {
+    if as_strings { json!(ns.to_string()) } else { json!(ns) }
+}
+
+fn match_value(found: MatchRow, as_strings: bool) -> serde_json::Value {
+    let mut row = json!({
+        "timestamp_ns": timestamp_value(found.timestamp_ns, as_strings),
+        "similarity": found.similarity,
+    });
+    if let Some(values) = found.values {
+        row["values"] = json!(values);
+    }
+    if let Some(distance) = found.distance {
+        row["distance"] = json!(distance);
+    }
+    if let Some(series) = found.series {
+        row["series"] = json!(series.as_str());
+    }
+    if let Some(end) = found.end_timestamp_ns {
+        row["end_timestamp_ns"] = timestamp_value(end, as_strings);
+    }
+    if !found.labels.is_empty() {
+        row["labels"] = labels_value(&found.labels);
+    }
+    row
+}
+
+fn match_line(found: MatchRow) -> String {
+    let values = values_text(found.values.as_deref().unwrap_or_default());
+    let mut line = format!("{} {} {values}", float(found.similarity), found.timestamp_ns);
+    if !found.labels.is_empty() {
+        let _ = write!(line, " {}", found.labels);
+    }
+    line
+}
+
+fn anomaly_value(found: &AnomalyRow, as_strings: bool) -> serde_json::Value {
+    let mut row = json!({
+        "timestamp_ns": timestamp_value(found.timestamp_ns, as_strings),
+        "end_timestamp_ns": timestamp_value(found.end_timestamp_ns, as_strings),
+        "index": found.index,
+        "score": found.score,
+        "neighbor_timestamp_ns": timestamp_value(found.neighbor_timestamp_ns, as_strings),
+        "neighbor_index": found.neighbor_index,
+    });
+    if let Some(window) = found.window {
+        row["window"] = json!(window);
+    }
+    with_extras(row, found.normalized_score, found.flags, [&found.labels, &found.neighbor_labels])
+}
+
+fn anomaly_line(found: &AnomalyRow) -> String {
+    let (start, end, neighbor) = (found.timestamp_ns, found.end_timestamp_ns, found.neighbor_timestamp_ns);
+    format!("{} {start} {end} {neighbor}", float(found.score))
+}
+
+fn motif_value(found: &MotifRow, as_strings: bool) -> serde_json::Value {
+    let window = |window: &WindowRef| {
+        json!({
+            "timestamp_ns": timestamp_value(window.timestamp_ns, as_strings),
+            "end_timestamp_ns": timestamp_value(window.end_timestamp_ns, as_strings),
+            "index": window.index,
+        })
+    };
+    let row = json!({ "distance": found.distance, "a": window(&found.a), "b": window(&found.b) });
+    with_extras(row, found.normalized_score, found.flags, [&found.labels, &found.neighbor_labels])
+}
+
+fn motif_line(found: &MotifRow) -> String {
+    let (a, b) = (&found.a, &found.b);
+    format!(
+        "{} {} {} {} {}",
+        float(found.distance),
+        a.timestamp_ns,
+        a.end_timestamp_ns,
+        b.timestamp_ns,
+        b.end_timestamp_ns
+    )
 }
 
 /// Shortest form that reads back to the same value; for text.
@@ -566,55 +717,6 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
         }
         Reply::BatchInserted { inserted, first_timestamp_ns, last_timestamp_ns } => {
             (format!("{inserted} points from {first_timestamp_ns} to {last_timestamp_ns}"), none())
-        }
-        Reply::Matches { matches, .. } => {
-            let lines = matches
-                .iter()
-                .map(|found| {
-                    let mut line = format!(
-                        "{} {} {}",
-                        float(found.similarity),
-                        found.timestamp_ns,
-                        values_text(found.values.as_deref().unwrap_or_default())
-                    );
-                    if !found.labels.is_empty() {
-                        let _ = write!(line, " {}", found.labels);
-                    }
-                    line
-                })
-                .collect();
-            ("matches, best first".to_owned(), lines)
-        }
-        Reply::Anomalies { summary, anomalies } => {
-            let lines = anomalies
-                .iter()
-                .map(|found| {
-                    format!(
-                        "{} {} {} {}",
-                        float(found.score),
-                        found.timestamp_ns,
-                        found.end_timestamp_ns,
-                        found.neighbor_timestamp_ns
-                    )
-                })
-                .collect();
-            (format!("anomalies {}", summary_text(summary)), lines)
-        }
-        Reply::Motifs { summary, motifs } => {
-            let lines = motifs
-                .iter()
-                .map(|found| {
-                    format!(
-                        "{} {} {} {} {}",
-                        float(found.distance),
-                        found.a.timestamp_ns,
-                        found.a.end_timestamp_ns,
-                        found.b.timestamp_ns,
-                        found.b.end_timestamp_ns
-                    )
-                })
-                .collect();
-            (format!("motifs {}", summary_text(summary)), lines)
         }
         Reply::Watching(watch) => (format!("watching {}", watch.text()), none()),
         Reply::Unwatched { removed } => (format!("{removed} watches removed"), none()),
@@ -668,10 +770,6 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
             ];
             ("figures of the database".to_owned(), lines)
         }
-        Reply::SeriesList(list) => {
-            let line = |info: &super::SeriesInfo| format!("{} {} {}", info.name, info.dimension, info.count);
-            ("series".to_owned(), list.iter().map(line).collect())
-        }
         Reply::Deleted { deleted } => (format!("{deleted} points deleted"), none()),
         Reply::Dropped => ("dropped".to_owned(), none()),
         Reply::Saved { path, bytes, series, points } => {
@@ -692,7 +790,15 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
             ("commands".to_owned(), commands.iter().map(line).collect())
         }
         Reply::Bye => ("BYE".to_owned(), none()),
-        Reply::Inserted { .. } | Reply::Points { .. } | Reply::Export(_) => (String::new(), none()),
+        // Written piece by piece; see `start_text`.
+        Reply::Inserted { .. }
+        | Reply::Points { .. }
+        | Reply::LongPoints(_)
+        | Reply::Export(_)
+        | Reply::Matches { .. }
+        | Reply::Anomalies { .. }
+        | Reply::Motifs { .. }
+        | Reply::SeriesList(_) => (String::new(), none()),
     }
 }
 
@@ -714,12 +820,13 @@ impl Column {
         rows: &Rows,
         range: std::ops::Range<usize>,
         as_strings: bool,
+        begun: &mut bool,
         decimals: &mut Decimals,
         out: &mut Vec<u8>,
     ) {
         let quote: &[u8] = if as_strings { b"\"" } else { b"" };
         for row in range {
-            if row > 0 {
+            if std::mem::replace(begun, true) {
                 out.push(b',');
             }
             match self {
@@ -871,6 +978,7 @@ fn json_escape(utf8: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::PageSource;
     use crate::protocol::{AnomalyRow, MatchRow};
 
     fn rows() -> Rows {
@@ -901,19 +1009,44 @@ mod tests {
         }
     }
 
-    /// The sample rows, on a page each.
-    fn export(format: ExportFormat) -> Reply {
-        let (mut at, whole) = (0, rows());
-        let pages = Pages::new(move || {
-            let page = (at < whole.len()).then(|| Rows {
+    /// Rows on a page each.
+    struct RowByRow {
+        whole: Rows,
+        at: usize,
+        broken: bool,
+    }
+
+    impl RowByRow {
+        fn of(whole: Rows) -> Self {
+            Self { whole, at: 0, broken: false }
+        }
+    }
+
+    impl PageSource for RowByRow {
+        fn next_page(&mut self) -> Result<Option<Rows>> {
+            if self.broken {
+                return Err(Error::corrupt("a block"));
+            }
+            let (at, whole) = (self.at, &self.whole);
+            self.at += 1;
+            Ok((at < whole.len()).then(|| Rows {
                 timestamps_ns: vec![whole.timestamps_ns[at]],
                 values: whole.values_of(at).to_vec(),
                 label_ids: vec![whole.label_ids[at]],
                 ..whole.clone()
-            });
-            at += 1;
-            Ok(page)
-        });
+            }))
+        }
+
+        fn rewind(&mut self) {
+            self.at = 0;
+        }
+
+        fn let_go(&mut self) {}
+    }
+
+    /// The sample rows, on a page each.
+    fn export(format: ExportFormat) -> Reply {
+        let pages = Pages::new(RowByRow::of(rows()));
         let series = SeriesName::new("s").unwrap();
         Reply::Export(Export { series, format, dimension: 2, count: 2, pages })
     }
@@ -972,12 +1105,34 @@ mod tests {
     }
 
     #[test]
+    fn points_that_are_read_while_they_are_sent_look_the_same() {
+        let json = Envelope { json: true, ..Envelope::default() };
+        for envelope in [Envelope::default(), json] {
+            for form in [PointsForm::Rows, PointsForm::Columns] {
+                for (rows, next_start_ns) in [(rows(), Some(9)), (rows(), None), (Rows::new(2), None)] {
+                    let series = SeriesName::new("s").unwrap();
+                    let count = rows.len() as u64;
+                    let pages = Pages::new(RowByRow::of(rows.clone()));
+                    let long = LongPoints {
+                        series: series.clone(),
+                        dimension: 2,
+                        count,
+                        next_start_ns,
+                        form,
+                        pages,
+                    };
+                    let whole = Reply::Points { series, rows, next_start_ns, form };
+                    let render = |reply| Renderer::new(envelope.clone(), Ok(reply)).render().unwrap();
+                    assert_eq!(render(Reply::LongPoints(long)), render(whole));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_export_that_breaks_off_is_no_whole_reply() {
-        for pages in [
-            Pages::new(|| Err(Error::corrupt("a block"))),
-            Pages::new(|| Ok(None)),
-            Pages::new(|| Ok(Some(rows()))),
-        ] {
+        let (broken, short) = (RowByRow { broken: true, ..RowByRow::of(rows()) }, RowByRow::of(Rows::new(2)));
+        for pages in [broken, short, RowByRow::of(rows())].map(Pages::new) {
             let series = SeriesName::new("s").unwrap();
             let format = ExportFormat::Csv;
             let reply = Reply::Export(Export { series, format, dimension: 2, count: 3, pages });

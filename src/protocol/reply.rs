@@ -42,6 +42,8 @@ pub enum Reply {
         /// How they are laid out in JSON.
         form: PointsForm,
     },
+    /// To `Query`, where the points are too many to be held while they are sent.
+    LongPoints(LongPoints),
     /// To `Export`.
     Export(Export),
     /// To `FindSimilar`.
@@ -156,18 +158,59 @@ pub struct Export {
     pub pages: Pages,
 }
 
-/// Where the rows of an export come from: asked for one page after another.
-pub struct Pages(Box<dyn FnMut() -> Result<Option<Rows>> + Send>);
+/// Points that are read while they are sent.
+#[derive(Debug, PartialEq)]
+pub struct LongPoints {
+    /// The series.
+    pub series: SeriesName,
+    /// Values a point has.
+    pub dimension: usize,
+    /// Points that the pages hold together.
+    pub count: u64,
+    /// Where the next selection starts, if there is one.
+    pub next_start_ns: Option<i64>,
+    /// How they are laid out in JSON.
+    pub form: PointsForm,
+    /// The points, oldest first.
+    pub pages: Pages,
+}
+
+/// Where the rows of a long reply come from.
+pub trait PageSource: Send {
+    /// The next page; `None` after the last one.
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    fn next_page(&mut self) -> Result<Option<Rows>>;
+
+    /// Begins again with the first page, which will hold the same.
+    fn rewind(&mut self);
+
+    /// Gives back the memory of what can be read again: the next page is not wanted soon.
+    fn let_go(&mut self);
+}
+
+/// The rows of a long reply, asked for one page after another.
+pub struct Pages(Box<dyn PageSource>);
 
 impl Pages {
-    /// Pages that `next` yields, until it yields none.
-    pub fn new(next: impl FnMut() -> Result<Option<Rows>> + Send + 'static) -> Self {
-        Self(Box::new(next))
+    /// The pages of a source.
+    pub fn new(source: impl PageSource + 'static) -> Self {
+        Self(Box::new(source))
     }
+}
 
-    /// The next page.
-    pub fn next_page(&mut self) -> Result<Option<Rows>> {
-        (self.0)()
+impl std::ops::Deref for Pages {
+    type Target = dyn PageSource;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl std::ops::DerefMut for Pages {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut *self.0
     }
 }
 

@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-use crate::base::{BATCH_POINTS_MAX, Labels, Points, SeriesName};
+use crate::base::{BATCH_POINTS_MAX, DIMENSION_MAX, Labels, Points, SeriesName};
 
 use super::{Command, Envelope, Parsed};
 
@@ -169,9 +169,13 @@ impl<'a> Json<'a> {
                 }
                 "timestamps_ns" if batch && timestamps_ns.is_none() => timestamps_ns = Some(self.integers()?),
                 "values" if shape.is_none() => {
-                    let rows = timestamps_ns.as_ref().map_or(1, Vec::len);
+                    let rows = match &timestamps_ns {
+                        Some(timestamps) => timestamps.len(),
+                        None if batch => return None,
+                        None => 1,
+                    };
                     values.reserve(rows);
-                    shape = Some(self.values(&mut values)?);
+                    shape = Some(self.values(rows, &mut values)?);
                 }
                 _ => return None,
             }
@@ -200,20 +204,21 @@ impl<'a> Json<'a> {
         Some(out)
     }
 
-    /// A list of numbers, or of lists of equally many numbers; says which, and how many
-    /// values a point has.
-    fn values(&mut self, out: &mut Vec<f64>) -> Option<(bool, usize)> {
+    /// A list of numbers, or of lists of equally many numbers, for at most so many rows;
+    /// says which, and how many values a point has.
+    fn values(&mut self, rows: usize, out: &mut Vec<f64>) -> Option<(bool, usize)> {
         self.byte(b'[')?;
         self.skip_blanks();
         if self.peek()? != b'[' {
-            self.numbers(out)?;
+            // A single point has as many as it likes.
+            self.numbers(rows.max(DIMENSION_MAX as usize), out)?;
             return Some((true, 1));
         }
         let mut width = None;
         loop {
             let before = out.len();
             self.byte(b'[')?;
-            self.numbers(out)?;
+            self.numbers(DIMENSION_MAX as usize, out)?;
             if *width.get_or_insert(out.len() - before) != out.len() - before {
                 return None;
             }
@@ -225,9 +230,13 @@ impl<'a> Json<'a> {
         Some((false, width?))
     }
 
-    /// Numbers up to the end of their list.
-    fn numbers(&mut self, out: &mut Vec<f64>) -> Option<()> {
+    /// Numbers up to the end of their list, which has at most so many.
+    fn numbers(&mut self, most: usize, out: &mut Vec<f64>) -> Option<()> {
+        let most = out.len() + most;
         loop {
+            if out.len() == most {
+                return None;
+            }
             self.skip_blanks();
             out.push(self.number()?);
             if !self.next_is(b',') {

@@ -7,4 +7,4 @@ mod figures;
 mod scan;
 
 pub use figures::{DimensionSummary, SeriesFigures, count_points, count_range, series_figures};
-pub use scan::{Page, scan};
+pub use scan::{Extent, Page, PageReader};

@@ -1,6 +1,6 @@
 //! Decoded blocks that were read lately.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -28,6 +28,8 @@ pub struct BlockCache {
     next_segment: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
+    /// Blocks that failed their checks.
+    damaged: Mutex<HashSet<Key>>,
 }
 
 #[derive(Default)]
@@ -53,7 +55,18 @@ impl BlockCache {
             next_segment: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            damaged: Mutex::default(),
         }
+    }
+
+    /// Notes that a block failed its checks.
+    pub(super) fn note_damaged(&self, key: Key) {
+        self.damaged.lock().insert(key);
+    }
+
+    /// Blocks of open segments that failed their checks.
+    pub fn damaged_blocks(&self) -> u64 {
+        self.damaged.lock().len() as u64
     }
 
     /// Notes a change of the bytes that something else takes which only grows with
@@ -85,8 +98,9 @@ impl BlockCache {
         None
     }
 
-    pub(super) fn has(&self, key: Key) -> bool {
-        self.part(key).lock().blocks.contains_key(&key)
+    /// A block that is only looked at.
+    pub(super) fn peek(&self, key: Key) -> Option<Arc<Block>> {
+        self.part(key).lock().blocks.get(&key).map(|entry| entry.block.clone())
     }
 
     pub(super) fn put(&self, key: Key, block: &Arc<Block>) {
@@ -134,6 +148,7 @@ impl BlockCache {
     /// Drops the blocks of a segment, which was registered with these bytes.
     pub(super) fn forget(&self, segment: u64, index_bytes: usize) {
         self.index_bytes.fetch_sub(index_bytes, Ordering::Relaxed);
+        self.damaged.lock().retain(|key| key.0 != segment);
         for part in &self.parts {
             let mut part = part.lock();
             let Part { blocks, hand } = &mut *part;

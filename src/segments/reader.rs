@@ -104,6 +104,7 @@ impl Segment {
         let decoded = decode_block(&bytes, series.dimension, series.value_type)
             .and_then(|decoded| check_against_index(decoded, series, block));
         decoded.map_err(|e| {
+            self.cache.note_damaged((self.cache_key, block.offset));
             Error::corrupt(format!(
                 "{}: block at byte {}: {}; stop the server and restore the file from a backup, or query around the time from \
                  {} to {}",
@@ -116,9 +117,9 @@ impl Segment {
         })
     }
 
-    /// Whether the cache has a block.
-    pub fn is_cached(&self, block: &BlockEntry) -> bool {
-        self.cache.has((self.cache_key, block.offset))
+    /// A decoded block, if the cache has it.
+    pub fn cached(&self, block: &BlockEntry) -> Option<Arc<Block>> {
+        self.cache.peek((self.cache_key, block.offset))
     }
 
     /// A decoded block, from the cache where it is there.

@@ -97,7 +97,7 @@ impl AuditLog {
     pub fn reopen(&self) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let opened = match RealDisk.open_write(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => RealDisk.create(path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => RealDisk.create_private(path),
             opened => opened,
         };
         let file = opened.map_err(|e| {

@@ -24,12 +24,12 @@ use crate::base::{Error, ErrorCode, Result};
 use crate::protocol::{Command, Envelope, Renderer, Reply, http_status, parse_json};
 
 use super::auth::{Caller, Role};
-use super::state::{Reserved, State};
+use super::budget::Reserved;
+use super::sending::{PIECE_BYTES, Rest, Sending};
+use super::state::State;
 use super::strict::Strict;
 use super::write::{is_write, memory_bytes};
 
-/// Bytes of a reply rendered at a time.
-const CHUNK_BYTES: usize = 64 << 10;
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -59,11 +59,12 @@ pub(super) async fn serve<S>(
 {
     // Requests of a connection come one after the other.
     let caller = Arc::new(Mutex::new(caller));
+    let rest = Rest::default();
     let service = service_fn(|request| {
-        let (state, caller) = (state.clone(), caller.clone());
+        let (state, rest, caller) = (state.clone(), rest.clone(), caller.clone());
         async move {
             let mut caller = caller.lock().await;
-            let mut answer = route(&state, &mut caller, request, routes).await;
+            let mut answer = route(&state, &rest, &mut caller, request, routes).await;
             if caller.is_hopeless() {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -73,8 +74,10 @@ pub(super) async fn serve<S>(
     let mut builder = hyper::server::conn::http1::Builder::new();
     // Who has sent everything and says so still wants its answers.
     builder.half_close(true);
+    // What is rendered ahead of the reader, and the longest head.
+    builder.max_buf_size(PIECE_BYTES);
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT.min(state.request_timeout()));
-    let stream = Strict::new(stream, state.request_timeout());
+    let stream = Strict::new(stream, state.clone(), rest.clone());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // A broken connection has nobody to tell.
@@ -87,11 +90,16 @@ pub(super) async fn serve<S>(
 /// A reply, rendered as fast as it is read.
 struct ReplyBody {
     first: Vec<u8>,
-    renderer: Option<Renderer>,
+    rest: Rest,
     state: Arc<State>,
     /// The wait for the next turn.
     turn: Option<Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>>,
-    _reserved: Option<Reserved>,
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        *self.rest.lock() = None;
+    }
 }
 
 impl Body for ReplyBody {
@@ -103,17 +111,21 @@ impl Body for ReplyBody {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first).into()))));
         }
         let this = &mut *self;
-        let Some(renderer) = &mut this.renderer else { return Poll::Ready(None) };
+        if this.rest.lock().is_none() {
+            return Poll::Ready(None);
+        }
         let turn = this.turn.get_or_insert_with(|| Box::pin(this.state.turn()));
         let _turn = ready!(turn.as_mut().poll(cx));
         this.turn = None;
         let mut chunk = Vec::new();
-        match renderer.fill(&mut chunk, CHUNK_BYTES) {
-            Ok(true) => this.renderer = None,
+        let mut rest = this.rest.lock();
+        let Some(sending) = &mut *rest else { return Poll::Ready(None) };
+        match sending.renderer.fill(&mut chunk, PIECE_BYTES) {
+            Ok(true) => *rest = None,
             Ok(false) => {}
             Err(e) => {
-                tracing::error!(error = %e, "an export broke off");
-                this.renderer = None;
+                tracing::error!(error = %e, "a reply broke off");
+                *rest = None;
                 return Poll::Ready(Some(Err(e)));
             }
         }
@@ -130,8 +142,10 @@ fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) 
     answer
 }
 
+/// Answers with what a request came to; what is not rendered at once is in `rest`.
 fn reply(
     state: &Arc<State>,
+    rest: &Rest,
     envelope: Envelope,
     result: Result<Reply>,
     reserved: Option<Reserved>,
@@ -143,17 +157,14 @@ fn reply(
     let mut renderer = Renderer::new(Envelope { json: true, ..envelope.clone() }, result);
     let mut first = Vec::new();
     // A short reply has a length; a long one is streamed.
-    let body = match renderer.fill(&mut first, CHUNK_BYTES) {
+    let body = match renderer.fill(&mut first, PIECE_BYTES) {
         Ok(true) => Either::Right(Full::new(first.into())),
-        Ok(false) => Either::Left(ReplyBody {
-            first,
-            renderer: Some(renderer),
-            state: state.clone(),
-            turn: None,
-            _reserved: reserved,
-        }),
+        Ok(false) => {
+            *rest.lock() = Some(Sending { renderer, reserved });
+            Either::Left(ReplyBody { first, rest: rest.clone(), state: state.clone(), turn: None })
+        }
         // Nothing was sent yet.
-        Err(e) => return reply(state, envelope, Err(e), None),
+        Err(e) => return reply(state, rest, envelope, Err(e), None),
     };
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
@@ -165,7 +176,7 @@ fn reply(
 }
 
 fn refuse(state: &Arc<State>, error: Error) -> Answer {
-    reply(state, Envelope::default(), Err(error), None)
+    reply(state, &Rest::default(), Envelope::default(), Err(error), None)
 }
 
 /// The token of the request, if it has one.
@@ -209,6 +220,7 @@ async fn log_in<B>(state: &State, caller: &mut Caller, request: &Request<B>) -> 
 
 async fn route(
     state: &Arc<State>,
+    rest: &Rest,
     caller: &mut Caller,
     request: Request<Incoming>,
     routes: Routes,
@@ -228,7 +240,10 @@ async fn route(
         }
         "/health" => text(StatusCode::OK, TEXT, "ok\n"),
         "/ready" => match state.trouble() {
-            None => text(StatusCode::OK, TEXT, "ready\n"),
+            None => {
+                let damage = state.damage().map_or_else(String::new, |damage| format!("{damage}\n"));
+                text(StatusCode::OK, TEXT, format!("ready\n{damage}"))
+            }
             Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {reason}\n")),
         },
         "/metrics" => {
@@ -240,7 +255,7 @@ async fn route(
             text(StatusCode::OK, content_type, state.render_metrics())
         }
         "/" if routes == Routes::All && request.method() == Method::POST => {
-            post(state, caller, request).await
+            post(state, rest, caller, request).await
         }
         "/" if routes == Routes::All => {
             let message = format!("{} /: send one JSON request as the body of POST /", request.method());
@@ -261,7 +276,7 @@ async fn route(
     }
 }
 
-async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming>) -> Answer {
+async fn post(state: &Arc<State>, rest: &Rest, caller: &mut Caller, request: Request<Incoming>) -> Answer {
     let has_token = bearer(&request).is_some();
     // A page of another site can make a browser send any text, but it can't call it
     // JSON without asking first.
@@ -334,18 +349,18 @@ async fn post(state: &Arc<State>, caller: &mut Caller, request: Request<Incoming
         Ok(command) => command,
         Err(e) => {
             state.metrics.observe_unparsed(e.code());
-            return reply(state, parsed.envelope, Err(e), None);
+            return reply(state, rest, parsed.envelope, Err(e), None);
         }
     };
     if is_write(&command) {
         // For as long as it waits for its commit.
         let _reserved = match state.reserve_request(memory_bytes(&command) as u64).await {
             Ok(reserved) => reserved,
-            Err(e) => return reply(state, parsed.envelope, Err(e), None),
+            Err(e) => return reply(state, rest, parsed.envelope, Err(e), None),
         };
         let result = state.write(caller, command).await;
-        return reply(state, parsed.envelope, result, None);
+        return reply(state, rest, parsed.envelope, result, None);
     }
     let (result, reserved) = state.answer(caller, command).await;
-    reply(state, parsed.envelope, result, reserved)
+    reply(state, rest, parsed.envelope, result, reserved)
 }

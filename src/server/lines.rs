@@ -23,9 +23,11 @@ use crate::protocol::{
 
 use super::audit::Entry;
 use super::auth::{Caller, Role};
+use super::budget::Reserved;
 use super::burst::{Burst, Place};
 use super::commit::Commit;
-use super::state::{Reserved, State};
+use super::sending::{PIECE_BYTES, STANDSTILL, Sending, goes_on, next_look};
+use super::state::State;
 use super::watches::Subscription;
 use super::write::{Shape, is_write, memory_bytes, plan};
 
@@ -35,10 +37,7 @@ const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// Bytes of input that are held without a share of the common memory.
 const FREE_BYTES: usize = 256 << 10;
-/// Bytes of replies collected before they are sent.
-const SEND_BYTES: usize = 256 << 10;
-/// Bytes of a reply rendered at a time, and before it counts as a long one.
-const RENDER_BYTES: usize = 64 << 10;
+/// Bytes of a reply before it counts as a long one.
 const FIRST_BYTES: usize = 16 << 10;
 /// Most writes that wait for their commit together.
 const WRITES_MAX: usize = 8192;
@@ -88,6 +87,8 @@ struct Session<S> {
     skipping: bool,
     /// When the line began of which only a part is here.
     line_began: Option<Instant>,
+    /// Since when nothing was asked; blank lines ask nothing.
+    idle_since: Instant,
     /// Share of the common memory, where `input` is large.
     reserved: Option<(usize, Reserved)>,
     eof: bool,
@@ -133,6 +134,7 @@ pub(super) async fn serve<S>(
         searched: 0,
         skipping: false,
         line_began: None,
+        idle_since: Instant::now(),
         reserved: None,
         eof: false,
         read_bytes: READ_BYTES_MIN,
@@ -155,12 +157,15 @@ pub(super) async fn serve<S>(
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), Gone> {
         loop {
-            self.run_lines().await?;
+            let asked = self.run_lines().await?;
             self.settle().await?;
             if let Some(subscription) = &mut self.subscription {
                 subscription.take(&mut self.out);
             }
-            self.send().await?;
+            self.send(None).await?;
+            if asked {
+                self.idle_since = Instant::now();
+            }
             if self.closing || *stop.borrow() {
                 return self.goodbye().await;
             }
@@ -191,12 +196,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    /// Runs every whole line of the input.
-    async fn run_lines(&mut self) -> Result<(), Gone> {
+    /// Runs every whole line of the input; says whether any was more than blank.
+    async fn run_lines(&mut self) -> Result<bool, Gone> {
+        let mut asked = false;
         let line_max = self.state.settings.max_line_bytes as usize;
         self.began = Instant::now();
         while !self.closing {
-            self.take_points(line_max).await?;
+            asked |= self.take_points(line_max).await?;
             let is_long = self.input.len() - self.consumed > FREE_BYTES;
             let turn = if is_long { self.state.turn().await } else { None };
             let rest = &self.input[self.consumed..];
@@ -241,11 +247,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                             ),
                         ),
                     );
-                    return Ok(());
+                    return Ok(true);
                 }
             };
             drop(turn);
             if let Some(parsed) = parsed {
+                asked = true;
                 self.run_request(parsed).await?;
                 tokio::task::coop::consume_budget().await;
             }
@@ -256,11 +263,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.input = Vec::new();
             self.reserved = None;
         }
-        Ok(())
+        Ok(asked)
     }
 
-    /// Runs the lines that are points like most, up to the first that is not.
-    async fn take_points(&mut self, line_max: usize) -> Result<(), Gone> {
+    /// Runs the lines that are points like most, up to the first that is not; says whether
+    /// there were any.
+    async fn take_points(&mut self, line_max: usize) -> Result<bool, Gone> {
+        let start = self.consumed;
         while self.input.get(self.consumed).is_some_and(|byte| byte.eq_ignore_ascii_case(&b'I')) {
             // Without room each point asks for its own, and says so where it gets none.
             if self.points_room < POINTS_ROOM_BYTES / 2 && self.take_off(POINTS_ROOM_BYTES).await?.is_ok() {
@@ -273,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.settle().await?;
             }
         }
-        Ok(())
+        Ok(self.consumed > start)
     }
 
     /// Runs the next line, if it is a point like most; says whether it was.
@@ -382,11 +391,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.caller = caller;
         self.closing |= is_auth && self.caller.is_hopeless();
         if self.slots.is_empty() {
-            self.render(envelope, reply).await?;
+            self.render_held(envelope, reply, reserved).await?;
         } else {
+            // What need not be settled first is short, and holds nothing.
             self.slots.push_back(Slot::Ready(envelope, reply));
         }
-        drop(reserved);
         Ok(())
     }
 
@@ -507,41 +516,66 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn render(&mut self, envelope: Envelope, reply: Result<Reply>) -> Result<(), Gone> {
-        let mut renderer = Renderer::new(envelope, reply);
+        self.render_held(envelope, reply, None).await
+    }
+
+    /// Renders a reply that holds some of the memory that all share.
+    async fn render_held(
+        &mut self,
+        envelope: Envelope,
+        reply: Result<Reply>,
+        reserved: Option<Reserved>,
+    ) -> Result<(), Gone> {
+        let mut reply = Sending { renderer: Renderer::new(envelope, reply), reserved };
         let mut bytes_max = self.out.len() + FIRST_BYTES;
         loop {
             // What goes on after its first piece takes turns with others like it.
-            let turn = if bytes_max == RENDER_BYTES { self.state.turn().await } else { None };
-            let filled = renderer.fill(&mut self.out, bytes_max);
+            let turn = if bytes_max == PIECE_BYTES { self.state.turn().await } else { None };
+            let filled = reply.renderer.fill(&mut self.out, bytes_max);
             drop(turn);
-            bytes_max = RENDER_BYTES;
+            bytes_max = PIECE_BYTES;
             match filled {
                 Ok(true) => break,
-                Ok(false) => self.send().await?,
+                Ok(false) => self.send(Some(&mut reply)).await?,
                 Err(e) => {
-                    tracing::error!(error = %e, "an export broke off");
+                    tracing::error!(error = %e, "a reply broke off");
                     return Err(Gone);
                 }
             }
             tokio::task::coop::consume_budget().await;
         }
-        if self.out.len() >= SEND_BYTES {
-            self.send().await?;
+        drop(reply);
+        if self.out.len() >= PIECE_BYTES {
+            self.send(None).await?;
         }
         Ok(())
     }
 
-    /// Sends what was rendered; a client that takes too long to read it is left.
-    async fn send(&mut self) -> Result<(), Gone> {
+    /// Sends what was rendered, `rest` being what is not yet; a client that takes too long
+    /// to read it is left.
+    async fn send(&mut self, mut rest: Option<&mut Sending>) -> Result<(), Gone> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let sending = self.writer.write_all(&self.out);
-        timeout(self.state.request_timeout(), sending).await.map_err(|_| Gone)??;
-        self.writer.flush().await?;
+        let patience = self.state.request_timeout();
+        let mut sending = pin!(async {
+            self.writer.write_all(&self.out).await?;
+            self.writer.flush().await
+        });
+        let (began, mut reserved) = (Instant::now(), None);
+        loop {
+            let wait = next_look(began.elapsed(), patience);
+            if let Ok(sent) = timeout(wait, &mut sending).await {
+                break sent?;
+            }
+            let rest = rest.as_deref_mut();
+            if !goes_on(began.elapsed(), patience, &self.state.replies, rest, &mut reserved) {
+                return Err(Gone);
+            }
+        }
         self.state.metrics.sent_bytes.inc_by(self.out.len() as u64);
         self.out.clear();
-        if self.out.capacity() > 2 * SEND_BYTES {
+        if self.out.capacity() > 2 * PIECE_BYTES {
             self.out = Vec::new();
         }
         Ok(())
@@ -576,7 +610,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// listens to alerts may be silent.
     async fn read_more(&mut self, listens: bool) -> Result<(), Gone> {
         self.make_room().await;
-        let idle = self.input.is_empty() && !self.skipping;
+        let blank = self.input.len() <= READ_BYTES_MIN && self.input.trim_ascii().is_empty();
+        let idle = blank && !self.skipping;
         let wait = if !idle {
             // The whole line has one deadline, however often a byte of it comes.
             let began = *self.line_began.get_or_insert_with(Instant::now);
@@ -584,11 +619,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         } else if self.state.settings.idle_timeout == 0 || listens {
             Duration::MAX
         } else {
-            Duration::from_secs(self.state.settings.idle_timeout)
+            // However many blank lines come.
+            Duration::from_secs(self.state.settings.idle_timeout).saturating_sub(self.idle_since.elapsed())
         };
-        let read = timeout(wait, self.reader.read_buf(&mut self.input)).await.map_err(|_| Gone)??;
-        self.took(read);
+        let is_held = self.reserved.is_some();
+        let look = if is_held { STANDSTILL.min(wait) } else { wait };
+        match timeout(look, self.reader.read_buf(&mut self.input)).await {
+            Ok(read) => self.took(read?),
+            Err(_) if look == wait => return Err(Gone),
+            Err(_) if self.reserved.as_ref().is_some_and(|(_, held)| held.is_wanted()) => {
+                self.skip(Error::new(
+                    ErrorCode::LimitExceeded,
+                    "the rest of the request did not come, and another needs the memory that is held for it; send it \
+                     faster, or in smaller batches",
+                ));
+            }
+            Err(_) => {}
+        }
         Ok(())
+    }
+
+    /// Refuses the line of which only a part is here, and skips the rest of it.
+    fn skip(&mut self, reason: Error) {
+        let envelope = envelope_of(&self.input);
+        self.refuse(envelope, reason);
+        self.skipping = true;
+        self.input = Vec::new();
+        self.searched = 0;
+        self.reserved = None;
     }
 
     /// Room for the next read. A long line needs a share of the memory that all
@@ -605,14 +663,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 let before = self.reserved.take().map(|(_, before)| before);
                 self.reserved = Reserved::join(before, Some(more)).map(|all| (needed, all));
             }
-            Err(e) => {
-                let envelope = envelope_of(&self.input);
-                self.refuse(envelope, e);
-                self.skipping = true;
-                self.input = Vec::new();
-                self.searched = 0;
-                self.reserved = None;
-            }
+            Err(e) => self.skip(e),
         }
     }
 
@@ -620,7 +671,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// take it back.
     async fn goodbye(&mut self) -> Result<(), Gone> {
         self.settle().await?;
-        self.send().await?;
+        self.send(None).await?;
         self.writer.shutdown().await?;
         let mut sink = vec![0; READ_BYTES_MAX];
         if !self.closing {

@@ -164,6 +164,11 @@ impl Collector for EngineFigures {
             ("watches", "Profiles that are kept", engine.watches().len() as u64),
             ("read_only_shards", "Shards that refuse writes", counters.read_only_shards),
             ("damaged_files", "Files that failed their checks", counters.damaged_files),
+            (
+                "damaged_blocks",
+                "Blocks of segments that failed their checks when they were read",
+                counters.damaged_blocks,
+            ),
             ("vector_memory_bytes", "Bytes of vectors kept for searches", counters.vector_bytes),
             ("vector_index_bytes", "Bytes of indexes of vectors on disk", counters.vector_index_bytes),
             ("vector_rows", "Rows of segments that are worth an index of vectors", counters.vector_rows),

@@ -11,6 +11,7 @@ mod analysis;
 mod answers;
 mod audit;
 mod auth;
+mod budget;
 mod burst;
 mod commit;
 mod connection;
@@ -23,6 +24,7 @@ mod metrics;
 mod pool;
 mod read;
 mod rewind;
+mod sending;
 mod settings;
 mod similar;
 mod state;
@@ -355,6 +357,15 @@ fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option
             "anyone who reaches {address} can read and change everything; set TSDB_AUTH_TOKEN or TSDB_AUTH_FILE"
         );
     }
+    if let Some(asked) = settings.shards
+        && asked != engine.shard_count()
+    {
+        tracing::warn!(
+            "--shards {asked} (TSDB_SHARDS) has no effect: the data directory was made with {}, and keeps them; to change \
+             them, SAVE, and LOAD into a new directory",
+            engine.shard_count()
+        );
+    }
     let data_dir = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
     let metrics = metrics.map_or_else(|| "off".to_owned(), |at| format!("http://{at}/metrics"));
     let tls = match &state.tls {
@@ -369,9 +380,10 @@ fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option
             "\nTSDB Vector {VERSION}\n  data     {} ({shards} shards, durability {durability})\n  listens  {address} \
              (text, JSON lines and HTTP{tls})\n  metrics  {metrics}\n\nIn a second terminal, for instance:\n  \
              {client} CREATE demo 1\n  {client} INSERT demo 21.5\n  {client}          (a session: HELP names all \
-             commands)\n  curl http://{address}/ready\n",
+             commands)\n  {curl}\n",
             data_dir.display(),
-            client = client_command(address),
+            client = client_command(state, address),
+            curl = curl_command(state, address),
         );
     }
     let mut out = std::io::stdout().lock();
@@ -380,7 +392,7 @@ fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option
 }
 
 /// How to call the client from where the server was started.
-fn client_command(address: SocketAddr) -> String {
+fn client_command(state: &State, address: SocketAddr) -> String {
     let beside = std::env::current_exe().ok().map(|program| program.with_file_name("tsdb_client"));
     let program = match beside.filter(|program| program.exists()) {
         Some(program) => program.display().to_string(),
@@ -388,11 +400,29 @@ fn client_command(address: SocketAddr) -> String {
         None => "cargo run --release --bin tsdb_client --".to_owned(),
     };
     let mut command = program;
+    if state.auth.is_on() {
+        // No token is ever written anywhere.
+        command = format!("TSDB_AUTH_TOKEN=<token> {command}");
+    }
     if !address.ip().is_loopback() && !address.ip().is_unspecified() {
         command.push_str(&format!(" --host {}", address.ip()));
     }
     if address.port() != PORT_DEFAULT {
         command.push_str(&format!(" --port {}", address.port()));
     }
+    if state.tls.as_ref().is_some_and(Tls::is_mutual) {
+        command.push_str(" --tls-ca <authority.pem> --tls-cert <yours.pem> --tls-key <yours.key>");
+    } else if state.tls.is_some() {
+        command.push_str(" --tls-ca <authority.pem>");
+    }
     command
+}
+
+/// How to ask whether it is ready.
+fn curl_command(state: &State, address: SocketAddr) -> String {
+    if state.tls.as_ref().is_some_and(Tls::is_mutual) {
+        format!("curl --cacert <authority.pem> --cert <yours.pem> --key <yours.key> https://{address}/ready")
+    } else {
+        format!("curl http://{address}/ready")
+    }
 }

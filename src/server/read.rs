@@ -2,32 +2,81 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::{Deadline, Error, Result, SeriesName, TimeRange};
-use crate::engine::{Engine, Estimate, Page, Query};
+use crate::base::{Deadline, Error, Result, Rows, SeriesName, TimeRange};
+use crate::engine::{Engine, Estimate, Extent, Page, Query, Scan};
 use crate::mp;
 use crate::protocol::{
-    Analysis, Command, DatabaseStats, DimensionStats, Export, Pages, Reply, SeriesInfo, SeriesStats,
-    TimeSelection, VectorStats,
+    Analysis, Command, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow, PageSource, Pages, Reply,
+    SeriesInfo, SeriesStats, TimeSelection, VectorStats,
 };
 
+use super::budget::{Budget, Reserved};
+use super::sending::{PIECE_BYTES, SENDING_BYTES};
 use super::{Settings, analysis, similar};
 
 /// What a row takes beside its values.
 pub(super) const ROW_BYTES: u64 = 12;
-/// Rows of an export that are read at a time, by the thread that sends them.
-const PAGE_ROWS: usize = 8 << 10;
+/// Queries of at most so many rows are answered by the thread that serves the socket.
+const LEAST_ROWS_MAX: u64 = 2_000;
+/// Queries of at most so many rows, and analyses of so many points, are short.
+const LITTLE_ROWS_MAX: u64 = 64 << 10;
+const LITTLE_POINTS_MAX: u64 = 8 << 10;
+/// The same for the bytes of either.
+const LITTLE_BYTES_MAX: u64 = 2 << 20;
+/// Replies of at most so many bytes are held by their connection alone; of others, so much
+/// is read at a time.
+pub(super) const SHORT_BYTES_MAX: u64 = PIECE_BYTES as u64;
 
 /// What a read will take, before it runs.
 pub(super) struct Cost {
     /// Upper bound of the rows.
     pub rows: u64,
-    /// Upper bound of the memory.
+    /// Upper bound of the memory that it shares with others.
     pub bytes: u64,
     /// Whether it is analytics.
     pub computes: bool,
     /// Whether all that it reads is in memory.
     pub is_at_hand: bool,
+    /// How much work it is.
+    pub effort: Effort,
 }
+
+/// How much work a read is, roughly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// Less than handing it to another thread.
+    Least,
+    /// Not worth waiting for others.
+    Little,
+    /// It may take seconds.
+    Much,
+}
+
+impl Effort {
+    /// That of looking at so many rows of so many bytes.
+    pub fn of(rows: u64, bytes: u64, computes: bool) -> Self {
+        let rows_max = if computes { LITTLE_POINTS_MAX } else { LITTLE_ROWS_MAX };
+        if rows <= rows_max && bytes <= LITTLE_BYTES_MAX { Self::Little } else { Self::Much }
+    }
+}
+
+/// What a reply holds while it is sent, of the memory that it shares with others.
+pub(super) fn held_bytes(reply: &Reply) -> u64 {
+    match reply {
+        Reply::LongPoints(_) | Reply::Export(_) => SENDING_BYTES,
+        Reply::Matches { matches, .. } => {
+            let values = |row: &MatchRow| row.values.as_ref().map_or(0, |values| 8 * values.len() as u64);
+            matches.iter().map(|row| values(row) + similar::MATCH_BYTES).sum()
+        }
+        Reply::Anomalies { anomalies, .. } => size_of_val(anomalies.as_slice()) as u64,
+        Reply::Motifs { motifs, .. } => size_of_val(motifs.as_slice()) as u64,
+        Reply::SeriesList(list) => list.len() as u64 * SERIES_BYTES,
+        _ => 0,
+    }
+}
+
+/// What a series takes in the answer to LIST.
+const SERIES_BYTES: u64 = 64;
 
 const NANOSECONDS_AN_HOUR: f64 = 3.6e12;
 
@@ -57,23 +106,29 @@ pub(super) fn cost(
         let rows = rows.min(limit.map_or(u64::MAX, |limit| limit as u64));
         let row_bytes = 8 * u64::from(dimension) + ROW_BYTES;
         let bytes = rows.saturating_mul(row_bytes).min(engine.query_bytes_max());
-        Ok(Cost { rows, bytes, computes, is_at_hand })
+        let effort = Effort::of(rows, rows.saturating_mul(row_bytes), computes);
+        Ok(Cost { rows, bytes, computes, is_at_hand, effort })
+    };
+    // What is read while it is sent, if it is long.
+    let sent = |cost: Cost| {
+        let is_short = cost.bytes <= SHORT_BYTES_MAX;
+        let is_quick = is_short && (cost.rows <= LEAST_ROWS_MAX || cost.is_at_hand);
+        let effort = if is_quick { Effort::Least } else { cost.effort };
+        Cost { bytes: if is_short { 0 } else { SENDING_BYTES }, effort, ..cost }
     };
     match command {
         Command::Query { series, time, limit, .. } => {
             let limit = limit.unwrap_or(usize::MAX).min(result_points_max);
-            of(series, time_range(engine, *time), Some(limit), false)
+            Ok(sent(of(series, time_range(engine, *time), Some(limit), false)?))
         }
-        // Read while it is sent; but counted before.
-        Command::Export { series, range, .. } => {
-            Ok(Cost { bytes: 1 << 20, ..of(series, *range, None, false)? })
-        }
+        // Counted before.
+        Command::Export { series, range, .. } => Ok(sent(of(series, *range, None, false)?)),
         Command::FindSimilar(similar) => similar::cost(engine, similar, result_points_max, of),
         Command::Anomaly(analysis) | Command::Motif(analysis) => {
             let Analysis { series, range, join_labels, with, .. } = analysis;
             let beside = match with {
                 Some(with) => of(&with.series, with.range, None, true)?,
-                None => Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true },
+                None => Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true, effort: Effort::Little },
             };
             let whole = of(series, *range, None, true)?;
             let (dimension, _) = engine.describe(series)?;
@@ -81,10 +136,19 @@ pub(super) fn cost(
             // Several label sets are there twice while they are taken apart.
             let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { 1 } else { 2 });
             let bytes = rows.saturating_add(work).min(engine.query_bytes_max());
-            Ok(Cost { bytes, ..whole })
+            let effort = Effort::of(whole.rows + beside.rows, whole.bytes + beside.bytes, true);
+            Ok(Cost { bytes, effort, ..whole })
         }
         // Figures are gathered block by block.
-        _ => Ok(Cost { rows: u64::MAX, bytes: 1 << 20, computes: false, is_at_hand: false }),
+        Command::Stats { series: Some(series) } => {
+            let cost = of(series, TimeRange::ALL, None, false)?;
+            Ok(Cost { bytes: 0, ..cost })
+        }
+        _ => {
+            let bytes = engine.counters().series * SERIES_BYTES;
+            let bytes = if bytes <= SHORT_BYTES_MAX { 0 } else { bytes };
+            Ok(Cost { rows: 0, bytes, computes: false, is_at_hand: false, effort: Effort::Little })
+        }
     }
 }
 
@@ -95,7 +159,7 @@ pub(super) fn cost(
 pub(super) fn execute(
     engine: &Engine,
     command: Command,
-    settings: &Settings,
+    (settings, replies): (&Settings, &Budget),
     started: Instant,
     deadline: &Deadline,
 ) -> Result<Reply> {
@@ -103,19 +167,28 @@ pub(super) fn execute(
         Command::Query { series, time, labels, limit, form } => {
             let range = time_range(engine, time);
             let limit = limit.unwrap_or(usize::MAX).min(settings.max_result_points);
-            let query = Query { series, range, labels, limit };
-            let page = engine.query(&query, deadline)?;
-            let Page { rows, next_start_ns } = page;
-            Ok(Reply::Points { series: query.series, rows, next_start_ns, form })
+            let (dimension, _) = engine.describe(&series)?;
+            let held_max = page_rows(dimension as usize);
+            let query = Query { series, range, labels, limit: limit.min(held_max) };
+            let mut scan = engine.scan(query.clone())?;
+            let page = scan.next_page(deadline)?;
+            let Page { rows, next_start_ns } =
+                page.ok_or_else(|| Error::internal("a query without a page"))?;
+            let Query { series, .. } = query;
+            if next_start_ns.is_none() || limit <= held_max {
+                return Ok(Reply::Points { series, rows, next_start_ns, form });
+            }
+            // All of it is checked before the first of it is sent.
+            let (dimension, extent) = (rows.dimension, scan.measure(limit, deadline)?);
+            scan.rewind();
+            let Extent { count, next_start_ns } = extent;
+            let pages = Pages::new(Sent::new(scan, count, (settings, replies)));
+            Ok(Reply::LongPoints(LongPoints { series, dimension, count, next_start_ns, form, pages }))
         }
         Command::Export { series, format, range, labels } => {
-            let query = Query { series: series.clone(), range, labels, limit: PAGE_ROWS };
-            let mut scan = engine.scan(query)?;
+            let scan = engine.scan(Query { series: series.clone(), range, labels, limit: usize::MAX })?;
             let (dimension, count) = (scan.dimension(), scan.count(deadline)?);
-            let timeout = Duration::from_secs(settings.request_timeout);
-            // A selective filter may read far for one page: other connections go on meanwhile.
-            let next = move || tokio::task::block_in_place(|| scan.next_page(&Deadline::after(timeout)));
-            let pages = Pages::new(next);
+            let pages = Pages::new(Sent::new(scan, count, (settings, replies)));
             Ok(Reply::Export(Export { series, format, dimension, count, pages }))
         }
         Command::FindSimilar(similar) => {
@@ -152,6 +225,81 @@ pub(super) fn execute(
             Ok(Reply::SeriesList(list.collect()))
         }
         _ => Err(Error::internal("a write was taken for a read")),
+    }
+}
+
+/// Rows that are read at a time.
+fn page_rows(dimension: usize) -> usize {
+    (SHORT_BYTES_MAX / (8 * dimension as u64 + ROW_BYTES)).max(1) as usize
+}
+
+/// The part of the memory for replies that one may hold to be read faster.
+const HELD_PART: u64 = 8;
+
+/// The rows of a reply that are read while they are sent.
+struct Sent {
+    scan: Scan,
+    /// Whether only points of some labels are wanted.
+    is_filtered: bool,
+    page_rows: usize,
+    /// Rows in all, and those that are still to come.
+    count: u64,
+    left: u64,
+    timeout: Duration,
+    /// Where the memory comes from for what is held between two pages, and its share.
+    replies: Budget,
+    held: Option<Reserved>,
+}
+
+impl Sent {
+    fn new(scan: Scan, count: u64, (settings, replies): (&Settings, &Budget)) -> Self {
+        let page_rows = page_rows(scan.dimension());
+        let timeout = Duration::from_secs(settings.request_timeout);
+        let is_filtered = scan.is_filtered();
+        Self {
+            scan,
+            is_filtered,
+            page_rows,
+            count,
+            left: count,
+            timeout,
+            replies: replies.clone(),
+            held: None,
+        }
+    }
+}
+
+impl PageSource for Sent {
+    fn next_page(&mut self) -> Result<Option<Rows>> {
+        let limit = self.page_rows.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if limit == 0 {
+            return Ok(None);
+        }
+        let mut next = || self.scan.next_rows(limit, &Deadline::after(self.timeout));
+        // A selective filter may read far for one page: other connections go on meanwhile, at
+        // the price of another thread.
+        let page = if self.is_filtered { tokio::task::block_in_place(next) } else { next() }?;
+        self.left = self.left.saturating_sub(page.as_ref().map_or(0, |rows| rows.len() as u64));
+        let bytes = self.scan.held_bytes();
+        if bytes > 0 && self.held.is_none() {
+            // Never so much that others had to wait for it.
+            let fits = bytes <= self.replies.bytes() / HELD_PART;
+            self.held = fits.then(|| self.replies.reserve_now(bytes)).flatten();
+            if self.held.is_none() {
+                self.scan.let_go();
+            }
+        }
+        Ok(page)
+    }
+
+    fn rewind(&mut self) {
+        self.scan.rewind();
+        self.left = self.count;
+    }
+
+    fn let_go(&mut self) {
+        self.scan.let_go();
+        self.held = None;
     }
 }
 

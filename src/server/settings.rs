@@ -68,9 +68,9 @@ pub struct Settings {
     /// Most client connections at a time.
     #[arg(long, env = "TSDB_MAX_CONNECTIONS", default_value_t = 4096, value_parser = positive)]
     pub max_connections: usize,
-    /// Number of shards, where the data directory is new.
-    #[arg(long, env = "TSDB_SHARDS", default_value_t = 64)]
-    pub shards: u32,
+    /// Number of shards, where the data directory is new [default: 64].
+    #[arg(long, env = "TSDB_SHARDS")]
+    pub shards: Option<u32>,
     /// Whether to start where stored files are damaged.
     #[arg(long, env = "TSDB_RECOVER", default_value = "strict", value_enum)]
     pub recover: RecoverSetting,
@@ -126,7 +126,7 @@ impl Settings {
     pub(super) fn engine_options(&self) -> Options {
         Options {
             snapshot_dir: self.snapshot_dir.clone(),
-            shards: self.shards,
+            shards: self.shards.unwrap_or(Options::new(&self.data_dir).shards),
             durability: self.durability,
             buffer_points: self.buffer_size,
             memory_limit_bytes: self.memory_limit,

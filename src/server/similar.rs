@@ -7,16 +7,16 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Labels, Metric, Result, SeriesName, TimeRange};
-use crate::engine::{Engine, PointQuery, Query};
+use crate::engine::{Engine, Page, PointQuery, Query};
 use crate::protocol::{Like, MatchRow, Place, Reply, Similar};
 use crate::vector::{Match, Search, Target};
 
-use super::read::{Cost, ROW_BYTES};
+use super::read::{Cost, Effort, ROW_BYTES};
 
 /// What a match takes beside its values.
-const MATCH_BYTES: u64 = 128;
+pub(super) const MATCH_BYTES: u64 = 128;
 /// What the points that are looked at in one go take.
-const PAGE_BYTES: u64 = 12 << 20;
+const PAGE_BYTES: u64 = 5 << 20;
 /// Rows of windows that are read in one go.
 const PAGE_ROWS: usize = 64 << 10;
 /// Who wants more matches searches alone.
@@ -31,7 +31,7 @@ pub(super) fn cost(
     result_points_max: usize,
     of: impl Fn(&SeriesName, TimeRange, Option<usize>, bool) -> Result<Cost>,
 ) -> Result<Cost> {
-    let mut most = Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true };
+    let mut most = Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true, effort: Effort::Little };
     for (series, dimension) in places(engine, &similar.place)? {
         let whole = of(&series, similar.range, None, true)?;
         let numbers = match &similar.like {
@@ -61,6 +61,7 @@ pub(super) fn cost(
         // One series after the other.
         most.bytes = most.bytes.max(bytes);
     }
+    most.effort = Effort::of(most.rows, most.bytes, true);
     Ok(most)
 }
 
@@ -167,7 +168,11 @@ pub(super) fn find(
         let found = find_in(engine, similar, &series, (target, dimension as usize, limit), own, deadline)?;
         scanned += found.scanned;
         exact &= found.exact;
-        rows.extend(found.matches.into_iter().map(|found| (found, series.clone())));
+        let row = |found| MatchRow {
+            series: is_pattern.then(|| series.clone()),
+            ..match_row(found, similar.include_values)
+        };
+        rows.extend(found.matches.into_iter().map(row));
     }
     if rows.is_empty()
         && scanned == 0
@@ -176,14 +181,10 @@ pub(super) fn find(
         return Err(misfit);
     }
     if is_pattern {
-        rows.sort_by(|a, b| better(&a.0, &b.0).then_with(|| a.1.cmp(&b.1)));
+        rows.sort_by(|a, b| better(a, b).then_with(|| a.series.cmp(&b.series)));
         rows.truncate(limit);
     }
-    let matches = rows.into_iter().map(|(found, series)| MatchRow {
-        series: is_pattern.then_some(series),
-        ..match_row(found, similar.include_values)
-    });
-    Ok(reply(matches.collect(), scanned, exact))
+    Ok(reply(rows, scanned, exact))
 }
 
 fn match_row(found: Match, include_values: bool) -> MatchRow {
@@ -203,7 +204,7 @@ fn reply(matches: Vec<MatchRow>, scanned: u64, exact: bool) -> Reply {
 }
 
 /// The better first; of equals the older.
-fn better(a: &Match, b: &Match) -> Ordering {
+fn better(a: &MatchRow, b: &MatchRow) -> Ordering {
     let by_score = match (a.distance, b.distance) {
         (Some(a), Some(b)) => a.total_cmp(&b),
         _ => b.similarity.total_cmp(&a.similarity),
@@ -279,7 +280,7 @@ fn find_in(
     let mut kept_bytes = 0;
     let mut scanned = 0;
     let mut scan = engine.scan(query)?;
-    while let Some(rows) = scan.next_page(deadline)? {
+    while let Some(Page { rows, .. }) = scan.next_page(deadline)? {
         scanned += rows.len() as u64;
         // A search for windows keeps what it has seen.
         kept_bytes += rows.memory_bytes() as u64;

@@ -12,28 +12,23 @@ use crate::protocol::{Command, Reply, Similar, find_help};
 use super::answers::{Answers, Question};
 use super::audit::{AuditLog, Entry};
 use super::auth::{Auth, Caller, Role};
+use super::budget::{Budget, Reserved};
 use super::metrics::Metrics;
 use super::pool::Pool;
+use super::read::Effort;
 use super::similar::{Desk, Order};
 use super::tls::Tls;
 use super::watches::Watches;
 use super::{Settings, read, write};
 
-/// Queries of at most so many rows are answered by the thread that serves the socket.
-const INLINE_ROWS_MAX: u64 = 2_000;
-/// The same where all of them are in memory.
-const AT_HAND_ROWS_MAX: u64 = 32_000;
-/// The same for the bytes of these rows.
-const INLINE_BYTES_MAX: u64 = 1 << 20;
+/// What of the memory for what is kept is for answers; the rest is for profiles.
+const ANSWERS_PART: u64 = 4;
 
-/// The part of the memory for queries in which answers of analyses are kept.
-const ANSWERS_PART: u64 = 32;
+/// Threads for what takes little, so that it never stands behind what takes long.
+const SHORT_THREADS: usize = 2;
 
-/// The part of it that kept profiles may take.
-const WATCHES_PART: u64 = 8;
-
-/// Unit in which memory for requests and replies is counted.
-const BUDGET_UNIT_BYTES: u64 = 1 << 10;
+/// How long work waits for memory before it is refused.
+const MEMORY_WAIT: Duration = Duration::from_secs(10);
 
 /// What all connections share.
 pub(super) struct State {
@@ -45,6 +40,8 @@ pub(super) struct State {
     engine: Arc<OnceLock<Engine>>,
     opened: Notify,
     started: Instant,
+    /// For what takes little.
+    short: Pool,
     queries: Pool,
     analytics: Pool,
     /// The threads of one analytics job.
@@ -58,60 +55,13 @@ pub(super) struct State {
     pub watches: Watches,
     /// Memory of requests that wait for their end or their commit.
     requests: Budget,
-    /// Memory of rows that are being collected or sent.
-    rows: Budget,
+    /// Memory of what is computed, and of its answer until it is sent.
+    computations: Budget,
+    /// Memory of other long replies that are being sent.
+    pub replies: Budget,
     /// Turns of parsing and rendering what is long: fewer than there are threads that
     /// serve sockets, so that short requests always find one.
     turns: Arc<Semaphore>,
-}
-
-/// A bounded amount of memory, shared by all connections.
-struct Budget {
-    permits: Arc<Semaphore>,
-    units: u32,
-}
-
-/// A part of a budget, given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Reserved {
-    permit: OwnedSemaphorePermit,
-}
-
-impl Reserved {
-    /// How much it is.
-    pub fn bytes(&self) -> usize {
-        self.permit.num_permits() * BUDGET_UNIT_BYTES as usize
-    }
-
-    /// Both shares as one.
-    pub fn join(one: Option<Self>, other: Option<Self>) -> Option<Self> {
-        match (one, other) {
-            (Some(mut one), Some(other)) => {
-                one.permit.merge(other.permit);
-                Some(one)
-            }
-            (one, other) => one.or(other),
-        }
-    }
-}
-
-impl Budget {
-    fn new(bytes: u64) -> Self {
-        let units = u32::try_from(bytes / BUDGET_UNIT_BYTES).unwrap_or(u32::MAX >> 4).max(1);
-        Self { permits: Arc::new(Semaphore::new(units as usize)), units }
-    }
-
-    /// Waits until so much is free; more than there is counts as all of it.
-    async fn reserve(&self, bytes: u64, wait: Duration) -> Result<Reserved> {
-        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX).min(self.units);
-        match tokio::time::timeout(wait, self.permits.clone().acquire_many_owned(units)).await {
-            Ok(Ok(permit)) => Ok(Reserved { permit }),
-            Ok(Err(_)) | Err(_) => Err(Error::new(
-                ErrorCode::LimitExceeded,
-                "the server's memory for requests is taken; send less at a time, or raise TSDB_MEMORY_LIMIT",
-            )),
-        }
-    }
 }
 
 impl State {
@@ -131,7 +81,13 @@ impl State {
             .build()
             .map_err(|e| no_thread(&e))?;
         let memory = MemoryShares::of(settings.memory_limit);
-        let answers_bytes = memory.queries / ANSWERS_PART;
+        let answers_bytes = memory.kept / ANSWERS_PART;
+        let requests =
+            "the server's memory for requests is taken; send less at a time, or raise TSDB_MEMORY_LIMIT";
+        let computations = "other searches and analyses have the memory that this one needs; narrow the time range or \
+                            the labels, lower the limit, retry later, or raise TSDB_MEMORY_LIMIT";
+        let replies = "too many long replies are being sent; ask for less with a limit, retry later, or raise \
+                       TSDB_MEMORY_LIMIT";
         Ok(Self {
             auth: Auth::open(settings.auth_token.as_deref(), settings.auth_file.as_deref())?,
             tls: Tls::open(&settings)?,
@@ -140,16 +96,18 @@ impl State {
             engine,
             opened: Notify::new(),
             started: Instant::now(),
+            short: Pool::start("short", Background::Soon, SHORT_THREADS, 1024).map_err(|e| no_thread(&e))?,
             queries: Pool::start("queries", Background::Soon, cores, 1024).map_err(|e| no_thread(&e))?,
             // Two, so that a short computation is not stuck behind a long one.
             analytics: Pool::start("analytics", Background::Whenever, 2, 256).map_err(|e| no_thread(&e))?,
             workers: Arc::new(workers),
             maintenance: Pool::start("maintenance", Background::Soon, 1, 16).map_err(|e| no_thread(&e))?,
             desk: Desk::default(),
-            requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2)),
+            requests: Budget::new(memory.requests.max(settings.max_line_bytes * 2), requests),
             answers: Answers::new(answers_bytes as usize),
-            watches: Watches::new(memory.queries / WATCHES_PART),
-            rows: Budget::new(memory.queries - answers_bytes - memory.queries / WATCHES_PART),
+            watches: Watches::new(memory.kept - answers_bytes),
+            computations: Budget::new(memory.queries, computations),
+            replies: Budget::new(memory.replies, replies),
             turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             settings,
         })
@@ -213,12 +171,25 @@ impl State {
         }
     }
 
+    /// What is damaged, while the rest is served.
+    pub fn damage(&self) -> Option<String> {
+        let counters = self.engine.get()?.counters();
+        let (files, blocks) = (counters.damaged_files, counters.damaged_blocks);
+        (files + blocks > 0).then(|| {
+            format!(
+                "degraded: damage is known of {files} files and of {blocks} blocks in others; queries of what they held \
+                 answer CORRUPT_DATA, naming the file: restore it, LOAD a snapshot, or start once with \
+                 --recover=accept-loss"
+            )
+        })
+    }
+
     /// Waits for memory to hold a request.
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED`.
     pub async fn reserve_request(&self, bytes: u64) -> Result<Reserved> {
-        self.requests.reserve(bytes, Duration::from_secs(10)).await
+        self.requests.reserve(bytes, MEMORY_WAIT).await
     }
 
     /// Waits for a turn of work on something long; it should take a few milliseconds.
@@ -390,13 +361,20 @@ impl State {
         let threads = self.workers.current_num_threads() as u64;
         let cost = read::cost(engine, &command, self.settings.max_result_points, threads)?;
         let deadline = Deadline::after(self.request_timeout());
-        let rows_max = if cost.is_at_hand { AT_HAND_ROWS_MAX } else { INLINE_ROWS_MAX };
-        if cost.rows <= rows_max && cost.bytes <= INLINE_BYTES_MAX && !cost.computes {
+        if cost.effort == Effort::Least {
             return caught("the query", || self.execute(engine, command, &deadline));
         }
-        let wait = self.request_timeout();
-        *reserved = Some(self.rows.reserve(cost.bytes, wait).await?);
-        let pool = if cost.computes { &self.analytics } else { &self.queries };
+        // What takes little must not wait for what takes long.
+        let is_long = cost.computes && cost.effort == Effort::Much;
+        let budget = if is_long { &self.computations } else { &self.replies };
+        if cost.bytes > 0 {
+            *reserved = Some(budget.reserve(cost.bytes, MEMORY_WAIT).await?);
+        }
+        let pool = match cost.effort {
+            Effort::Least | Effort::Little => &self.short,
+            Effort::Much if is_long => &self.analytics,
+            Effort::Much => &self.queries,
+        };
         let state = self.clone();
         let workers = cost.computes.then(|| self.workers.clone());
         let answer = pool.run(deadline, move |deadline| {
@@ -408,6 +386,10 @@ impl State {
             }
         });
         let reply = answer.await?;
+        // What it was computed with is free again.
+        if let Some(reserved) = reserved {
+            reserved.shrink(read::held_bytes(&reply));
+        }
         if let Some(question) = question {
             self.answers.keep(question, &reply);
         }
@@ -425,7 +407,9 @@ impl State {
         let result_points_max = self.settings.max_result_points;
         let wait = self.request_timeout();
         let Some(order) = Order::of(engine, similar, result_points_max)? else { return Ok(None) };
-        *reserved = Some(self.rows.reserve(order.kept_bytes, wait).await?);
+        if order.kept_bytes > read::SHORT_BYTES_MAX {
+            *reserved = Some(self.replies.reserve(order.kept_bytes, MEMORY_WAIT).await?);
+        }
         let series = order.series.clone();
         let (receiver, is_first) = self.desk.put(order);
         if is_first {
@@ -457,7 +441,8 @@ impl State {
     }
 
     fn execute(&self, engine: &Engine, command: Command, deadline: &Deadline) -> Result<Reply> {
-        let mut reply = read::execute(engine, command, &self.settings, self.started, deadline)?;
+        let mut reply =
+            read::execute(engine, command, (&self.settings, &self.replies), self.started, deadline)?;
         if let Reply::DatabaseStats(stats) = &mut reply {
             stats.watches = engine.watches().len() as u64;
             stats.watches_behind_ms = self.watches.behind().as_millis() as u64;
@@ -494,7 +479,7 @@ impl State {
     /// Cancels what computes and waits for its threads.
     pub fn stop_pools(&self) {
         self.watches.stop();
-        for pool in [&self.queries, &self.analytics, &self.maintenance] {
+        for pool in [&self.short, &self.queries, &self.analytics, &self.maintenance] {
             pool.stop();
         }
     }

@@ -3,13 +3,18 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::protocol::Framing;
+
+use super::budget::Reserved;
+use super::sending::{Rest, goes_on, next_look};
+use super::state::State;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 << 10;
@@ -27,14 +32,23 @@ pub(super) struct Strict<S> {
     passed: Vec<u8>,
     taken: usize,
     is_broken: bool,
-    patience: Duration,
+    state: Arc<State>,
+    /// What is not rendered yet of the reply that is sent.
+    rest: Rest,
     /// Runs from when the other end reads too little until all that waits is sent.
-    stalled: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Stalled>,
+}
+
+/// Nothing is read.
+struct Stalled {
+    since: Instant,
+    next_look: Pin<Box<Sleep>>,
+    reserved: Option<Reserved>,
 }
 
 impl<S> Strict<S> {
-    /// What waits to be sent has `patience` until it is taken.
-    pub fn new(inner: S, patience: Duration) -> Self {
+    /// What waits to be sent, before `rest`, has as long as a request until it is taken.
+    pub fn new(inner: S, state: Arc<State>, rest: Rest) -> Self {
         Self {
             inner,
             framing: Framing::default(),
@@ -42,7 +56,8 @@ impl<S> Strict<S> {
             passed: Vec::new(),
             taken: 0,
             is_broken: false,
-            patience,
+            state,
+            rest,
             stalled: None,
         }
     }
@@ -87,10 +102,21 @@ impl<S: AsyncWrite + Unpin> Strict<S> {
     /// The same, or an error where the other end takes too long.
     fn in_time<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if sent.is_pending() {
-            let patience = self.patience;
-            let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-            if stalled.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            let patience = self.state.request_timeout();
+            let sleep = |stalled| Box::pin(tokio::time::sleep(next_look(stalled, patience)));
+            let stalled = self.stalled.get_or_insert_with(|| Stalled {
+                since: Instant::now(),
+                next_look: sleep(Duration::ZERO),
+                reserved: None,
+            });
+            while stalled.next_look.as_mut().poll(cx).is_ready() {
+                let since = stalled.since.elapsed();
+                let mut rest = self.rest.lock();
+                let (replies, reserved) = (&self.state.replies, &mut stalled.reserved);
+                if !goes_on(since, patience, replies, rest.as_mut(), reserved) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                stalled.next_look = sleep(since);
             }
         }
         sent

@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::broadcast;
 
 use crate::base::{Background, Deadline, Error, ErrorCode, Result, SeriesName, TimeRange, caught};
-use crate::engine::{Engine, Query, Scan, Watch};
+use crate::engine::{Engine, Page, Query, Scan, Watch};
 use crate::mp::{Nearest, Upkeep};
 use crate::protocol::{Alert, Notice, WatchRequest, WatchRow};
 
@@ -414,7 +414,7 @@ fn take(
     let mut alerts = Vec::new();
     let appends = kept.times.last().is_some_and(|&last| range.start_ns > last) && kept.is_whole;
     if appends {
-        while let Some(rows) = scan.next_page(stop)? {
+        while let Some(Page { rows, .. }) = scan.next_page(stop)? {
             push(kept, &rows.timestamps_ns, &rows.values, stop, &mut alerts)?;
         }
         return Ok(alerts);
@@ -422,7 +422,7 @@ fn take(
     let (mut times, mut values) = (Vec::new(), Vec::new());
     let points_max = kept.watch.points_max;
     let mut begins_ns = range.start_ns;
-    while let Some(rows) = scan.next_page(stop)? {
+    while let Some(Page { rows, .. }) = scan.next_page(stop)? {
         times.extend(rows.timestamps_ns);
         values.extend(rows.values);
         if times.len() > 2 * points_max + PAGE_ROWS {

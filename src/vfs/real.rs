@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,18 @@ use super::{DirEntry, DirLock, File, FileKind, Metadata, Vfs};
 /// The machine's file system.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RealDisk;
+
+impl RealDisk {
+    /// A new file that nobody else may read.
+    ///
+    /// # Errors
+    /// As [`Vfs::create`].
+    pub fn create_private(self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Arc::new(RealFile(file)))
+    }
+}
 
 impl Vfs for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {

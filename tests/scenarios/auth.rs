@@ -1,6 +1,7 @@
 //! A server that wants a token.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -154,6 +155,8 @@ fn a_hangup_reads_the_tokens_again_and_the_audit_tells_all_but_tokens() {
     let bearer = "Authorization: Bearer guess-0000000000002\r\n";
     assert_eq!(post(server.address, bearer, r#"{"type":"Ping"}"#).0, 401);
     let lines = audit(&log, 6);
+    let mode = std::fs::metadata(&log).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads it");
     let told = |line: &Value| {
         let field = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
         ["user", "role", "action", "target", "outcome"].map(field).join(" ")

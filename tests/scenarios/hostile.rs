@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Lines, Server, clear_environment, get, http, post_as};
+use crate::support::{Lines, Server, Text, clear_environment, get, http, post_as};
 
 /// Until a connection ends; fails where it does not in a minute.
 fn until_closed(stream: &mut TcpStream) {
@@ -68,6 +68,10 @@ fn who_sends_slowly_or_not_at_all_is_cut_off() {
             (head.to_owned(), "a"),
             (format!("{head}Content-Length: 100000\r\n\r\n"), " "),
             (format!("{head}Transfer-Encoding: chunked\r\n\r\n"), "1\r\n \r\n"),
+            // Blank lines ask nothing, however many.
+            (String::new(), "\n"),
+            ("{\"type\":\"Ping\"}\n".to_owned(), " \r\n"),
+            ("GET /health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "\r\n"),
             // A handshake.
             ("\u{16}\u{3}\u{1}\u{2}".to_owned(), "\u{1}"),
         ] {
@@ -119,6 +123,88 @@ fn who_does_not_read_is_left_and_takes_no_memory_meanwhile() {
     });
     let grown = resident_bytes(&server).saturating_sub(before);
     assert!(grown < 150 << 20, "{grown} bytes");
+}
+
+#[test]
+fn nobody_waits_for_those_who_do_not_read_or_compute_for_long() {
+    let server = Server::start_with(|command| {
+        command.args(["--memory-limit", "64MiB", "--max-line-bytes", "1MiB"]);
+    });
+    let mut lines = server.connect();
+    for name in ["big", "middle", "small"] {
+        lines.text(&format!("CREATE {name} 1"));
+    }
+    for start in (0..200_000).step_by(20_000) {
+        let times: Vec<i64> = (start..start + 20_000).collect();
+        let values: Vec<i64> = times.iter().map(|at| at * at % 1009).collect();
+        lines.data("BatchInsert", json!({"series": "big", "timestamps_ns": times, "values": values}));
+        if start < 40_000 {
+            lines.data("BatchInsert", json!({"series": "middle", "timestamps_ns": times, "values": values}));
+        }
+    }
+    let times: Vec<i64> = (0..500).collect();
+    lines.data("BatchInsert", json!({"series": "small", "timestamps_ns": times, "values": times}));
+    let query = |more: &str| {
+        format!(
+            "{{\"type\":\"QueryRange\",\"data\":{{\"series\":\"big\",\"start_ns\":0,\"end_ns\":999999{more}}}}}\n"
+        )
+    };
+    let http = {
+        let body = query("");
+        format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    // More than there is room for, of everything that takes some.
+    let silent: Vec<Lines> = (0..120)
+        .map(|at| {
+            let requests = match at % 6 {
+                0 => "QUERY_RANGE big 0 999999\n".repeat(50),
+                1 => "EXPORT big\n".repeat(50),
+                2 => query(",\"form\":\"columns\"").repeat(50),
+                3 => http.repeat(50),
+                4 => format!("ANOMALY middle {} 3\n", 50 + at),
+                _ => format!("SIMILAR big {} 10\n", vec!["1"; 100 + at].join(",")),
+            };
+            let mut lines = server.connect();
+            lines.send(requests);
+            lines
+        })
+        .collect();
+    let mut others = [lines, server.connect()];
+    for lines in &mut others {
+        assert_eq!(lines.text("LIST").rows().len(), 3);
+        assert_eq!(lines.data("GetStats", json!({"series": "small"}))["count"], 500);
+        assert_eq!(lines.text("QUERY_RANGE small 0 999").rows().len(), 500);
+        assert_eq!(lines.text("QUERY_RANGE big 0 9999").rows().len(), 10_000);
+        assert_eq!(lines.text("SIMILAR small 1,2,3 2").rows().len(), 2);
+        assert_eq!(lines.text("ANOMALY small 10 1").rows().len(), 1);
+        assert_eq!(lines.text("INSERT_AT small 1000 1").summary(), "1000");
+        assert_eq!(lines.text("DELETE_RANGE small 1000 1000").summary(), "1 points deleted");
+    }
+    drop(silent);
+}
+
+#[test]
+fn nobody_waits_for_the_rest_of_a_long_line() {
+    let server = Server::start_with(|command| {
+        command.args(["--memory-limit", "16MiB", "--max-line-bytes", "2MiB"]);
+    });
+    let mut lines = server.connect();
+    lines.text("CREATE a 1");
+    // Together they have all the memory that there is for requests.
+    let half = format!("INSERT_AT a 1 {}", "1".repeat(1_900_000));
+    let halves: Vec<Lines> = (0..4)
+        .map(|_| {
+            let mut lines = server.connect();
+            lines.send(&half);
+            lines
+        })
+        .collect();
+    let times: Vec<i64> = (0..40_000).map(|at| at + (1 << 60)).collect();
+    assert_eq!(
+        lines.data("BatchInsert", json!({"series": "a", "timestamps_ns": times, "values": times}))["inserted"],
+        40_000
+    );
+    drop(halves);
 }
 
 fn resident_bytes(server: &Server) -> u64 {
@@ -355,7 +441,7 @@ fn a_snapshot_that_would_swell_is_refused_and_nothing_is_switched() {
     lines.text("SAVE good").summary();
     let dir = server.data_dir.join("snapshots");
     let good = std::fs::read(dir.join("good")).unwrap();
-    let head = &good[..32];
+    let head = &good[..40];
     // Name, dimension, type, whether assigned, assigned, number of label sets.
     let series = |sets: &[u8]| [b"\x01s\x01\x00\x00\x00".as_slice(), sets].concat();
     let varint = |mut n: u64| {
@@ -378,7 +464,7 @@ fn a_snapshot_that_would_swell_is_refused_and_nothing_is_switched() {
         ("a length of 4 GiB", [head, &[1, 255, 255, 255, 255]].concat(), "CORRUPT_DATA"),
         ("a length of 255 MiB", [head, &[1, 0, 0, 0xF0, 0x0F]].concat(), "LIMIT_EXCEEDED"),
         ("16 MiB of chunk", [head, &chunk(2, &vec![0; 16 << 20])].concat(), "LIMIT_EXCEEDED"),
-        ("many equal label sets", [head, &many_sets(&|_| vec![0], 5_000_000)].concat(), "CORRUPT_DATA"),
+        ("many equal label sets", [head, &many_sets(&|_| vec![0], 3_000_000)].concat(), "CORRUPT_DATA"),
         ("many label sets", [head, &many_sets(&distinct, 400_000)].concat(), "LIMIT_EXCEEDED"),
         (
             "a number of sets that are not there",
@@ -394,8 +480,9 @@ fn a_snapshot_that_would_swell_is_refused_and_nothing_is_switched() {
         ("zeros", vec![0; 64 << 20], "CORRUPT_DATA"),
     ] {
         std::fs::write(dir.join("bomb"), bytes).unwrap();
-        let code = lines.text("LOAD bomb").code();
+        let Text::Err { code, message } = lines.text("LOAD bomb") else { panic!("{what} was loaded") };
         assert!(codes.contains(&code), "{what}: {code}");
+        assert!(message.contains("nothing has changed"), "{what}: {message}");
         assert_eq!(lines.text("QUERY_RANGE kept 0 9").rows(), ["1 1"], "{what}");
     }
     // Ten million points that compress to nearly nothing take their turns in memory.

@@ -89,9 +89,9 @@ fn results_come_in_pages_that_never_split_a_timestamp() {
 }
 
 #[test]
-fn an_export_is_whole_however_long_and_shows_one_instant() {
+fn exports_and_queries_are_whole_however_long_and_show_one_instant() {
     let server = Server::start_with(|command| {
-        // One page of a query may take 4 MiB: a fraction of the series.
+        // The series takes about as much as the whole limit.
         command.args(["--memory-limit", "16MiB", "--shards", "1"]);
     });
     let mut lines = server.connect();
@@ -102,15 +102,27 @@ fn an_export_is_whole_however_long_and_shows_one_instant() {
         let values: Vec<f64> = times.iter().map(|&at| at as f64).collect();
         lines.data("BatchInsert", json!({"series": "long", "timestamps_ns": times, "values": values}));
     }
-    assert_eq!(
-        lines.code("QueryRange", json!({"series": "long", "start_ns": 0, "end_ns": total})),
-        "LIMIT_EXCEEDED"
-    );
+    let query = format!("QUERY_RANGE long 0 {total}");
+    let form = json!({"series": "long", "start_ns": 0, "end_ns": total, "form": "columns"});
+    let (mut rows, mut columns) = (server.connect(), server.connect());
+    rows.send(format!("{query}\n"));
+    columns.send(format!("{}\n", json!({"type": "QueryRange", "data": form})));
+    assert_eq!(rows.line().unwrap(), format!("OK {total} points"));
+    assert!(columns.stream.peek(&mut [0]).is_ok());
     lines.send("EXPORT long\n");
     let head = lines.line().unwrap();
     assert!(head.starts_with(&format!("OK {} ", total + 1)), "{head}");
-    // Written after the export began: not a part of it.
+    // Written after they began: not a part of them.
     assert_eq!(server.connect().text("DELETE_RANGE long 0 999999").rows().len(), 0);
+    for at in 0..total {
+        assert_eq!(rows.line().unwrap(), format!("{at} {at}"));
+    }
+    let data = columns.json_reply()["data"].take();
+    assert_eq!(data["count"], total);
+    for (name, number) in [("timestamps_ns", json!(total - 1)), ("values", json!((total - 1) as f64))] {
+        let column = data[name].as_array().unwrap();
+        assert_eq!((column.len() as i64, column.last()), (total, Some(&number)), "{name}");
+    }
     assert_eq!(lines.line().unwrap(), "timestamp_ns,v0,labels");
     for at in 0..total {
         assert_eq!(lines.line().unwrap(), format!("{at},{at},"));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::support::{Server, Text};
+use crate::support::{Lines, Server, Text};
 
 const SERIES: u64 = 8;
 const BATCH: u64 = 2500;
@@ -101,6 +101,28 @@ fn more_points_than_memory_are_written_recovered_and_read_within_the_limit() {
         }
         Text::Ok { .. } => panic!("it was answered"),
     }
+    // Nobody reads these.
+    let silent: Vec<Lines> = (0..48)
+        .map(|at| {
+            let series = at % SERIES;
+            let mut lines = server.connect();
+            lines.send(match at % 4 {
+                0 => format!("QUERY_RANGE s{series} 0 9000000000000000000\n").repeat(20),
+                1 => format!("EXPORT s{series}\n").repeat(20),
+                2 => format!("SIMILAR s{series} 1 20000\n").repeat(20),
+                _ => format!(
+                    "{{\"type\":\"QueryRange\",\"data\":{{\"series\":\"s{series}\",\"start_ns\":0,\
+                     \"end_ns\":9000000000000000000,\"form\":\"columns\"}}}}\n"
+                ),
+            });
+            lines
+        })
+        .collect();
+    for series in 0..SERIES {
+        assert_eq!(lines.data("GetStats", json!({"series": format!("s{series}")}))["count"], series_points);
+    }
+    assert_within(&server, "queries that nobody reads");
+    drop(silent);
     lines.text("SAVE all.bin").summary();
     lines.text("LOAD all.bin").summary();
     assert_eq!(lines.data("GetStats", json!({"series": "all"}))["points"], SERIES * series_points);

@@ -1,9 +1,12 @@
 //! What a server does with a directory that is damaged, or newer than it is.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::support::{Server, server_command};
+use serde_json::json;
+
+use crate::support::{Server, get, server_command};
 
 /// Starts a server that must refuse, and returns what it says.
 fn refusal(data_dir: &Path, recover: &str) -> String {
@@ -71,6 +74,71 @@ fn a_newest_log_that_was_removed_is_missed() {
 }
 
 #[test]
+fn known_damage_is_counted_and_told_by_ready() {
+    let temp = tempfile::tempdir().unwrap();
+    let ready = |server: &Server| {
+        let (status, _, body) = get(server.address, "/ready", "");
+        assert_eq!(status, 200);
+        body
+    };
+    let start = || {
+        Server::start_in(temp.path(), |command| {
+            command.args(["--shards", "1", "--recover", "degraded"]);
+        })
+    };
+    let server = start();
+    let mut lines = server.connect();
+    lines.text("CREATE a 1");
+    lines.text("INSERT_AT a 1 1").summary();
+    lines.text("FLUSH").summary();
+    assert_eq!(ready(&server), "ready\n");
+    assert_eq!(server.stop().code(), Some(0));
+    let shard = temp.path().join("gen-0000000001/shard-0000");
+    let mut files = std::fs::read_dir(&shard).unwrap().map(|entry| entry.unwrap().path());
+    let segment = files.find(|path| path.extension().is_some_and(|extension| extension == "seg")).unwrap();
+    let whole = std::fs::read(&segment).unwrap();
+    // The first block stands behind the header; a start does not read it.
+    let flip = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        std::fs::write(&segment, bytes).unwrap();
+    };
+    flip(40);
+    let server = start();
+    assert_eq!(ready(&server), "ready\n");
+    assert_eq!(server.connect().text("QUERY_RANGE a 0 9").code(), "CORRUPT_DATA");
+    let body = ready(&server);
+    assert!(body.starts_with("ready\ndegraded: ") && body.contains("1 block"), "{body}");
+    let metrics = get(server.address, "/metrics", "").2;
+    assert!(metrics.contains("tsdb_damaged_blocks 1\n"), "{metrics}");
+    assert_eq!(server.stop().code(), Some(0));
+    // A loss of an earlier start.
+    flip(whole.len() - 5);
+    drop(start());
+    let body = ready(&start());
+    assert!(body.starts_with("ready\ndegraded: ") && body.contains("1 file"), "{body}");
+}
+
+#[test]
+fn another_number_of_shards_is_warned_of() {
+    let temp = tempfile::tempdir().unwrap();
+    drop(Server::start_in(temp.path(), |command| {
+        command.args(["--shards", "3"]);
+    }));
+    for (shards, warned) in [(None, false), (Some("3"), false), (Some("5"), true)] {
+        let mut server = Server::start_in(temp.path(), |command| {
+            command.args(shards.map(|shards| format!("--shards={shards}"))).stderr(Stdio::piped());
+        });
+        let mut log = server.take_stderr();
+        assert_eq!(server.connect().data("GetStats", json!({"series": "all"}))["shards"], 3);
+        server.kill();
+        let mut text = String::new();
+        log.read_to_string(&mut text).unwrap();
+        assert_eq!(text.contains("--shards 5"), warned, "{text}");
+    }
+}
+
+#[test]
 fn a_directory_of_a_newer_version_is_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     let server = Server::start_in(temp.path(), |command| {
@@ -80,8 +148,8 @@ fn a_directory_of_a_newer_version_is_left_alone() {
     let path = temp.path().join("gen-0000000001/shard-0000/MANIFEST");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[8] += 1;
-    let crc = crc32fast::hash(&bytes[..28]);
-    bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..36]);
+    bytes[36..40].copy_from_slice(&crc.to_le_bytes());
     std::fs::write(&path, &bytes).unwrap();
     for recover in ["strict", "degraded"] {
         let message = refusal(temp.path(), recover);

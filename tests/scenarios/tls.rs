@@ -50,6 +50,10 @@ fn every_dialect_works_inside_tls_and_outside() {
         server.client().args(["--host", "localhost", "--tls-ca"]).arg(&cert).arg("LIST").output().unwrap();
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     assert_eq!(String::from_utf8(listed.stdout).unwrap(), "OK 1 series\na 1 0\n");
+    // Without the certificate it says what is missing.
+    let refused = server.client().args(["--host", "localhost", "--tls", "LIST"]).output().unwrap();
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && message.contains("--tls-ca"), "{message}");
 }
 
 #[test]

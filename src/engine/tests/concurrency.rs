@@ -10,6 +10,7 @@ use super::*;
 use crate::base::sync::atomic::{AtomicI64, Ordering};
 use crate::base::sync::{Mutex, thread};
 use crate::engine::shard::Shard;
+use crate::query::PageReader;
 use crate::wal::{Record, read_log};
 
 /// Runs a scenario under many schedules; it is told the number of the run.
@@ -224,14 +225,8 @@ fn a_pinned_view_never_changes_and_keeps_its_files() {
                 for _ in 0..2 {
                     let (_, _, view) = shard.view(&name("s")).unwrap();
                     let read = || {
-                        let page = crate::query::scan(
-                            &view,
-                            TimeRange::ALL,
-                            &LabelFilter::any(),
-                            usize::MAX,
-                            1 << 20,
-                            &Deadline::none(),
-                        );
+                        let mut pages = PageReader::new(view.clone(), TimeRange::ALL, &LabelFilter::any());
+                        let page = pages.next_page(usize::MAX, 1 << 20, &Deadline::none()).unwrap();
                         page.unwrap().rows
                     };
                     let first = read();
@@ -538,7 +533,7 @@ fn everything_at_once_keeps_what_it_acknowledged() {
                     let mut scan = engine.scan(query(series)).unwrap();
                     let counted = scan.count(&Deadline::none()).unwrap();
                     let (mut read, mut round) = (0, 0.0);
-                    while let Some(page) = scan.next_page(&Deadline::none()).unwrap() {
+                    while let Some(Page { rows: page, .. }) = scan.next_page(&Deadline::none()).unwrap() {
                         if page.timestamps_ns.first() == Some(&0) {
                             round = page.values[0];
                         }

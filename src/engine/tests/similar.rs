@@ -7,7 +7,7 @@ use crate::vector::{Match, Search, Target};
 pub(super) fn by_scanning(engine: &Engine, query: &Query, vector: &[f64], wanted: &PointQuery) -> Vec<Match> {
     let mut search = Search::new(vector, vector.len(), wanted.limit, wanted.threshold).unwrap();
     let mut scan = engine.scan(query.clone()).unwrap();
-    while let Some(rows) = scan.next_page(&Deadline::none()).unwrap() {
+    while let Some(Page { rows, .. }) = scan.next_page(&Deadline::none()).unwrap() {
         search.push(&rows);
     }
     search.finish()

@@ -21,14 +21,14 @@ use crate::base::{Deadline, LabelFilter, Labels, Result, TimeRange};
 use crate::format::Columns;
 use crate::kernels::dots_error_max;
 use crate::merge::{MergeOrder, SeriesView};
-use crate::query::scan;
+use crate::query::PageReader;
 use crate::segments::{Segment, SeriesEntry};
 use crate::vector::{Match, Nearest, Queries, Search, Target, Top, VectorBlock};
 
 use super::{VectorCache, estimate_bytes};
 
 /// Numbers that a scan of all points looks at in one go.
-const PAGE_NUMBERS: usize = 1 << 20;
+const PAGE_NUMBERS: usize = 1 << 18;
 /// Vectors are not made for a question about fewer than one row of so many.
 const BUILD_SHARE: u64 = 8;
 /// Who wants more than one row of so many reads all of them.
@@ -118,13 +118,12 @@ fn read_all(
     let mut search = Search::of(target.clone(), view.dimension, *limit, *threshold);
     let page_numbers = PAGE_NUMBERS.min(bytes_max as usize / 32);
     let page_rows = (page_numbers / view.dimension).max(1);
-    let (mut next, mut scanned) = (Some(range), 0);
-    while let Some(part) = next {
-        let page = scan(view, part, labels, page_rows, bytes_max, deadline)?;
+    let mut pages = PageReader::new(view.clone(), range, labels);
+    let mut scanned = 0;
+    while let Some(page) = pages.next_page(page_rows, bytes_max, deadline)? {
         deadline.check()?;
         scanned += page.rows.len() as u64;
         search.push(&page.rows);
-        next = page.next_start_ns.map(|start_ns| TimeRange { start_ns, end_ns: range.end_ns });
     }
     Ok(PointMatches { matches: search.finish(), scanned, exact: true })
 }
