@@ -7,10 +7,7 @@ use serde_json::json;
 
 use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
-use super::{
-    AnalysisSummary, Envelope, Export, ExportFormat, Pages, PointsForm, Reply, WatchRow, WindowFlags,
-    WindowRef,
-};
+use super::{Envelope, Export, ExportFormat, Pages, PointsForm, Reply, RunningAnalysis, WatchRow, analysis};
 
 /// Rows rendered between two looks at the size of the output.
 const ROWS_PER_STEP: usize = 256;
@@ -279,44 +276,8 @@ impl Renderer {
         if self.envelope.timestamps_as_strings { json!(ns.to_string()) } else { json!(ns) }
     }
 
-    fn analysis_data(
-        &self,
-        summary: &AnalysisSummary,
-        name: &str,
-        rows: Vec<serde_json::Value>,
-    ) -> serde_json::Value {
-        let gap =
-            |ns: u64| if self.envelope.timestamps_as_strings { json!(ns.to_string()) } else { json!(ns) };
-        let mut data = json!({
-            "window": summary.window,
-            "n": summary.n,
-            "sequences": summary.sequences,
-            "exclusion_zone": summary.exclusion_zone,
-            "max_gap_ns": summary.max_gap_ns.map(gap),
-            "windows": summary.windows,
-            "skipped": summary.skipped,
-            "cells": summary.cells,
-            "coverage": summary.coverage(),
-            "exact": summary.exact,
-            "elapsed_ms": summary.elapsed.as_micros() as f64 / 1e3,
-            "cached": summary.cached,
-        });
-        if let Some((least, greatest)) = summary.lengths {
-            data["lengths"] = json!([least, greatest]);
-        }
-        data[name] = rows.into();
-        data
-    }
-
     fn json_data(&self, reply: Reply) -> serde_json::Value {
         let time = |ns: i64| self.timestamp(ns);
-        let window = |window: &WindowRef| {
-            json!({
-                "timestamp_ns": time(window.timestamp_ns),
-                "end_timestamp_ns": time(window.end_timestamp_ns),
-                "index": window.index,
-            })
-        };
         match reply {
             Reply::Created { info, created } => json!({
                 "series": info.name.as_str(),
@@ -357,46 +318,8 @@ impl Renderer {
                     .collect();
                 json!({ "matches": matches, "exact": exact, "scanned": scanned, "index": index })
             }
-            Reply::Anomalies { summary, anomalies } => {
-                let anomalies: Vec<serde_json::Value> = anomalies
-                    .iter()
-                    .map(|found| {
-                        let mut row = json!({
-                            "timestamp_ns": time(found.timestamp_ns),
-                            "end_timestamp_ns": time(found.end_timestamp_ns),
-                            "index": found.index,
-                            "score": found.score,
-                            "neighbor_timestamp_ns": time(found.neighbor_timestamp_ns),
-                            "neighbor_index": found.neighbor_index,
-                        });
-                        if let Some(window) = found.window {
-                            row["window"] = json!(window);
-                        }
-                        with_extras(
-                            row,
-                            found.normalized_score,
-                            found.flags,
-                            [&found.labels, &found.neighbor_labels],
-                        )
-                    })
-                    .collect();
-                self.analysis_data(&summary, "anomalies", anomalies)
-            }
-            Reply::Motifs { summary, motifs } => {
-                let motifs: Vec<serde_json::Value> = motifs
-                    .iter()
-                    .map(|found| {
-                        let (a, b) = (window(&found.a), window(&found.b));
-                        let row = json!({ "distance": found.distance, "a": a, "b": b });
-                        with_extras(
-                            row,
-                            found.normalized_score,
-                            found.flags,
-                            [&found.labels, &found.neighbor_labels],
-                        )
-                    })
-                    .collect();
-                self.analysis_data(&summary, "motifs", motifs)
+            Reply::Analysis { summary, findings } => {
+                analysis::data(&summary, &findings, self.envelope.timestamps_as_strings)
             }
             Reply::Watching(watch) => watch.json(),
             Reply::Unwatched { removed } => json!({ "removed": removed }),
@@ -446,6 +369,7 @@ impl Renderer {
                 "vectors_scanned": stats.vectors.scanned,
                 "watches": stats.watches,
                 "watches_behind_ms": stats.watches_behind_ms,
+                "analyses": stats.analyses.iter().map(running_value).collect::<Vec<_>>(),
             }),
             Reply::SeriesList(list) => {
                 let series: Vec<serde_json::Value> = list
@@ -529,12 +453,22 @@ impl Renderer {
     }
 }
 
-fn labels_value(labels: &Labels) -> serde_json::Value {
+fn running_value(of: &RunningAnalysis) -> serde_json::Value {
+    json!({
+        "type": of.json_type,
+        "series": of.series.as_str(),
+        "cells": of.cells,
+        "cells_total": of.cells_total,
+        "elapsed_ms": of.elapsed_ms,
+    })
+}
+
+pub(super) fn labels_value(labels: &Labels) -> serde_json::Value {
     labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// Shortest form that reads back to the same value; for text.
-fn float(value: f64) -> String {
+pub(super) fn float(value: f64) -> String {
     let mut out = Vec::new();
     push_float(value, false, &mut out);
     String::from_utf8_lossy(&out).into_owned()
@@ -576,37 +510,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 .collect();
             ("matches, best first".to_owned(), lines)
         }
-        Reply::Anomalies { summary, anomalies } => {
-            let lines = anomalies
-                .iter()
-                .map(|found| {
-                    format!(
-                        "{} {} {} {}",
-                        float(found.score),
-                        found.timestamp_ns,
-                        found.end_timestamp_ns,
-                        found.neighbor_timestamp_ns
-                    )
-                })
-                .collect();
-            (format!("anomalies {}", summary_text(summary)), lines)
-        }
-        Reply::Motifs { summary, motifs } => {
-            let lines = motifs
-                .iter()
-                .map(|found| {
-                    format!(
-                        "{} {} {} {} {}",
-                        float(found.distance),
-                        found.a.timestamp_ns,
-                        found.a.end_timestamp_ns,
-                        found.b.timestamp_ns,
-                        found.b.end_timestamp_ns
-                    )
-                })
-                .collect();
-            (format!("motifs {}", summary_text(summary)), lines)
-        }
+        Reply::Analysis { summary, findings } => analysis::lines(summary, findings),
         Reply::Watching(watch) => (format!("watching {}", watch.text()), none()),
         Reply::Unwatched { removed } => (format!("{removed} watches removed"), none()),
         Reply::Watches(watches) => ("watches".to_owned(), watches.iter().map(WatchRow::text).collect()),
@@ -637,7 +541,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
             ("figures of one series".to_owned(), lines)
         }
         Reply::DatabaseStats(stats) => {
-            let lines = vec![
+            let mut lines = vec![
                 format!("version {}", stats.version),
                 format!("uptime_seconds {}", stats.uptime_seconds),
                 format!("series {}", stats.series),
@@ -656,7 +560,12 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 format!("vectors_scanned {}", stats.vectors.scanned),
                 format!("watches {}", stats.watches),
                 format!("watches_behind_ms {}", stats.watches_behind_ms),
+                format!("analyses {}", stats.analyses.len()),
             ];
+            for (at, of) in stats.analyses.iter().enumerate() {
+                let RunningAnalysis { json_type, series, cells, cells_total, elapsed_ms } = of;
+                lines.push(format!("analysis_{at} {json_type} {series} {cells} {cells_total} {elapsed_ms}"));
+            }
             ("figures of the database".to_owned(), lines)
         }
         Reply::SeriesList(list) => {
@@ -823,36 +732,6 @@ fn json_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The inside of a JSON string.
-fn with_extras(
-    mut row: serde_json::Value,
-    normalized_score: Option<f64>,
-    flags: WindowFlags,
-    labels: [&Option<Labels>; 2],
-) -> serde_json::Value {
-    if let Some(score) = normalized_score {
-        row["normalized_score"] = json!(score);
-    }
-    let flags = flags.names();
-    if !flags.is_empty() {
-        row["flags"] = json!(flags);
-    }
-    for (name, labels) in ["labels", "neighbor_labels"].into_iter().zip(labels) {
-        if let Some(labels) = labels {
-            row[name] = labels_value(labels);
-        }
-    }
-    row
-}
-
-/// What a reader of text must know; the rest is in the JSON reply.
-fn summary_text(summary: &AnalysisSummary) -> String {
-    let mut text = format!("window={} n={}", summary.window, summary.n);
-    if summary.skipped > 0 {
-        let _ = write!(text, " skipped={}", summary.skipped);
-    }
-    text
-}
-
 fn json_escape(utf8: &[u8], out: &mut Vec<u8>) {
     let mut quoted = Vec::with_capacity(utf8.len() + 8);
     json_string(&String::from_utf8_lossy(utf8), &mut quoted);
@@ -862,7 +741,9 @@ fn json_escape(utf8: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{AnomalyRow, MatchRow};
+    use crate::protocol::{
+        AnalysisSummary, AnomalyRow, Findings, MatchRow, NeighborRow, WindowFlags, WindowRef,
+    };
 
     fn rows() -> Rows {
         Rows {
@@ -1058,22 +939,27 @@ mod tests {
             cells_total: 4,
             ..AnalysisSummary::default()
         };
-        let anomalies = |summary: &AnalysisSummary| Reply::Anomalies {
-            summary: summary.clone(),
-            anomalies: vec![AnomalyRow {
-                window: None,
-                timestamp_ns: 1,
-                end_timestamp_ns: 3,
-                index: 1,
-                score: 0.5,
-                normalized_score: Some(0.25),
-                flags: WindowFlags { near_gap: true, ..WindowFlags::default() },
-                labels: Some(Labels::new([("k", "v")]).unwrap()),
-                neighbor_labels: None,
-                neighbor_timestamp_ns: 6,
-                neighbor_index: 6,
-            }],
+        let at = |index: usize| WindowRef {
+            timestamp_ns: index as i64,
+            end_timestamp_ns: index as i64 + 2,
+            index,
         };
+        let row = AnomalyRow {
+            at: at(1),
+            window: None,
+            score: 0.5,
+            normalized_score: Some(0.25),
+            flags: WindowFlags { near_gap: true, ..WindowFlags::default() },
+            labels: Some(Labels::new([("k", "v")]).unwrap()),
+            neighbor: Some(NeighborRow { at: at(6), distance: 0.5, labels: None }),
+            neighbors: Vec::new(),
+            dimensions: Vec::new(),
+        };
+        let reply = |summary: &AnalysisSummary, row: &AnomalyRow| Reply::Analysis {
+            summary: summary.clone(),
+            findings: Findings::Anomalies(vec![row.clone()]),
+        };
+        let anomalies = |summary: &AnalysisSummary| reply(summary, &row);
         assert_eq!(text(Ok(anomalies(&summary))), "OK 1 anomalies window=3 n=9\n0.5 1 3 6\n");
         let shown = json(Ok(anomalies(&summary)), true);
         for part in [
@@ -1086,6 +972,16 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }
+        let alone = AnomalyRow {
+            score: f64::INFINITY,
+            normalized_score: None,
+            flags: WindowFlags { no_neighbor: true, ..WindowFlags::default() },
+            neighbor: None,
+            ..row.clone()
+        };
+        assert!(text(Ok(reply(&summary, &alone))).ends_with("\n- 1 3 -\n"));
+        let shown = json(Ok(reply(&summary, &alone)), false);
+        assert!(shown.contains("\"score\":null") && shown.contains("\"neighbor_index\":null"), "{shown}");
         let summary = AnalysisSummary { skipped: 2, ..summary };
         assert_eq!(text(Ok(anomalies(&summary))), "OK 1 anomalies window=3 n=9 skipped=2\n0.5 1 3 6\n");
         let matched = MatchRow {

@@ -23,6 +23,7 @@ mod metrics;
 mod pool;
 mod read;
 mod rewind;
+mod running;
 mod settings;
 mod similar;
 mod state;

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Deadline, Error, Result, SeriesName, TimeRange};
 use crate::engine::{Engine, Page, Query};
-use crate::mp;
 use crate::protocol::{
     Analysis, Command, DatabaseStats, DimensionStats, Export, Pages, Reply, SeriesInfo, SeriesStats,
     TimeSelection, VectorStats,
@@ -66,7 +65,7 @@ pub(super) fn cost(
             Ok(Cost { bytes: 1 << 20, ..of(series, *range, None, false)? })
         }
         Command::FindSimilar(similar) => similar::cost(engine, similar, result_points_max, of),
-        Command::Anomaly(analysis) | Command::Motif(analysis) => {
+        Command::Analyze(analysis) => {
             let Analysis { series, range, join_labels, with, .. } = analysis;
             let beside = match with {
                 Some(with) => of(&with.series, with.range, None, true)?,
@@ -74,7 +73,8 @@ pub(super) fn cost(
             };
             let whole = of(series, *range, None, true)?;
             let (dimension, _) = engine.describe(series)?;
-            let work = mp::memory_bytes(whole.rows + beside.rows, u64::from(dimension), threads);
+            let points = whole.rows + beside.rows;
+            let work = analysis::work_bytes(analysis, points, u64::from(dimension), threads);
             // Several label sets are there twice while they are taken apart.
             let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { 1 } else { 2 });
             let bytes = rows.saturating_add(work).min(engine.query_bytes_max());
@@ -118,8 +118,6 @@ pub(super) fn execute(
         Command::FindSimilar(similar) => {
             similar::find(engine, &similar, settings.max_result_points, deadline)
         }
-        Command::Anomaly(analysis) => analysis::anomalies(engine, &analysis, deadline),
-        Command::Motif(analysis) => analysis::motifs(engine, &analysis, deadline),
         Command::Stats { series: Some(series) } => series_stats(engine, &series, deadline),
         Command::Stats { series: None } => {
             let totals = engine.totals(deadline)?;
@@ -137,6 +135,7 @@ pub(super) fn execute(
                 vectors: vector_stats(engine),
                 watches: 0,
                 watches_behind_ms: 0,
+                analyses: Vec::new(),
             }))
         }
         Command::List => {

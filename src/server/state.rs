@@ -14,10 +14,11 @@ use super::audit::{AuditLog, Entry};
 use super::auth::{Auth, Caller, Role};
 use super::metrics::Metrics;
 use super::pool::Pool;
+use super::running::Running;
 use super::similar::{Desk, Order};
 use super::tls::Tls;
 use super::watches::Watches;
-use super::{Settings, read, write};
+use super::{Settings, analysis, read, write};
 
 /// Queries of at most so many rows are answered by the thread that serves the socket.
 const INLINE_ROWS_MAX: u64 = 2_000;
@@ -52,6 +53,8 @@ pub(super) struct State {
     desk: Desk,
     /// Answers of analyses, in a part of the memory for queries.
     answers: Answers,
+    /// Analyses that are running.
+    running: Arc<Running>,
     /// Profiles that are kept.
     pub watches: Watches,
     /// Memory of requests that wait for their end or their commit.
@@ -130,11 +133,13 @@ impl State {
             .map_err(|e| no_thread(&e))?;
         let memory = MemoryShares::of(settings.memory_limit);
         let answers_bytes = memory.queries / ANSWERS_PART;
+        let running = Arc::new(Running::default());
         Ok(Self {
             auth: Auth::open(settings.auth_token.as_deref(), settings.auth_file.as_deref())?,
             tls: Tls::open(&settings)?,
             audit: Arc::new(AuditLog::open(settings.audit_log.as_deref())?),
-            metrics: Metrics::new(engine.clone()),
+            metrics: Metrics::new(engine.clone(), running.clone()),
+            running,
             engine,
             opened: Notify::new(),
             started: Instant::now(),
@@ -454,10 +459,15 @@ impl State {
     }
 
     fn execute(&self, engine: &Engine, command: Command, deadline: &Deadline) -> Result<Reply> {
+        if let Command::Analyze(analysis) = &command {
+            let running = self.running.begin(analysis);
+            return analysis::answer(engine, analysis, deadline, &running.progress);
+        }
         let mut reply = read::execute(engine, command, &self.settings, self.started, deadline)?;
         if let Reply::DatabaseStats(stats) = &mut reply {
             stats.watches = engine.watches().len() as u64;
             stats.watches_behind_ms = self.watches.behind().as_millis() as u64;
+            stats.analyses = self.running.list();
         }
         Ok(reply)
     }
