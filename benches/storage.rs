@@ -13,7 +13,7 @@ use common::{compare, walk};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tsdb_vector::base::{Deadline, LabelFilter, Labels, Points, Rng, SeriesName, TimeRange, ValueType};
 use tsdb_vector::engine::{Engine, Options, Query, Write};
-use tsdb_vector::format::{Columns, Seqs, Values, decode_block, encode_block};
+use tsdb_vector::format::{Columns, FileHeader, FileKind, Seqs, Values, decode_block, encode_block};
 use tsdb_vector::memtable::Memtable;
 use tsdb_vector::segments::SegmentWriter;
 use tsdb_vector::vfs::RealDisk;
@@ -38,7 +38,7 @@ fn log(c: &mut Criterion) {
         let bytes = vec![7; 50 * records as usize];
         let path = dir.path().join(format!("log-{records}"));
         std::fs::create_dir(&path).unwrap();
-        let mut log = LogWriter::create(&RealDisk, &path, 0, 1, 1, None).unwrap();
+        let mut log = LogWriter::create(&RealDisk, &path, FileHeader::new(FileKind::Log, 0, 1, 1)).unwrap();
         let record = Record::Insert(record(1, 5));
         let baseline = || {
             plain.write_all(&bytes).unwrap();

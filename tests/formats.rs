@@ -10,7 +10,9 @@ use tsdb_vector::base::{
     Deadline, LabelFilter, Labels, ManualClock, Points, SeriesName, TimeRange, ValueType,
 };
 use tsdb_vector::engine::{Engine, Options, Query, Write};
-use tsdb_vector::format::{Columns, HEADER_BYTES, MANIFEST, Reader, Seqs, Values, describe_block};
+use tsdb_vector::format::{
+    Columns, FileHeader, FileKind, HEADER_BYTES, MANIFEST, Reader, Seqs, Values, describe_block,
+};
 use tsdb_vector::manifest::{
     Database, FileManifestStore, Manifest, ManifestStore, SeriesRecord, WatchRecord, read_watches,
     write_watches,
@@ -76,6 +78,13 @@ fn put(disk: &SimDisk, path: &str, bytes: &[u8]) {
     disk.create(Path::new(path)).unwrap().write_all_at(bytes, 0).unwrap();
 }
 
+/// As a generation draws it.
+const ORIGIN: u64 = 0x5ca1_ab1e_0ddb_a115;
+
+fn log_header(shard: u32) -> FileHeader {
+    FileHeader { journal: 1, origin: ORIGIN, ..FileHeader::new(FileKind::Log, shard, 1, 1) }
+}
+
 fn labels() -> Labels {
     Labels::new([("room", "a")]).unwrap()
 }
@@ -84,7 +93,7 @@ fn labels() -> Labels {
 fn the_logs_page() {
     let generate = || {
         let disk = SimDisk::new();
-        let mut log = LogWriter::create(&disk, Path::new("/"), 3, 1, 1, None).unwrap();
+        let mut log = LogWriter::create(&disk, Path::new("/"), log_header(3)).unwrap();
         let name = SeriesName::new("temp").unwrap();
         log.push(&Record::Create { series_id: 1, name, dimension: 1, value_type: ValueType::F64 });
         log.push(&Record::Insert(InsertRecord {
@@ -108,7 +117,8 @@ fn the_logs_page() {
         let mut reader = LogReader::open(&disk, Path::new("/log")).unwrap();
         let header = reader.header();
         let mut out = vec![
-            json!({"version": header.version, "shard": header.shard, "first_seq": header.id, "epoch": header.epoch}),
+            json!({"version": header.version, "shard": header.shard, "first_seq": header.id, "epoch": header.epoch,
+                "origin": format!("{:016x}", header.origin)}),
         ];
         let mut records = 0;
         while let LogItem::Frame { offset, len, seq, durable_seq, payload } = reader.next(records).unwrap() {
@@ -140,9 +150,9 @@ fn the_logs_page() {
 fn the_journals_page() {
     let generate = || {
         let disk = SimDisk::new();
-        let mut journal = JournalWriter::create(&disk, Path::new("/"), 0, 2).unwrap();
+        let mut journal = JournalWriter::create(&disk, Path::new("/"), 0, 2, ORIGIN).unwrap();
         let mut logs =
-            [0, 5].map(|shard| LogWriter::create(&disk, Path::new("/"), shard, 1, 1, Some(0)).unwrap());
+            [0, 5].map(|shard| LogWriter::create(&disk, Path::new("/"), log_header(shard)).unwrap());
         for log in &mut logs {
             log.push(&Record::Drop { series_id: 7 });
             log.seal();
@@ -159,7 +169,7 @@ fn the_journals_page() {
     let decode = |bytes: &[u8]| {
         let disk = SimDisk::new();
         put(&disk, "/journal-0000", bytes);
-        let journal = read_journal(&disk, Path::new("/"), 0).unwrap();
+        let journal = read_journal(&disk, Path::new("/"), 0, ORIGIN).unwrap();
         let mut out = vec![json!({"number": journal.number, "next_records": journal.ends})];
         for ((shard, log), frames) in &journal.logs {
             for Patch { offset, bytes, .. } in frames {
@@ -267,10 +277,9 @@ fn the_vectors_page() {
     };
     let decode = |bytes: &[u8]| {
         let disk = SimDisk::new();
-        let mut reader = Reader::new(&bytes[16..]);
-        let id = reader.u64().unwrap();
-        reader.take(8).unwrap();
-        let info = SegmentInfo { id, hash: reader.u128().unwrap(), ..unknown_segment() };
+        let id = FileHeader::decode(bytes, FileKind::Vectors).unwrap().id;
+        let hash = Reader::new(&bytes[HEADER_BYTES..]).u128().unwrap();
+        let info = SegmentInfo { id, hash, ..unknown_segment() };
         put(&disk, Sidecar::path_of(Path::new("/"), &info).to_str().unwrap(), bytes);
         let sidecar = Sidecar::open(&disk, Path::new("/"), &info).unwrap().unwrap();
         let mut out = vec![json!({"segment": id, "series": sidecar.series_ids().count()})];
@@ -312,7 +321,7 @@ fn the_manifests_page() {
     let generate = || {
         let disk = SimDisk::new();
         let store = FileManifestStore::new(Arc::new(disk.clone()), Path::new("/"), 3);
-        store.create(4).unwrap();
+        store.create(4, ORIGIN).unwrap();
         let name = SeriesName::new("temp").unwrap();
         let next = Manifest {
             revision: 1,
@@ -335,10 +344,12 @@ fn the_manifests_page() {
             .iter()
             .map(|series| json!({"id": series.id, "name": series.name, "dimension": series.dimension, "value_type": series.value_type}))
             .collect();
-        vec![json!({"revision": manifest.revision, "epoch": manifest.epoch, "shards": manifest.shards,
+        vec![
+            json!({"origin": format!("{:016x}", manifest.origin), "revision": manifest.revision, "epoch": manifest.epoch, "shards": manifest.shards,
             "flushed_seq": manifest.flushed_seq, "durable_seq": manifest.durable_seq, "newest_log": manifest.newest_log,
             "next_segment_id": manifest.next_segment_id, "next_series_id": manifest.next_series_id, "series": series,
-            "segments": manifest.segments.len(), "losses": manifest.losses.len()})]
+            "segments": manifest.segments.len(), "losses": manifest.losses.len()}),
+        ]
     };
     check("manifest.md", "manifest", generate, decode);
 }
@@ -358,11 +369,11 @@ fn the_directorys_page() {
             let path = Path::new("/data").join(name);
             disk.remove(&path).unwrap();
             put(&disk, path.to_str().unwrap(), bytes);
-            let (database, generation) = Database::open(Arc::new(disk), Path::new("/data")).unwrap();
+            let (database, live) = Database::open(Arc::new(disk), Path::new("/data")).unwrap();
             vec![if name == "DATABASE" {
                 json!({"shards": database.shards()})
             } else {
-                json!({"generation": generation})
+                json!({"generation": live.generation, "origin": format!("{:016x}", live.origin)})
             }]
         };
         check("directory.md", example, generate, decode);

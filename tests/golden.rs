@@ -13,7 +13,7 @@ use tsdb_vector::base::{
     ValueType,
 };
 use tsdb_vector::engine::{Engine, Options, Query, Recover, Write, verify};
-use tsdb_vector::format::describe_block;
+use tsdb_vector::format::{HEADER_BYTES, describe_block};
 use tsdb_vector::segments::open_unlisted;
 use tsdb_vector::vfs::{Crash, FileKind, RealDisk, SimDisk, Vfs, read_all};
 
@@ -278,8 +278,8 @@ fn the_fixtures_hold_every_kind_of_file_and_codec() {
 fn made_newer(bytes: &[u8]) -> Vec<u8> {
     let mut newer = bytes.to_vec();
     newer[8..10].copy_from_slice(&(VERSION + 1).to_le_bytes());
-    let crc = crc32fast::hash(&newer[..28]);
-    newer[28..32].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32fast::hash(&newer[..HEADER_BYTES - 4]);
+    newer[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
     newer
 }
 

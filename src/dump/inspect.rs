@@ -9,7 +9,7 @@ use crate::format::{
     LOCK, generation_name, parse_generation_name, parse_log_name, parse_segment_name, parse_vectors_name,
     shard_name,
 };
-use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore};
+use crate::manifest::{CurrentRecord, Database, FileManifestStore, Manifest, ManifestStore};
 use crate::vfs::{FileKind, Vfs};
 use serde_json::json;
 
@@ -39,13 +39,13 @@ pub(super) fn manifests(
     as_json: bool,
     out: &mut impl Write,
 ) -> Result<(), Problem> {
-    let (database, generation) = Database::open(vfs.clone(), data_dir)?;
+    let (database, CurrentRecord { generation, origin }) = Database::open(vfs.clone(), data_dir)?;
     let dir = database.generation_dir(generation);
     if as_json {
         writeln!(
             out,
             "{}",
-            json!({ "data_dir": data_dir.display().to_string(), "shards": database.shards(), "generation": generation })
+            json!({ "data_dir": data_dir.display().to_string(), "shards": database.shards(), "generation": generation, "origin": format!("{origin:016x}") })
         )?;
     } else {
         writeln!(out, "{}: {} shards, generation {generation}", data_dir.display(), database.shards())?;
@@ -126,15 +126,15 @@ fn text_manifest(shard: u32, manifest: &Manifest, out: &mut impl Write) -> std::
 
 pub(super) fn tree(vfs: &Arc<dyn Vfs>, data_dir: &Path, out: &mut impl Write) -> Result<(), Problem> {
     let live = Database::open(vfs.clone(), data_dir);
-    let generation = live.as_ref().ok().map(|(_, generation)| *generation);
+    let generation = live.as_ref().ok().map(|(_, live)| live.generation);
     match &live {
-        Ok((database, generation)) => {
+        Ok((database, live)) => {
             writeln!(
                 out,
                 "{}: {} shards, {} is live",
                 data_dir.display(),
                 database.shards(),
-                generation_name(*generation)
+                generation_name(live.generation)
             )?;
         }
         Err(e) => writeln!(out, "{}: DAMAGED: {}", data_dir.display(), e.message())?,

@@ -11,7 +11,7 @@ use crate::base::{
     BATCH_POINTS_MAX, Deadline, Error, ErrorCode, LabelFilter, Points, Result, SeriesName, TimeRange,
     ValueType, caught,
 };
-use crate::format::{FRAME_PAYLOAD_BYTES_MAX, Values};
+use crate::format::{FRAME_PAYLOAD_BYTES_MAX, FileHeader, FileKind, Values, log_name};
 use crate::merge::SeriesView;
 use crate::query::count_range;
 use crate::wal::{DeleteRecord, InsertRecord, JournalEntry, JournalWriter, LogWriter, Record};
@@ -146,9 +146,13 @@ pub(super) fn commit_together<'a>(
 }
 
 /// Makes small frames durable by one write of the journal, where there are several, and
-/// every other frame by one of its own log.
+/// every other frame by one of its own log. What the journal takes has its place in the
+/// log already, so that a start can put it there even where the disk is full by then.
 fn write_small_together(commits: &mut [Commit<'_>], journal: &mut Option<JournalWriter>) {
-    let is_small = |commit: &Commit<'_>| (1..JOURNALED_BYTES_MAX).contains(&commit.frame_bytes());
+    let is_small = |commit: &Commit<'_>| {
+        (1..JOURNALED_BYTES_MAX).contains(&commit.frame_bytes())
+            && commit.log.writer.as_ref().is_some_and(LogWriter::has_room)
+    };
     let small: Vec<(u32, JournalEntry<'_>)> = commits
         .iter()
         .filter(|commit| is_small(commit))
@@ -551,10 +555,14 @@ impl Shard {
     /// nothing and the next takes its place, so the next write may try again.
     fn create_log(&self, first_seq: u64) -> Result<LogWriter> {
         let vfs = self.environment.vfs.as_ref();
-        let journal = self.ready.journal();
-        let made = LogWriter::create(vfs, &self.dir, self.number, first_seq, self.epoch, journal);
+        let header = FileHeader {
+            journal: self.ready.journal().map_or(0, |group| group + 1),
+            origin: self.origin,
+            ..FileHeader::new(FileKind::Log, self.number, first_seq, self.epoch)
+        };
+        let made = LogWriter::create(vfs, &self.dir, header);
         let writer = made.map_err(|e| {
-            let path = self.dir.join(crate::format::log_name(first_seq));
+            let path = self.dir.join(log_name(first_seq));
             Error::new(ErrorCode::ReadOnly, format!("{}: a log can't be made: {e}", path.display()))
         })?;
         self.try_install(|manifest| manifest.newest_log = Some(first_seq)).inspect_err(|e| {

@@ -20,6 +20,7 @@ use super::catalog::Series;
 use super::generation::Generation;
 use super::options::{Options, Recover};
 use super::shard::{Counts, Environment, Shard};
+use super::snapshot_path::remove_unfinished;
 use super::types::{Counters, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written};
 use super::vectors::{PointMatches, PointQuery, VectorCache, find_points};
 use super::watches::{self, Watch};
@@ -84,7 +85,7 @@ impl Engine {
             }
             opened => opened?,
         };
-        let stale = stale_generations(vfs.as_ref(), &dir, Some(live))?;
+        let stale = stale_generations(vfs.as_ref(), &dir, Some(live.generation))?;
         if !stale.is_empty() {
             // A process that was killed may not have synced the CURRENT that was read.
             vfs.sync_dir(&dir).map_err(on_disk)?;
@@ -93,6 +94,7 @@ impl Engine {
             tracing::info!(generation = stale, "removing what an interrupted load left");
             remove_generation(vfs.as_ref(), &dir, stale)?;
         }
+        remove_unfinished(vfs.as_ref(), &options.snapshot_dir());
         let watches = watches::open(vfs.as_ref(), &options)?;
         let memory = MemoryShares::of(options.memory_limit_bytes);
         let cache = Arc::new(BlockCache::new(memory.blocks as usize));
@@ -106,8 +108,8 @@ impl Engine {
             counts: Counts::default(),
             options,
         });
-        let mut generation =
-            Generation::open(&environment, &database.generation_dir(live), live, database.shards())?;
+        let live_dir = database.generation_dir(live.generation);
+        let mut generation = Generation::open(&environment, &live_dir, live, database.shards())?;
         if environment.options.background {
             generation.start();
         }
@@ -198,7 +200,11 @@ impl Engine {
         let shard = generation.shard(series);
         let state = shard.state.read();
         let found = state.catalog.get(series.as_str()).ok_or_else(|| shard.not_found(series))?;
-        Ok(SeriesStamp { generation: generation.number, series_id: found.id, version: found.version() })
+        Ok(SeriesStamp {
+            generation: generation.record.generation,
+            series_id: found.id,
+            version: found.version(),
+        })
     }
 
     /// Upper bound of the points in a range, from metadata; cheap.
@@ -391,7 +397,7 @@ impl Engine {
 
     /// Changes whenever the content may have.
     pub fn version(&self) -> (u64, u64) {
-        let generation = self.inner.generation.read().number;
+        let generation = self.inner.generation.read().record.generation;
         (generation, self.inner.environment.counts.wal_frames.load(Ordering::Relaxed))
     }
 
@@ -458,8 +464,7 @@ impl Engine {
 
     /// Where snapshots are.
     pub fn snapshot_dir(&self) -> PathBuf {
-        let options = self.options();
-        options.snapshot_dir.clone().unwrap_or_else(|| options.data_dir.join("snapshots"))
+        self.options().snapshot_dir()
     }
 
     pub(super) fn vfs(&self) -> &Arc<dyn Vfs> {

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use crate::base::sync::{Mutex, in_parallel};
 use crate::base::{Result, SeriesName};
 use crate::format::{shard_name, shard_of};
+use crate::manifest::CurrentRecord;
 
 use super::background::Background;
 use super::cardinality::Cardinality;
 use super::group::{Group, Ready};
 use super::journals::Journals;
 use super::options::Recover;
-use super::recovery::hinted;
+use super::recovery::{Opened, hinted};
 use super::shard::{Environment, Shard};
 
 /// Tells the log about once a second how far the opening is.
@@ -46,7 +47,7 @@ impl Progress {
 
 /// The shards that are live together.
 pub(super) struct Generation {
-    pub number: u64,
+    pub record: CurrentRecord,
     pub shards: Vec<Arc<Shard>>,
     pub cardinality: Arc<Cardinality>,
     dir: PathBuf,
@@ -59,10 +60,16 @@ pub(super) struct Generation {
 
 impl Generation {
     /// Opens every shard, in parallel, without starting threads.
-    pub fn open(environment: &Arc<Environment>, dir: &Path, number: u64, shards: u32) -> Result<Self> {
+    pub fn open(
+        environment: &Arc<Environment>,
+        dir: &Path,
+        record: CurrentRecord,
+        shards: u32,
+    ) -> Result<Self> {
+        let origin = record.origin;
         let progress = Progress::new(shards);
         let cardinality = Arc::new(Cardinality::new(&environment.options, environment.cache.clone()));
-        let journals = Journals::read(environment.vfs.as_ref(), dir)?;
+        let journals = Journals::read(environment.vfs.as_ref(), dir, origin)?;
         let is_degraded = environment.options.recover != Recover::Strict;
         if let Some((_, damage)) = journals.damages().next()
             && !is_degraded
@@ -80,22 +87,24 @@ impl Generation {
                 environment.clone(),
                 cardinality.clone(),
                 &dir,
-                (shard, shards),
+                shard,
+                (shards, origin),
                 ready,
                 &journals,
             )?;
-            progress.add(opened.1.records);
+            progress.add(opened.report.records);
             Ok(opened)
         })?;
-        let records: u64 = opened.iter().map(|(_, report)| report.records).sum();
-        let torn: u64 = opened.iter().map(|(_, report)| report.torn_logs).sum();
+        let records: u64 = opened.iter().map(|opened| opened.report.records).sum();
+        let torn: u64 = opened.iter().map(|opened| opened.report.torn_logs).sum();
         if records > 0 {
             tracing::info!(records, torn_logs = torn, "logs replayed");
         }
+        Opened::give_up_damaged(&opened, &journals)?;
+        let shards = opened.into_iter().map(Opened::finish).collect::<Result<Vec<_>>>()?;
         journals.set_damaged_aside(environment.vfs.as_ref(), &environment.options.data_dir)?;
-        let shards = opened.into_iter().map(|(shard, _)| shard).collect();
         Ok(Self {
-            number,
+            record,
             shards,
             cardinality,
             dir: dir.to_owned(),

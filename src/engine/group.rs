@@ -281,7 +281,9 @@ impl Group {
     }
 
     fn create(&self, number: u64) -> Option<JournalWriter> {
-        let made = JournalWriter::create(self.environment.vfs.as_ref(), &self.dir, self.number, number);
+        let origin = self.shards.first().map(|shard| shard.origin)?;
+        let made =
+            JournalWriter::create(self.environment.vfs.as_ref(), &self.dir, self.number, number, origin);
         made.inspect_err(|error| {
             tracing::warn!(dir = %self.dir.display(), group = self.number, %error, "no journal; every shard syncs its own log");
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::sync::in_parallel;
+use crate::base::sync::{Mutex, in_parallel};
 use crate::base::{Error, ErrorCode, Result};
 use crate::format::{journal_name, log_name, parse_journal_name, shard_name};
 use crate::manifest::quarantine;
@@ -14,8 +14,12 @@ use crate::wal::{Journal, JournalWriter, LogReader, Patch, journal_files, read_j
 /// The journals in a generation's directory.
 pub(super) struct Journals {
     dir: PathBuf,
+    /// Of the generation.
+    origin: u64,
     /// By the number in its name; of one whose beginning is damaged only why.
     found: BTreeMap<u32, Result<Journal>>,
+    /// Why the journals of a group may have lost their end, where a log shows it.
+    cut: Mutex<BTreeMap<u32, Error>>,
 }
 
 impl Journals {
@@ -24,16 +28,16 @@ impl Journals {
     /// # Errors
     /// `CORRUPT_DATA` where the directory can't be read; `INVALID_ARGUMENT` for a newer
     /// format. What is wrong with a journal stays in it.
-    pub fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Self> {
+    pub fn read(vfs: &dyn Vfs, dir: &Path, origin: u64) -> Result<Self> {
         let names = vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()))?;
         let mut found = BTreeMap::new();
         for file in names.iter().filter_map(|entry| parse_journal_name(&entry.name)) {
-            match read_journal(vfs, dir, file) {
+            match read_journal(vfs, dir, file, origin) {
                 Err(e) if e.code() != ErrorCode::CorruptData => return Err(e),
                 journal => drop(found.insert(file, journal)),
             }
         }
-        Ok(Self { dir: dir.to_owned(), found })
+        Ok(Self { dir: dir.to_owned(), origin, found, cut: Mutex::default() })
     }
 
     /// How many there are.
@@ -89,6 +93,28 @@ impl Journals {
                 self.dir.join(journal_name(file)).display()
             ))),
         })
+    }
+
+    /// A log lacks records that were on disk, of which the journals of its group know
+    /// nothing: either it was cut, or the journal was, and with it what others had there.
+    pub fn note_cut(&self, group: u32, log: &Path) {
+        let [even, odd] = journal_files(group).map(journal_name);
+        let reason = format!(
+            "{}: lacks records that were on disk, and neither {even} nor {odd} has them; one of these may have lost its \
+             end, and with it the last records of every shard that shares it",
+            log.display()
+        );
+        self.cut.lock().entry(group).or_insert_with(|| Error::corrupt(reason));
+    }
+
+    /// Why a group's journals may have lost their end.
+    pub fn cut(&self, group: u32) -> Option<Error> {
+        self.cut.lock().get(&group).cloned()
+    }
+
+    /// The same of all groups.
+    pub fn all_cut(&self) -> impl Iterator<Item = Error> {
+        std::mem::take(&mut *self.cut.lock()).into_values()
     }
 
     /// The greatest number of a group's journals.
@@ -147,7 +173,7 @@ impl Journals {
                 Some(Ok(other)) => other.number + 1,
                 _ => 2 - u64::from(file % 2),
             };
-            JournalWriter::create(vfs, &self.dir, file / 2, number).map_err(|e| {
+            JournalWriter::create(vfs, &self.dir, file / 2, number, self.origin).map_err(|e| {
                 Error::new(ErrorCode::ReadOnly, format!("{}: can't be made anew: {e}", path.display()))
             })?;
         }

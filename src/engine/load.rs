@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::base::sync::atomic::Ordering;
 use crate::base::{Deadline, Error, ErrorCode, Points, Result, SeriesName, caught};
 use crate::format::shard_of;
-use crate::manifest::{create_shard_dirs, remove_generation, stale_generations};
+use crate::manifest::{CurrentRecord, create_shard_dirs, remove_generation, stale_generations};
 use crate::vfs::FileReader;
 use crate::wal::Record;
 
@@ -47,7 +47,7 @@ impl Engine {
             _ => Error::unreadable(&e).context(source.display()),
         })?;
         self.inner.environment.check_disk()?;
-        let live = self.inner.generation.read().number;
+        let live = self.inner.generation.read().record.generation;
         let stale = stale_generations(self.vfs().as_ref(), self.data_dir(), Some(live))?;
         let number = stale.into_iter().max().unwrap_or(live).max(live) + 1;
         let staged = self.stage(number, FileReader::new(file, 0), deadline);
@@ -75,8 +75,9 @@ impl Engine {
     ) -> Result<(Generation, u64, u64)> {
         let shards = self.inner.database.shards();
         let dir = self.inner.database.generation_dir(number);
-        create_shard_dirs(self.vfs(), &dir, shards)?;
-        let generation = Generation::open(&self.inner.environment, &dir, number, shards)?;
+        let origin = create_shard_dirs(self.vfs(), &dir, shards)?;
+        let record = CurrentRecord { generation: number, origin };
+        let generation = Generation::open(&self.inner.environment, &dir, record, shards)?;
         let mut stage =
             Stage { generation: &generation, names: HashSet::new(), current: None, waiting: None };
         let mut points = 0;
@@ -116,7 +117,7 @@ impl Engine {
             return Err(e);
         }
         live.drain();
-        if let Err(e) = self.inner.database.switch_to(staged.number) {
+        if let Err(e) = self.inner.database.switch_to(staged.record) {
             // Which generation a restart would find is open: both stay, with no more
             // promises.
             staged.forget_memory();
@@ -130,7 +131,7 @@ impl Engine {
         drop(live);
         old.stop();
         old.forget_memory();
-        if let Err(e) = remove_generation(self.vfs().as_ref(), self.data_dir(), old.number) {
+        if let Err(e) = remove_generation(self.vfs().as_ref(), self.data_dir(), old.record.generation) {
             tracing::warn!(error = %e, "the replaced generation stays until the next start");
         }
         Ok(())

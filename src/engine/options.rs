@@ -133,6 +133,11 @@ impl Options {
         }
     }
 
+    /// Where SAVE and LOAD work.
+    pub(super) fn snapshot_dir(&self) -> PathBuf {
+        self.snapshot_dir.clone().unwrap_or_else(|| self.data_dir.join("snapshots"))
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         if self.shards == 0 || self.shards > SHARDS_MAX {
             return Err(Error::invalid(format!("{} shards; use 1 to {SHARDS_MAX}", self.shards)));

@@ -31,11 +31,55 @@ const REWRITE_BYTES: usize = 1 << 20;
 pub(super) struct RecoveryReport {
     pub records: u64,
     pub torn_logs: u64,
+    /// The group whose journals may have had the last frames of the newest log.
+    pub journal: Option<u32>,
+}
+
+/// A shard whose logs were replayed, before it is known what the others found.
+pub(super) struct Opened {
+    shard: Shard,
+    pub report: RecoveryReport,
+    /// What is wrong with its logs.
+    damage: Option<Error>,
+    /// Why its manifest can't be read.
+    unreadable: Option<Error>,
+}
+
+impl Opened {
+    /// Gives up the logs of those that lost something: by what is wrong with them, or since
+    /// the journals of their group have lost their end.
+    pub fn give_up_damaged(all: &[Self], journals: &Journals) -> Result<()> {
+        let cut = |opened: &Self| opened.report.journal.and_then(|group| journals.cut(group));
+        for opened in all.iter().filter(|opened| opened.damage.is_none()) {
+            cut(opened).map_or(Ok(()), |reason| opened.shard.give_up_logs(&reason))?;
+        }
+        // Those that show it come last: after a crash in between they show it again.
+        for opened in all {
+            opened.damage.as_ref().map_or(Ok(()), |reason| opened.shard.give_up_logs(reason))?;
+        }
+        Ok(())
+    }
+
+    /// The shard.
+    pub fn finish(self) -> Result<Arc<Shard>> {
+        let Self { mut shard, unreadable, .. } = self;
+        shard.durable_seq.store(shard.log.lock().next_seq, Ordering::SeqCst);
+        if shard.environment.options.recover == Recover::AcceptLoss {
+            shard.accept_losses()?;
+        }
+        shard.losses = shard.manifest.lock().manifest.losses.clone();
+        if let Some(reason) = unreadable {
+            tracing::error!(shard = shard.number, %reason, "nothing of the shard is served");
+            shard.losses.push(loss_of_all(shard.dir.join(MANIFEST).display().to_string(), &reason, u64::MAX));
+            *shard.trouble.write() = Some(reason);
+        }
+        Ok(Arc::new(shard))
+    }
 }
 
 impl Shard {
-    /// Opens the shard in `dir`, of a database of `shards`: manifest, segments, then the
-    /// logs.
+    /// Opens the shard in `dir`, of a generation of so many and of this origin: manifest,
+    /// segments, then the logs.
     ///
     /// # Errors
     /// `CORRUPT_DATA` naming file and place, where [`Recover::Strict`] is asked for.
@@ -43,18 +87,21 @@ impl Shard {
         environment: Arc<Environment>,
         cardinality: Arc<Cardinality>,
         dir: &Path,
-        (number, shards): (u32, u32),
+        number: u32,
+        (shards, origin): (u32, u64),
         ready: Arc<Ready>,
         journals: &Journals,
-    ) -> Result<(Arc<Self>, RecoveryReport)> {
+    ) -> Result<Opened> {
         let store = FileManifestStore::new(environment.vfs.clone(), dir, number);
         let degraded = environment.options.recover != Recover::Strict;
-        let (mut manifest, unreadable) = match store.load().and_then(|found| of_database(found, shards, dir))
-        {
-            Ok(manifest) => (manifest, None),
-            Err(e) if degraded && e.code() == ErrorCode::CorruptData => (Manifest::empty(shards), Some(e)),
-            Err(e) => return Err(hinted(&e)),
-        };
+        let (mut manifest, unreadable) =
+            match store.load().and_then(|found| of_generation(found, (shards, origin), dir)) {
+                Ok(manifest) => (manifest, None),
+                Err(e) if degraded && e.code() == ErrorCode::CorruptData => {
+                    (Manifest::empty(shards, origin), Some(e))
+                }
+                Err(e) => return Err(hinted(&e)),
+            };
         let mut catalog = Catalog::new(cardinality.clone());
         for record in &manifest.series {
             let series = Series::from_record(record).map_err(|e| e.context(dir.display()))?;
@@ -72,11 +119,12 @@ impl Shard {
         }
 
         let (replayed_from, next_series_id) = (manifest.flushed_seq, manifest.next_series_id);
-        let mut shard = Self {
+        let shard = Self {
             number,
             dir: dir.to_owned(),
             environment: environment.clone(),
             epoch: manifest.epoch,
+            origin,
             losses: Vec::new(),
             queue: Mutex::default(),
             ready,
@@ -97,22 +145,12 @@ impl Shard {
             trouble: RwLock::default(),
         };
         let logs = names.iter().filter_map(|name| parse_log_name(name)).collect();
-        let report = match shard.replay_logs(logs, journals) {
-            Ok(report) => report,
-            Err(e) if degraded && e.code() == ErrorCode::CorruptData => shard.give_up_logs(&e)?,
+        let (report, damage) = match shard.replay_logs(logs, journals) {
+            Ok(report) => (report, None),
+            Err(e) if degraded && e.code() == ErrorCode::CorruptData => (RecoveryReport::default(), Some(e)),
             Err(e) => return Err(e),
         };
-        shard.durable_seq.store(shard.log.lock().next_seq, Ordering::SeqCst);
-        if environment.options.recover == Recover::AcceptLoss {
-            shard.accept_losses()?;
-        }
-        shard.losses = shard.manifest.lock().manifest.losses.clone();
-        if let Some(reason) = unreadable {
-            tracing::error!(shard = number, %reason, "nothing of the shard is served");
-            shard.losses.push(loss_of_all(dir.join(MANIFEST).display().to_string(), &reason, u64::MAX));
-            *shard.trouble.write() = Some(reason);
-        }
-        Ok((Arc::new(shard), report))
+        Ok(Opened { shard, report, damage, unreadable })
     }
 
     /// Moves the files of a shard whose manifest can't be read to quarantine, before its
@@ -192,7 +230,7 @@ impl Shard {
         let points_max = options.buffer_points.saturating_mul(2);
         // All shards together stay within half of what running may take.
         let bytes_max = self.environment.budget.limit_bytes() / 2 / u64::from(options.shards);
-        read_log(vfs.as_ref(), &self.dir, self.number, first_seq, |seq, record| {
+        read_log(vfs.as_ref(), &self.dir, (self.number, self.origin), first_seq, |seq, record| {
             if let Record::Create { series_id, .. } = &record {
                 self.next_series_id.fetch_max(series_id.saturating_add(1), Ordering::SeqCst);
             }
@@ -246,8 +284,13 @@ impl Shard {
         let durable_seq = self.manifest.lock().manifest.durable_seq;
         if let Some(group) = replay.journal {
             journals.check(group).map_err(|e| hinted(&e))?;
+            report.journal = Some(group);
         }
         let promised = journals.promised(self.number);
+        if let Some(group) = cut_journal(&replay, &self.manifest.lock().manifest, promised) {
+            journals.note_cut(group, path);
+            return Err(hinted(&journals.cut(group).unwrap_or_else(|| Error::internal("no cut journal"))));
+        }
         if let Some(damage) = damage_at_end(&replay, &self.manifest.lock().manifest, promised) {
             return Err(hinted(&Error::corrupt(format!("{}: {damage}", path.display()))));
         }
@@ -294,13 +337,15 @@ impl Shard {
 
     /// Keeps what could be read of damaged logs, moves the logs to quarantine, and
     /// remembers that points may be missing.
-    fn give_up_logs(&self, reason: &Error) -> Result<RecoveryReport> {
+    fn give_up_logs(&self, reason: &Error) -> Result<()> {
         let environment = &self.environment;
         tracing::error!(shard = self.number, %reason, "damaged logs go to quarantine");
         let (last_seq, has_records) = {
             let state = self.state.read();
             (state.active.last_seq(), !state.active.is_empty())
         };
+        // The flush must leave them all: they are what is lost.
+        self.old_logs.lock().clear();
         self.log.lock().next_seq = last_seq.max(self.manifest.lock().manifest.flushed_seq) + 1;
         if has_records {
             self.flush_all()?;
@@ -333,9 +378,8 @@ impl Shard {
             manifest.flushed_seq = greatest - 1;
             manifest.newest_log = None;
         })?;
-        self.old_logs.lock().clear();
         self.log.lock().next_seq = greatest;
-        Ok(RecoveryReport::default())
+        Ok(())
     }
 }
 
@@ -396,19 +440,35 @@ pub(super) fn damage_at_end(replay: &Replay, manifest: &Manifest, promised: u64)
     }
 }
 
+/// The group whose journals may have lost their end, where the newest log has lost records
+/// of which they know nothing.
+pub(super) fn cut_journal(replay: &Replay, manifest: &Manifest, promised: u64) -> Option<u32> {
+    let end = replay.ending.next_seq.max(manifest.flushed_seq + 1);
+    let is_cut = end < manifest.durable_seq
+        && promised <= end
+        && !matches!(replay.judgement, Judgement::Damaged { .. });
+    replay.journal.filter(|_| is_cut)
+}
+
 /// Names of the files in a shard's directory.
 fn file_names(environment: &Environment, dir: &Path) -> Result<Vec<String>> {
     let entries = environment.vfs.list(dir).map_err(|e| Error::unreadable(&e).context(dir.display()))?;
     Ok(entries.into_iter().map(|entry| entry.name).collect())
 }
 
-/// The manifest, if it belongs to a database of so many shards.
-pub(super) fn of_database(manifest: Manifest, shards: u32, dir: &Path) -> Result<Manifest> {
-    if manifest.shards != shards {
+/// The manifest, if it belongs to a generation of so many shards and of this origin.
+pub(super) fn of_generation(
+    manifest: Manifest,
+    (shards, origin): (u32, u64),
+    dir: &Path,
+) -> Result<Manifest> {
+    if (manifest.shards, manifest.origin) != (shards, origin) {
         return Err(Error::corrupt(format!(
-            "{}: belongs to a database of {} shards, not {shards}",
+            "{}: belongs to another database, or to another time of this one, before a LOAD ({} shards and origin \
+             {:016x}, not {shards} and {origin:016x})",
             dir.join(MANIFEST).display(),
-            manifest.shards
+            manifest.shards,
+            manifest.origin
         )));
     }
     Ok(manifest)

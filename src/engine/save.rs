@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::{Deadline, Error, ErrorCode, Result, TimeRange};
+use crate::format::UNFINISHED_SAVE;
 use crate::merge::{MergeOrder, SeriesView};
 use crate::vfs::FileWriter;
 
@@ -42,11 +43,11 @@ impl Engine {
         let disk_error = |e: std::io::Error| {
             Error::new(ErrorCode::ReadOnly, format!("{}: can't be written: {e}", target.display()))
         };
-        let (Some(dir), Some(name)) = (target.parent(), target.file_name()) else {
+        let (Some(dir), Some(_)) = (target.parent(), target.file_name()) else {
             return Err(Error::invalid(format!("path '{}' names no file", target.display())));
         };
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        let temp: PathBuf = dir.join(format!("{}.tmp", name.to_string_lossy()));
+        let temp = dir.join(UNFINISHED_SAVE);
         match vfs.remove(&temp) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(disk_error(e)),
             _ => {}
@@ -58,7 +59,7 @@ impl Engine {
             Ok(SaveReport { path: target.to_owned(), ..report })
         });
         if written.is_err() {
-            // What can't be removed now is replaced by the next save.
+            // What can't be removed now is removed by the next save or start.
             let _ = vfs.remove(&temp);
         }
         written

@@ -229,6 +229,8 @@ pub(super) struct Shard {
     pub environment: Arc<Environment>,
     /// The owner's epoch.
     pub epoch: u32,
+    /// What its generation drew by lot.
+    pub origin: u64,
     /// What was lost to damage.
     pub losses: Vec<Loss>,
     pub queue: Mutex<Queue>,

@@ -3,7 +3,11 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::base::{Error, ErrorCode, Result};
+use crate::format::UNFINISHED_SAVE;
 use crate::vfs::{FileKind, Vfs, create_dir_durable};
+
+/// Bytes of a file's name that file systems take.
+const NAME_BYTES_MAX: usize = 255;
 
 fn not_allowed(path: &str, dir: &Path) -> Error {
     Error::new(
@@ -58,6 +62,15 @@ pub(super) fn resolve(vfs: &dyn Vfs, dir: &Path, path: &str, to_write: bool) -> 
     let Some(name) = plain.file_name() else {
         return Err(Error::invalid(format!("path '{path}' names no file")));
     };
+    if name == UNFINISHED_SAVE {
+        return Err(Error::invalid(format!("path '{path}': SAVE itself uses this name; choose another one")));
+    }
+    if let Some(long) = plain.iter().find(|part| part.len() > NAME_BYTES_MAX) {
+        return Err(Error::invalid(format!(
+            "path '{path}' has a name of {} bytes, and names may have {NAME_BYTES_MAX}; choose a shorter one",
+            long.len()
+        )));
+    }
     let mut parent = root.clone();
     for part in plain.parent().into_iter().flat_map(Path::components) {
         let next = parent.join(part);
@@ -91,6 +104,19 @@ pub(super) fn resolve(vfs: &dyn Vfs, dir: &Path, path: &str, to_write: bool) -> 
     Ok(target)
 }
 
+/// Removes what killed saves left below a directory.
+pub(super) fn remove_unfinished(vfs: &dyn Vfs, dir: &Path) {
+    // There need not be any; what can't be removed is removed by the next save.
+    for entry in vfs.list(dir).unwrap_or_default() {
+        let path = dir.join(&entry.name);
+        match entry.metadata.kind {
+            FileKind::Dir => remove_unfinished(vfs, &path),
+            FileKind::File if entry.name == UNFINISHED_SAVE => drop(vfs.remove(&path)),
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +134,7 @@ mod tests {
         for path in ["../a", "sub/../../a", "/etc/passwd", "/", "..", &format!("{}/../x", dir.display())] {
             assert_eq!(code(path), ErrorCode::PathNotAllowed, "{path}");
         }
-        for path in ["", ".", "a\nb", "a\0b"] {
+        for path in ["", ".", "a\nb", "a\0b", "x/.unfinished-save", &"x".repeat(256)] {
             assert_eq!(code(path), ErrorCode::InvalidArgument, "{path:?}");
         }
         assert_eq!(code("sub"), ErrorCode::InvalidArgument, "a directory");

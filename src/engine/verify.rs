@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{Deadline, Error, Result};
-use crate::format::{log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name};
+use crate::format::{
+    UNFINISHED_SAVE, log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name,
+};
 use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore, read_watches};
 use crate::memtable::Memtable;
 use crate::query::count_points;
@@ -18,7 +20,7 @@ use super::cardinality::Cardinality;
 use super::catalog::{Catalog, Series};
 use super::journals::Journals;
 use super::options::Options;
-use super::recovery::{MISSING_LOG, damage_at_end, of_database};
+use super::recovery::{MISSING_LOG, cut_journal, damage_at_end, of_generation};
 use super::shard::State;
 use super::snapshot_file::{SnapshotItem, read_snapshot};
 
@@ -39,21 +41,22 @@ pub struct Verification {
 pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
     let mut found = Verification::default();
     match Database::open(vfs.clone(), data_dir) {
-        Ok((database, generation)) => {
+        Ok((database, live)) => {
             found.files += 2;
             match read_watches(vfs.as_ref(), data_dir) {
                 Ok(watches) => found.files += u64::from(!watches.is_empty()),
                 Err(e) => found.problems.push(e.message().to_owned()),
             }
-            let dir = database.generation_dir(generation);
-            match Journals::read(vfs.as_ref(), &dir) {
+            let dir = database.generation_dir(live.generation);
+            match Journals::read(vfs.as_ref(), &dir, live.origin) {
                 Ok(journals) => {
                     found.files += journals.count();
                     found.problems.extend(journals.damages().map(|(_, damage)| damage.message().to_owned()));
                     for number in 0..database.shards() {
-                        let shard = (number, database.shards());
-                        verify_shard(vfs, &dir.join(shard_name(number)), shard, &journals, &mut found);
+                        let of = (database.shards(), live.origin);
+                        verify_shard(vfs, &dir.join(shard_name(number)), number, of, &journals, &mut found);
                     }
+                    found.problems.extend(journals.all_cut().map(|reason| reason.message().to_owned()));
                 }
                 Err(e) => found.problems.push(e.message().to_owned()),
             }
@@ -67,13 +70,14 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
 fn verify_shard(
     vfs: &Arc<dyn Vfs>,
     dir: &Path,
-    (number, shards): (u32, u32),
+    number: u32,
+    of: (u32, u64),
     journals: &Journals,
     found: &mut Verification,
 ) {
     let problems_before = found.problems.len();
     let store = FileManifestStore::new(vfs.clone(), dir, number);
-    let manifest = match store.load().and_then(|manifest| of_database(manifest, shards, dir)) {
+    let manifest = match store.load().and_then(|manifest| of_generation(manifest, of, dir)) {
         Ok(manifest) => manifest,
         Err(e) => return found.problems.push(e.message().to_owned()),
     };
@@ -199,7 +203,7 @@ fn verify_logs(
             ));
         }
         let patches = journals.patches(shard, first_seq);
-        let replay = read_log_with(vfs, dir, shard, first_seq, &patches, |seq, record| {
+        let replay = read_log_with(vfs, dir, (shard, manifest.origin), first_seq, &patches, |seq, record| {
             if seq > flushed_seq {
                 state.check_record(&record).map_err(|e| e.context(path.display()))?;
                 state.apply(&record, seq);
@@ -220,6 +224,9 @@ fn verify_logs(
             found.problems.push(e.message().to_owned());
         }
         match (next_log, damage) {
+            (None, _) if let Some(group) = cut_journal(&replay, manifest, journals.promised(shard)) => {
+                journals.note_cut(group, &path);
+            }
             (Some(next), _) if ending.next_seq != next && !is_flushed => {
                 found.problems.push(format!("{place}; the next log begins at record {next}"));
             }
@@ -242,6 +249,12 @@ fn verify_snapshots(vfs: &dyn Vfs, dir: &Path, found: &mut Verification) {
         let path = dir.join(&entry.name);
         if entry.metadata.kind == FileKind::Dir {
             verify_snapshots(vfs, &path, found);
+            continue;
+        }
+        if entry.name == UNFINISHED_SAVE {
+            found
+                .notes
+                .push(format!("{}: left by an interrupted SAVE; the next start removes it", path.display()));
             continue;
         }
         match verify_snapshot(vfs, &path) {

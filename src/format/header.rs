@@ -1,11 +1,13 @@
-//! The 32 bytes that every file begins with.
+//! The 40 bytes that every file begins with.
 
 use crate::base::{Error, ErrorCode, Result};
 
 use super::Reader;
 
 /// Bytes of a file header.
-pub const HEADER_BYTES: usize = 32;
+pub const HEADER_BYTES: usize = 40;
+/// Bytes of it before its CRC.
+const COVERED_BYTES: usize = HEADER_BYTES - 4;
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,8 +64,8 @@ impl FileKind {
     }
 }
 
-/// The header: magic (8), version (2), journal (2), shard (4), id (8), epoch (4),
-/// CRC-32 of the 28 bytes before it (4); all little-endian.
+/// The header: magic (8), version (2), journal (2), shard (4), id (8), epoch (4), origin
+/// (8), CRC-32 of the 36 bytes before it (4); all little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileHeader {
     /// What the file holds.
@@ -78,12 +80,15 @@ pub struct FileHeader {
     pub id: u64,
     /// The owner epoch under which it was written.
     pub epoch: u32,
+    /// For a log and a journal the number that the generation of their database drew by
+    /// lot, so that none is taken for one of another; else 0.
+    pub origin: u64,
 }
 
 impl FileHeader {
     /// A header of the newest version.
     pub fn new(kind: FileKind, shard: u32, id: u64, epoch: u32) -> Self {
-        Self { kind, version: kind.version(), journal: 0, shard, id, epoch }
+        Self { kind, version: kind.version(), journal: 0, shard, id, epoch, origin: 0 }
     }
 
     /// The header's bytes.
@@ -95,8 +100,9 @@ impl FileHeader {
         out[12..16].copy_from_slice(&self.shard.to_le_bytes());
         out[16..24].copy_from_slice(&self.id.to_le_bytes());
         out[24..28].copy_from_slice(&self.epoch.to_le_bytes());
-        let crc = crc32fast::hash(&out[..28]);
-        out[28..].copy_from_slice(&crc.to_le_bytes());
+        out[28..36].copy_from_slice(&self.origin.to_le_bytes());
+        let crc = crc32fast::hash(&out[..COVERED_BYTES]);
+        out[COVERED_BYTES..].copy_from_slice(&crc.to_le_bytes());
         out
     }
 
@@ -112,9 +118,13 @@ impl FileHeader {
         }
         let version = reader.u16()?;
         let journal = reader.u16()?;
-        let (shard, id, epoch, crc) = (reader.u32()?, reader.u64()?, reader.u32()?, reader.u32()?);
-        if bytes.get(..28).map(crc32fast::hash) != Some(crc) {
-            return Err(Error::corrupt(format!("{} header fails its CRC at byte 28", kind.name())));
+        let (shard, id, epoch) = (reader.u32()?, reader.u64()?, reader.u32()?);
+        let (origin, crc) = (reader.u64()?, reader.u32()?);
+        if bytes.get(..COVERED_BYTES).map(crc32fast::hash) != Some(crc) {
+            return Err(Error::corrupt(format!(
+                "{} header fails its CRC at byte {COVERED_BYTES}",
+                kind.name()
+            )));
         }
         if version > kind.version() {
             return Err(Error::new(
@@ -129,7 +139,7 @@ impl FileHeader {
         if version == 0 || journal != 0 && kind != FileKind::Log {
             return Err(Error::corrupt(format!("{} header with version {version} at byte 8", kind.name())));
         }
-        Ok(Self { kind, version, journal, shard, id, epoch })
+        Ok(Self { kind, version, journal, shard, id, epoch, origin })
     }
 }
 
@@ -141,7 +151,8 @@ mod tests {
     fn a_header_reads_back() {
         let header = FileHeader::new(FileKind::Segment, 63, 1 << 40, 7);
         assert_eq!(FileHeader::decode(&header.encode(), FileKind::Segment).unwrap(), header);
-        let log = FileHeader { journal: 3, ..FileHeader::new(FileKind::Log, 63, 1 << 40, 7) };
+        let log =
+            FileHeader { journal: 3, origin: 1 << 60, ..FileHeader::new(FileKind::Log, 63, 1 << 40, 7) };
         assert_eq!(FileHeader::decode(&log.encode(), FileKind::Log).unwrap(), log);
     }
 
@@ -153,7 +164,7 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(FileHeader::decode(&bad, FileKind::Log).is_err(), "bit {bit}");
         }
-        assert!(FileHeader::decode(&bytes[..31], FileKind::Log).is_err());
+        assert!(FileHeader::decode(&bytes[..HEADER_BYTES - 1], FileKind::Log).is_err());
         assert!(FileHeader::decode(&bytes, FileKind::Manifest).is_err());
     }
 

@@ -1,7 +1,7 @@
 //! Small metadata records in a checked envelope. The one place that names `bincode`.
 //!
 //! ```text
-//! file header (32)  payload bytes (8)  payload (bincode 2, standard configuration)  CRC-32 of length and payload (4)
+//! file header (40)  payload bytes (8)  payload (bincode 2, standard configuration)  CRC-32 of length and payload (4)
 //! ```
 
 use bincode::{Decode, Encode};

@@ -32,9 +32,9 @@ pub use header::{FileHeader, FileKind, HEADER_BYTES};
 pub use labels::{get_labels, put_labels};
 pub use metadata::{decode_metadata, encode_metadata};
 pub use names::{
-    CURRENT, DATABASE, LOCK, MANIFEST, QUARANTINE, WATCHES, generation_name, journal_name, log_name,
-    parse_generation_name, parse_journal_name, parse_log_name, parse_segment_name, parse_shard_name,
-    parse_vectors_name, segment_name, shard_name, temp_segment_name, vectors_name,
+    CURRENT, DATABASE, LOCK, MANIFEST, QUARANTINE, UNFINISHED_SAVE, WATCHES, generation_name, journal_name,
+    log_name, parse_generation_name, parse_journal_name, parse_log_name, parse_segment_name,
+    parse_shard_name, parse_vectors_name, segment_name, shard_name, temp_segment_name, vectors_name,
 };
 
 /// The stable hash of a name: XXH3-64 with seed 0. It chooses a series' shard, so

@@ -20,6 +20,8 @@ pub const CURRENT: &str = "CURRENT";
 pub const MANIFEST: &str = "MANIFEST";
 /// What is watched.
 pub const WATCHES: &str = "WATCHES";
+/// What SAVE writes before it has the name that was asked for.
+pub const UNFINISHED_SAVE: &str = ".unfinished-save";
 /// Where unreadable files go.
 pub const QUARANTINE: &str = "quarantine";
 

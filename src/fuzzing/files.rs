@@ -123,12 +123,13 @@ pub(super) fn log(input: &[u8]) {
         forge::log(&mut bytes);
     }
     // A log has the name that its header says.
-    let Ok(FileHeader { shard, id, .. }) = FileHeader::decode(&bytes, FileKind::Log) else { return };
+    let Ok(header) = FileHeader::decode(&bytes, FileKind::Log) else { return };
+    let FileHeader { shard, id, origin, .. } = header;
     let disk = SimDisk::new();
     put(&disk, &Path::new("/").join(log_name(id)), &bytes);
     let read = |dir: &str| {
         let mut records = Vec::new();
-        let replay = read_log(&disk, Path::new(dir), shard, id, |seq, record| {
+        let replay = read_log(&disk, Path::new(dir), (shard, origin), id, |seq, record| {
             records.push((seq, record));
             Ok(())
         });
@@ -140,7 +141,8 @@ pub(super) fn log(input: &[u8]) {
     assert!(replay.ending.offset <= bytes.len() as u64);
     let Some(&(first_seq, _)) = records.first() else { return };
     disk.create_dir(Path::new("/again")).unwrap();
-    let mut writer = LogWriter::create(&disk, Path::new("/again"), shard, first_seq, 1, None).unwrap();
+    let header = FileHeader { id: first_seq, ..header };
+    let mut writer = LogWriter::create(&disk, Path::new("/again"), header).unwrap();
     for (at, (seq, record)) in records.iter().enumerate() {
         assert_eq!(*seq, first_seq + at as u64);
         assert_eq!(writer.push(record), *seq);
@@ -446,7 +448,7 @@ fn log_records() -> Vec<Record> {
     let (dir, name) = (SAMPLE.log.parent().unwrap(), SAMPLE.log.file_name().unwrap());
     let first_seq = parse_log_name(&name.to_string_lossy()).unwrap();
     let header = FileHeader::decode(&sample_file(&SAMPLE.log), FileKind::Log).unwrap();
-    read_log(&SAMPLE.disk, dir, header.shard, first_seq, |_, record| {
+    read_log(&SAMPLE.disk, dir, (header.shard, header.origin), first_seq, |_, record| {
         records.push(record);
         Ok::<_, Error>(())
     })

@@ -24,9 +24,13 @@ pub struct DirectoryRecord {
     pub shards: u32,
 }
 
-#[derive(Encode, Decode)]
-struct CurrentRecord {
-    generation: u64,
+/// The generation that is live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct CurrentRecord {
+    /// Its number.
+    pub generation: u64,
+    /// What it drew by lot when it was made; its manifests, logs and journals have it too.
+    pub origin: u64,
 }
 
 /// A data directory, opened or just made.
@@ -46,7 +50,7 @@ impl Database {
     ///
     /// # Errors
     /// `CORRUPT_DATA` where it has content but no readable description.
-    pub fn open_or_create(vfs: Arc<dyn Vfs>, dir: &Path, shards: u32) -> Result<(Self, u64)> {
+    pub fn open_or_create(vfs: Arc<dyn Vfs>, dir: &Path, shards: u32) -> Result<(Self, CurrentRecord)> {
         let is_there = |name: &str| {
             let path = dir.join(name);
             vfs.metadata(&path)
@@ -67,28 +71,30 @@ impl Database {
     }
 
     /// Opens an existing data directory; also says which generation is live.
-    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, u64)> {
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, CurrentRecord)> {
         let record = read_database(vfs.as_ref(), dir).map_err(|e| with_remedy(&e))?;
-        let generation = read_current(vfs.as_ref(), dir).map_err(|e| with_remedy(&e))?;
-        Ok((Self { vfs, dir: dir.to_owned(), record }, generation))
+        let live = read_current(vfs.as_ref(), dir).map_err(|e| with_remedy(&e))?;
+        Ok((Self { vfs, dir: dir.to_owned(), record }, live))
     }
 
     /// Opens a directory whose `CURRENT` or `DATABASE` can't be read, and makes them anew
     /// where the rest leaves no doubt: the only generation there is must be live, and each
-    /// manifest says the number of shards. What could not be read goes to quarantine.
+    /// manifest says the number of shards and what the generation drew by lot. What could not be read goes to quarantine.
     ///
     /// # Errors
     /// `CORRUPT_DATA` where there is doubt, saying what to do.
-    pub fn mend(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, u64)> {
-        let generation = read_current(vfs.as_ref(), dir).or_else(|e| {
+    pub fn mend(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, CurrentRecord)> {
+        let live = read_current(vfs.as_ref(), dir).or_else(|e| {
             let generation = only_generation(vfs.as_ref(), dir, &e)?;
+            let (_, origin) = said_by_manifests(&vfs, dir, generation, &e)?;
+            let live = CurrentRecord { generation, origin };
             set_aside(vfs.as_ref(), dir, CURRENT, &e)?;
-            write_record(vfs.as_ref(), dir, CURRENT, generation, &CurrentRecord { generation })?;
+            write_record(vfs.as_ref(), dir, CURRENT, generation, &live)?;
             tracing::error!(generation, reason = %e, "CURRENT was made anew");
-            Ok(generation)
+            Ok(live)
         })?;
         read_database(vfs.as_ref(), dir).map(drop).or_else(|e| {
-            let shards = shards_of(&vfs, dir, generation, &e)?;
+            let (shards, _) = said_by_manifests(&vfs, dir, live.generation, &e)?;
             set_aside(vfs.as_ref(), dir, DATABASE, &e)?;
             write_record(vfs.as_ref(), dir, DATABASE, 0, &DirectoryRecord { shards })?;
             tracing::error!(shards, reason = %e, "DATABASE was made anew");
@@ -97,7 +103,7 @@ impl Database {
         Self::open(vfs, dir)
     }
 
-    fn create(vfs: Arc<dyn Vfs>, dir: &Path, shards: u32) -> Result<(Self, u64)> {
+    fn create(vfs: Arc<dyn Vfs>, dir: &Path, shards: u32) -> Result<(Self, CurrentRecord)> {
         let record = DirectoryRecord { shards };
         let stale = stale_generations(vfs.as_ref(), dir, None)?;
         for &generation in &stale {
@@ -116,9 +122,10 @@ impl Database {
             remove_generation(vfs.as_ref(), dir, generation)?;
         }
         let database = Self { vfs, dir: dir.to_owned(), record };
-        create_shard_dirs(&database.vfs, &database.generation_dir(1), shards)?;
-        database.switch_to(1)?;
-        Ok((database, 1))
+        let origin = create_shard_dirs(&database.vfs, &database.generation_dir(1), shards)?;
+        let live = CurrentRecord { generation: 1, origin };
+        database.switch_to(live)?;
+        Ok((database, live))
     }
 
     /// Number of shards.
@@ -133,8 +140,8 @@ impl Database {
 
     /// Makes a generation the live one. When this returns, no crash brings the old
     /// one back.
-    pub fn switch_to(&self, generation: u64) -> Result<()> {
-        write_record(self.vfs.as_ref(), &self.dir, CURRENT, generation, &CurrentRecord { generation })
+    pub fn switch_to(&self, next: CurrentRecord) -> Result<()> {
+        write_record(self.vfs.as_ref(), &self.dir, CURRENT, next.generation, &next)
     }
 }
 
@@ -149,7 +156,7 @@ fn was_used(vfs: &Arc<dyn Vfs>, generation_dir: &Path) -> Result<bool> {
             || files.iter().any(|file| file.name == MANIFEST)
                 && FileManifestStore::new(vfs.clone(), &dir, number)
                     .load()
-                    .map_or(true, |found| found != Manifest::empty(found.shards))
+                    .map_or(true, |found| found != Manifest::empty(found.shards, found.origin))
         {
             return Ok(true);
         }
@@ -190,26 +197,26 @@ fn only_generation(vfs: &dyn Vfs, dir: &Path, reason: &Error) -> Result<u64> {
     }
 }
 
-/// The number of shards that the manifests of a generation agree on.
-fn shards_of(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64, reason: &Error) -> Result<u32> {
+/// The number of shards and the origin that the manifests of a generation agree on.
+fn said_by_manifests(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64, reason: &Error) -> Result<(u32, u64)> {
     if reason.code() != ErrorCode::CorruptData {
         return Err(reason.clone());
     }
     let generation_dir = dir.join(generation_name(generation));
     let entries =
         vfs.list(&generation_dir).map_err(|e| Error::unreadable(&e).context(generation_dir.display()))?;
-    let mut found: Vec<u32> = entries
+    let mut found: Vec<(u32, u64)> = entries
         .iter()
         .filter_map(|entry| Some((parse_shard_name(&entry.name)?, generation_dir.join(&entry.name))))
         .filter_map(|(shard, dir)| FileManifestStore::new(vfs.clone(), &dir, shard).load().ok())
-        .map(|manifest| manifest.shards)
+        .map(|manifest| (manifest.shards, manifest.origin))
         .collect();
     found.sort_unstable();
     found.dedup();
     match found.as_slice() {
-        [shards] if (1..=SHARDS_MAX).contains(shards) => Ok(*shards),
+        [(shards, origin)] if (1..=SHARDS_MAX).contains(shards) => Ok((*shards, *origin)),
         _ => Err(Error::corrupt(format!(
-            "{}; the manifests in {} say {found:?} shards: restore the file from a backup",
+            "{}; the manifests in {} do not agree on what they belong to (shards and origin: {found:?}): restore the file from a backup",
             reason.message(),
             generation_dir.display()
         ))),
@@ -239,13 +246,14 @@ fn read_database(vfs: &dyn Vfs, dir: &Path) -> Result<DirectoryRecord> {
     Ok(record)
 }
 
-fn read_current(vfs: &dyn Vfs, dir: &Path) -> Result<u64> {
-    let (header, CurrentRecord { generation }) = read_record(vfs, dir, CURRENT)?;
+fn read_current(vfs: &dyn Vfs, dir: &Path) -> Result<CurrentRecord> {
+    let (header, live) = read_record::<CurrentRecord>(vfs, dir, CURRENT)?;
+    let generation = live.generation;
     if generation == 0 || header.id != generation {
         let path = dir.join(CURRENT);
         return Err(Error::corrupt(format!("{}: generation {generation}, id {}", path.display(), header.id)));
     }
-    Ok(generation)
+    Ok(live)
 }
 
 /// The id tells the two files apart.
@@ -305,16 +313,19 @@ pub fn refuse_newer(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the directories and manifests of an empty generation, durable.
-pub fn create_shard_dirs(vfs: &Arc<dyn Vfs>, generation_dir: &Path, shards: u32) -> Result<()> {
+/// Makes the directories and manifests of an empty generation, durable; says what it drew
+/// by lot.
+pub fn create_shard_dirs(vfs: &Arc<dyn Vfs>, generation_dir: &Path, shards: u32) -> Result<u64> {
     let on_disk = |e: std::io::Error| disk_error(generation_dir, &e);
+    let origin = vfs.draw().map_err(on_disk)?;
     create_dir_durable(vfs.as_ref(), generation_dir).map_err(on_disk)?;
     for shard in 0..shards {
         let dir = generation_dir.join(shard_name(shard));
         vfs.create_dir(&dir).map_err(on_disk)?;
-        FileManifestStore::new(vfs.clone(), &dir, shard).create(shards)?;
+        FileManifestStore::new(vfs.clone(), &dir, shard).create(shards, origin)?;
     }
-    vfs.sync_dir(generation_dir).map_err(on_disk)
+    vfs.sync_dir(generation_dir).map_err(on_disk)?;
+    Ok(origin)
 }
 
 /// Generation directories other than the live one.
@@ -347,8 +358,8 @@ mod tests {
             for seed in 0..10 {
                 let crash = if seed == 0 { Crash::KeepNothing } else { Crash::KeepSome };
                 let after: Arc<dyn Vfs> = Arc::new(disk.crash(crash, seed));
-                let (database, generation) = Database::open_or_create(after, dir, 5).unwrap();
-                assert!(!done || (database.shards(), generation) == (3, 1));
+                let (database, live) = Database::open_or_create(after, dir, 5).unwrap();
+                assert!(!done || (database.shards(), live.generation) == (3, 1));
             }
             if done {
                 return;

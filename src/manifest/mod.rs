@@ -14,7 +14,8 @@ mod store;
 mod watches;
 
 pub use directory::{
-    Database, DirectoryRecord, create_shard_dirs, refuse_newer, remove_generation, stale_generations,
+    CurrentRecord, Database, DirectoryRecord, create_shard_dirs, refuse_newer, remove_generation,
+    stale_generations,
 };
 pub use obsolete::ObsoleteFiles;
 pub use quarantine::quarantine;

@@ -87,6 +87,8 @@ pub struct Manifest {
     pub epoch: u32,
     /// Shards of the database that it belongs to.
     pub shards: u32,
+    /// The number that the generation drew by lot.
+    pub origin: u64,
     /// Every record up to this number is in `segments`.
     pub flushed_seq: u64,
     /// Every record below this number was on disk when this was written: where one is
@@ -108,9 +110,9 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a new shard, in a database of so many.
-    pub fn empty(shards: u32) -> Self {
-        Self { epoch: 1, shards, next_segment_id: 1, next_series_id: 1, ..Self::default() }
+    /// The manifest of a new shard, in a generation of so many.
+    pub fn empty(shards: u32, origin: u64) -> Self {
+        Self { epoch: 1, shards, origin, next_segment_id: 1, next_series_id: 1, ..Self::default() }
     }
 
     /// Checks what a checksum does not tell: that one can count on from its numbers, and

@@ -45,9 +45,9 @@ impl FileManifestStore {
         })
     }
 
-    /// Writes the manifest of a new shard, in a database of so many.
-    pub fn create(&self, shards: u32) -> Result<()> {
-        self.write(&Manifest::empty(shards))
+    /// Writes the manifest of a new shard, in a generation of so many.
+    pub fn create(&self, shards: u32, origin: u64) -> Result<()> {
+        self.write(&Manifest::empty(shards, origin))
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         let disk = SimDisk::new();
         let store = FileManifestStore::new(Arc::new(disk.clone()), Path::new("/"), 3);
         assert!(store.load().is_err());
-        store.create(5).unwrap();
+        store.create(5, 7).unwrap();
         let next = Manifest { revision: 1, flushed_seq: 9, ..store.load().unwrap() };
         store.install(&next).unwrap();
         assert!(store.install(&next).is_err(), "the same revision twice");

@@ -8,7 +8,7 @@
 //! segments are live. A [`Sidecar`] beside a segment holds what can be made again from it.
 //!
 //! ```text
-//! header (32)  blocks …  index (zstd)  footer (92)
+//! header (40)  blocks …  index (zstd)  footer (92)
 //! ```
 
 mod cache;

@@ -1,7 +1,7 @@
 //! What can be made again from a segment, in a file beside it.
 //!
 //! ```text
-//! header (32)
+//! header (40)
 //! hash of the segment (16)  sections (4); each: series id (8)  offset (8)  bytes (8)  CRC (4)
 //! CRC of all since the header (4)
 //! sections …

@@ -68,6 +68,9 @@ pub trait Vfs: Send + Sync + 'static {
 
     /// Bytes that can still be written below a directory.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// A number drawn by lot, by which files that belong together are known.
+    fn draw(&self) -> io::Result<u64>;
 }
 
 /// An open file. Reads and writes name their offset; there is no cursor.

@@ -91,6 +91,12 @@ impl Vfs for RealDisk {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         fs2::available_space(path)
     }
+
+    fn draw(&self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        Ok(u64::from_le_bytes(bytes))
+    }
 }
 
 fn describe(found: &fs::Metadata) -> Metadata {

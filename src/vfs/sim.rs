@@ -50,6 +50,10 @@ struct State {
     /// Panic in threads of this name, after so many more operations.
     panic_in: Option<(String, u64)>,
     free_bytes: Option<u64>,
+    /// No file can get longer.
+    is_full: bool,
+    /// Numbers drawn by lot: always the same ones, in the same order.
+    drawn: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -183,6 +187,7 @@ impl SimDisk {
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
             pending_names: state.pending_names.clone(),
+            drawn: state.drawn,
             ..State::default()
         })))
     }
@@ -216,6 +221,12 @@ impl SimDisk {
     /// Says from now on that so much space is free.
     pub fn set_free_bytes(&self, bytes: u64) {
         self.0.lock().free_bytes = Some(bytes);
+    }
+
+    /// No file can get longer from now on: there is space only where bytes are already.
+    pub fn fill_up(&self) {
+        let mut state = self.0.lock();
+        (state.is_full, state.free_bytes) = (true, Some(0));
     }
 
     /// Another disk with what a crash at this moment would leave. No handle, lock
@@ -261,6 +272,7 @@ impl SimDisk {
             next_inode: state.next_inode,
             durable_names: after.clone(),
             names: after,
+            drawn: state.drawn,
             ..State::default()
         })))
     }
@@ -470,6 +482,12 @@ impl Vfs for SimDisk {
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
         Ok(self.0.lock().free_bytes.unwrap_or(1 << 40))
     }
+
+    fn draw(&self) -> io::Result<u64> {
+        let mut state = self.0.lock();
+        state.drawn += 1;
+        Ok(Rng::new(state.drawn).next_u64())
+    }
 }
 
 impl State {
@@ -528,6 +546,13 @@ impl File for SimFile {
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        {
+            let state = self.disk.0.lock();
+            let len = state.files.get(&self.inode).map_or(0, |file| file.bytes.len() as u64);
+            if state.is_full && offset + buf.len() as u64 > len {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
         // One that fails has written a part.
         let write = |part: &[u8]| Change::Write(offset, part.to_vec());
         self.change(|file| file.make(write(buf)), |file| file.make(write(&buf[..buf.len() / 2])))

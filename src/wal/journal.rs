@@ -17,7 +17,7 @@ use std::io;
 use std::path::Path;
 
 use crate::base::{Error, Result};
-use crate::format::{FileKind, HEADER_BYTES, Reader, journal_name};
+use crate::format::{FileHeader, FileKind, HEADER_BYTES, Reader, journal_name};
 use crate::vfs::Vfs;
 
 use super::judge::Judgement;
@@ -51,11 +51,11 @@ pub struct JournalWriter {
 
 impl JournalWriter {
     /// Makes an empty journal, durable, in the place of the last but one, whose frames must
-    /// be in their logs. Numbers count up.
-    pub fn create(vfs: &dyn Vfs, dir: &Path, group: u32, number: u64) -> io::Result<Self> {
-        let [even, odd] = journal_files(group);
-        let file =
-            LogWriter::create_journal(vfs, dir, if number.is_multiple_of(2) { even } else { odd }, number)?;
+    /// be in their logs. Numbers count up. `origin` is that of the generation.
+    pub fn create(vfs: &dyn Vfs, dir: &Path, group: u32, number: u64, origin: u64) -> io::Result<Self> {
+        let file = journal_files(group)[usize::from(!number.is_multiple_of(2))];
+        let header = FileHeader { origin, ..FileHeader::new(FileKind::Journal, file, number, 0) };
+        let file = LogWriter::create_file(vfs, dir, &journal_name(file), header)?;
         Ok(Self { file, ends: BTreeMap::new() })
     }
 
@@ -136,7 +136,7 @@ pub struct Patch {
 /// # Errors
 /// `CORRUPT_DATA` where its beginning can't be read, or where it is not this journal;
 /// `INVALID_ARGUMENT` for a newer format.
-pub fn read_journal(vfs: &dyn Vfs, dir: &Path, file: u32) -> Result<Journal> {
+pub fn read_journal(vfs: &dyn Vfs, dir: &Path, file: u32, origin: u64) -> Result<Journal> {
     let path = dir.join(journal_name(file));
     let mut reader = LogReader::open_kind(vfs, &path, FileKind::Journal)?;
     let header = reader.header();
@@ -144,6 +144,7 @@ pub fn read_journal(vfs: &dyn Vfs, dir: &Path, file: u32) -> Result<Journal> {
         let is = format!("journal {} of number {}", header.shard, header.id);
         return Err(Error::corrupt(format!("{}: is {is}", path.display())));
     }
+    reader.check_origin(origin)?;
     let mut journal = Journal { number: header.id, ..Journal::default() };
     let mut records = 0;
     loop {
@@ -210,7 +211,7 @@ mod tests {
     /// Three frames of two shards' logs, and where they begin and the last one ends.
     fn sample() -> (SimDisk, Vec<u64>) {
         let disk = SimDisk::new();
-        let mut writer = JournalWriter::create(&disk, Path::new("/"), 2, 9).unwrap();
+        let mut writer = JournalWriter::create(&disk, Path::new("/"), 2, 9, 8).unwrap();
         let mut ends = vec![writer.frame_bytes()];
         for entries in
             [&[entry(3, 2, b"a"), entry(5, 2, b"b")][..], &[entry(3, 4, b"cc")], &[entry(5, 3, b"d")]]
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn what_is_written_is_there_after_a_crash() {
         let (disk, _) = sample();
-        let journal = read_journal(&disk.crash(Crash::KeepNothing, 0), Path::new("/"), 5).unwrap();
+        let journal = read_journal(&disk.crash(Crash::KeepNothing, 0), Path::new("/"), 5, 8).unwrap();
         assert_eq!((journal.number, journal.damage), (9, None));
         assert_eq!(journal.ends, BTreeMap::from([(3, 4), (5, 3)]));
         let patch = |next_seq: u64, bytes: &[u8]| Patch {
@@ -234,7 +235,8 @@ mod tests {
         };
         assert_eq!(journal.logs[&(3, 1)], [patch(2, b"a"), patch(4, b"cc")]);
         assert_eq!(journal.logs[&(5, 1)], [patch(2, b"b"), patch(3, b"d")]);
-        assert!(read_journal(&disk, Path::new("/"), 4).is_err());
+        assert!(read_journal(&disk, Path::new("/"), 4, 8).is_err());
+        assert!(read_journal(&disk, Path::new("/"), 5, 7).is_err(), "of another database");
     }
 
     #[test]
@@ -245,7 +247,7 @@ mod tests {
         for at in HEADER_BYTES..begins[3] as usize {
             let file = disk.open_write(&path).unwrap();
             file.write_all_at(&[bytes[at] ^ 8], at as u64).unwrap();
-            let journal = read_journal(&disk, Path::new("/"), 5).unwrap();
+            let journal = read_journal(&disk, Path::new("/"), 5, 8).unwrap();
             file.write_all_at(&bytes[at..=at], at as u64).unwrap();
             // Of the last frame it can't be told whether it was ever whole.
             let in_last = at as u64 >= begins[2];

@@ -23,8 +23,8 @@ pub use reader::{LogItem, LogReader, Replay, read_log, read_log_with};
 pub use record::{DeleteRecord, InsertRecord, Record};
 pub use writer::LogWriter;
 
-/// The salt of a log's frames: the CRC in its header, which tells shard, first number and
-/// epoch. (A CRC of the whole header would be the same for all, as of anything that ends
+/// The salt of a log's frames: the CRC in its header, which tells shard, first number,
+/// epoch and origin. (A CRC of the whole header would be the same for all, as of anything that ends
 /// with its own.)
 pub(crate) fn frame_salt(header: &[u8]) -> u32 {
     crc32fast::hash(header.get(..HEADER_BYTES - 4).unwrap_or_default()) | 1

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::format::{FileHeader, FileKind, HEADER_BYTES, finish_frame, journal_name, log_name, start_frame};
+use crate::format::{FileHeader, HEADER_BYTES, finish_frame, log_name, start_frame};
 use crate::vfs::{File, Vfs, write_atomic};
 
 use super::{JournalEntry, Record, frame_salt};
@@ -46,30 +46,13 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// Makes the log whose first record gets `first_seq`, in the place of one that never
-    /// got that far. Its name and header are durable when this returns. `journal` is the
-    /// group of the journal that may hold its last frames.
-    pub fn create(
-        vfs: &dyn Vfs,
-        dir: &Path,
-        shard: u32,
-        first_seq: u64,
-        epoch: u32,
-        journal: Option<u16>,
-    ) -> io::Result<Self> {
-        let journal = journal.map_or(0, |group| group + 1);
-        let header = FileHeader { journal, ..FileHeader::new(FileKind::Log, shard, first_seq, epoch) };
-        Self::create_file(vfs, dir, &log_name(first_seq), header)
+    /// Makes the log that this header describes, in the place of one that never got so far
+    /// that it had a record. Its name and header are durable when this returns.
+    pub fn create(vfs: &dyn Vfs, dir: &Path, header: FileHeader) -> io::Result<Self> {
+        Self::create_file(vfs, dir, &log_name(header.id), header)
     }
 
-    /// Makes a journal in the place of the one of this name, which nobody must need any
-    /// more.
-    pub(super) fn create_journal(vfs: &dyn Vfs, dir: &Path, file: u32, number: u64) -> io::Result<Self> {
-        let header = FileHeader::new(FileKind::Journal, file, number, 0);
-        Self::create_file(vfs, dir, &journal_name(file), header)
-    }
-
-    fn create_file(vfs: &dyn Vfs, dir: &Path, name: &str, header: FileHeader) -> io::Result<Self> {
+    pub(super) fn create_file(vfs: &dyn Vfs, dir: &Path, name: &str, header: FileHeader) -> io::Result<Self> {
         let first_seq = header.id;
         let header = header.encode();
         let mut start = header.to_vec();
@@ -120,6 +103,11 @@ impl LogWriter {
     /// Bytes of the frame that was sealed last, if it is not in the file yet.
     pub fn last_sealed_bytes(&self) -> usize {
         self.sealed.len()
+    }
+
+    /// Whether the file, as it is on disk, has room for what waits.
+    pub fn has_room(&self) -> bool {
+        self.offset + self.sealed.end as u64 <= self.zeroed
     }
 
     /// Bytes of sealed frames that are not in the file yet.
@@ -228,6 +216,7 @@ impl LogWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::FileKind;
     use crate::vfs::SimDisk;
 
     /// What is left of another file in recycled blocks must not be taken for a frame.
@@ -235,13 +224,15 @@ mod tests {
     fn no_two_files_have_one_salt() {
         let disk = SimDisk::new();
         let dir = Path::new("/");
-        let salts: std::collections::BTreeSet<u32> = (0..40)
-            .map(|at| LogWriter::create(&disk, dir, at / 10, u64::from(at % 10) + 1, 1, None).unwrap().salt)
-            .chain(
-                (0..4)
-                    .map(|at| LogWriter::create_journal(&disk, dir, at / 2, u64::from(at % 2)).unwrap().salt),
-            )
-            .collect();
+        let header = |at: u32| match at {
+            0..40 => FileHeader {
+                origin: u64::from(at % 2),
+                ..FileHeader::new(FileKind::Log, at / 20, u64::from(at % 20 / 2) + 1, 1)
+            },
+            _ => FileHeader::new(FileKind::Journal, at / 2, u64::from(at % 2), 0),
+        };
+        let salt = |at| LogWriter::create_file(&disk, dir, "file", header(at)).unwrap().salt;
+        let salts: std::collections::BTreeSet<u32> = (0..44).map(salt).collect();
         // The lowest bit is always set.
         assert!(salts.len() > 40, "{}", salts.len());
     }

@@ -97,7 +97,7 @@ fn a_directory_is_shown_and_checked_and_damage_is_found() {
     let name = segment.file_name().unwrap().to_str().unwrap();
     assert!(code == 1 && text.contains(name), "{text}");
     let (code, text) = dump(&["segment", "--rows"], segment);
-    assert!(code == 1 && text.contains("DAMAGED block at byte 32"), "{text}");
+    assert!(code == 1 && text.contains("DAMAGED block at byte 40"), "{text}");
     std::fs::write(segment, &bytes[..50]).unwrap();
     assert_eq!(dump(&["segment"], segment).0, 1);
     assert_eq!(dump(&["verify"], Path::new("/nonexistent")).0, 1);

@@ -85,6 +85,27 @@ fn nothing_acknowledged_is_lost() {
     println!("kills: {kills}");
 }
 
+/// Frames of several mebibytes, one the first of its log and one not.
+#[test]
+fn batches_larger_than_any_buffer_survive_a_kill() {
+    const ROWS: i64 = 200_000;
+    let temp = tempfile::tempdir().unwrap();
+    for batches in 0..=2 {
+        let mut server = Server::start_in(temp.path(), |command| {
+            command.args(["--buffer-size", "10000000", "--shards", "1"]);
+        });
+        let mut lines = server.connect();
+        lines.text("CREATE s 1 IF NOT EXISTS").rows();
+        let count = lines.data("GetStats", json!({"series": "s"}))["count"].as_i64().unwrap();
+        assert_eq!(count, batches * ROWS);
+        let times: Vec<i64> = (count..count + ROWS).collect();
+        let values: Vec<f64> = times.iter().map(|&at| value(1, at)).collect();
+        lines.data("BatchInsert", json!({"series": "s", "timestamps_ns": times, "values": values}));
+        server.signal("KILL");
+        server.kill();
+    }
+}
+
 /// Writes until the server is gone.
 fn write(address: std::net::SocketAddr, writer: u64, progress: &Mutex<BTreeMap<u64, (i64, i64)>>) {
     use std::io::{BufRead, BufReader, Write};

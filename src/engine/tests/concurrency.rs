@@ -138,7 +138,7 @@ fn a_group_commit_acknowledges_what_is_durable_in_the_order_of_the_log() {
         let order: Vec<i64> = answers.iter().map(|(at, _)| *at).collect();
         let mut logged = Vec::new();
         let shard = engine.shard(&name("s"));
-        read_log(&disk, &shard.dir, shard.number, 1, |_, record| {
+        read_log(&disk, &shard.dir, (shard.number, shard.origin), 1, |_, record| {
             if let Record::Insert(insert) = record {
                 logged.extend(insert.timestamps);
             }

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::similar::by_scanning;
 use super::*;
+use crate::format::HEADER_BYTES;
 use crate::vector::Target;
 
 const DIMENSION: usize = 8;
@@ -201,8 +202,8 @@ fn a_damaged_index_is_made_anew_and_a_newer_one_refused() {
     }
     let mut newer = bytes.clone();
     newer[8] = 2;
-    let crc = crc32fast::hash(&newer[..28]);
-    newer[28..32].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32fast::hash(&newer[..HEADER_BYTES - 4]);
+    newer[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
     disk.remove(path).unwrap();
     disk.create(path).unwrap().write_all_at(&newer, 0).unwrap();
     assert_eq!(open_on(&disk).err().unwrap().code(), ErrorCode::InvalidArgument);

@@ -3,7 +3,8 @@
 use super::damage::{files, points_of};
 use super::steps::{Step, Worlds, run_and_tell};
 use super::*;
-use crate::format::{journal_name, shard_of};
+use crate::format::{journal_name, shard_name, shard_of};
+use crate::manifest::{FileManifestStore, Manifest, ManifestStore as _};
 
 const SHARDS: u32 = 3;
 
@@ -31,6 +32,10 @@ fn open(disk: &SimDisk, recover: Recover) -> Result<Engine> {
 
 /// Four frames in the journal and in no log; the content after each.
 fn sample() -> (SimDisk, Vec<Content>) {
+    sample_on(SimDisk::new())
+}
+
+fn sample_on(disk: SimDisk) -> (SimDisk, Vec<Content>) {
     let [a, b, c] = series();
     let frames: [&'static [Step]; 4] = [
         Box::leak(Box::new([Step::Create(a), Step::Create(b), Step::Create(c)])),
@@ -38,7 +43,6 @@ fn sample() -> (SimDisk, Vec<Content>) {
         Box::leak(Box::new([batch(b, 30), batch(c, 40)])),
         Box::leak(Box::new([batch(a, 50), batch(c, 60)])),
     ];
-    let disk = SimDisk::new();
     let engine = open(&disk, Recover::Strict).unwrap();
     let (mut contents, mut worlds) = (vec![content(&engine)], Worlds::new());
     for steps in frames {
@@ -75,8 +79,9 @@ fn what_only_the_journal_has_is_there_after_a_crash() {
     let options = Options { background: true, ..options() };
     let engine = Engine::open_with(Arc::new(disk.clone()), Arc::new(ManualClock::new(5)), options).unwrap();
     engine.close().unwrap();
-    let (_, dir) = (engine, Path::new("/data/gen-0000000001"));
-    let journal = crate::wal::read_journal(&disk, dir, 1).unwrap();
+    let origin = engine.inner.generation.read().record.origin;
+    drop(engine);
+    let journal = crate::wal::read_journal(&disk, Path::new("/data/gen-0000000001"), 1, origin).unwrap();
     assert!(journal.logs.is_empty() && journal.number > 1, "{journal:?}");
     assert_eq!(content(&open(&disk, Recover::Strict).unwrap()), contents[4]);
 }
@@ -110,8 +115,7 @@ fn damage_of_a_journal_is_told_of_the_series_that_lost_something() {
             tried += 1;
             let when = format!("byte {at} {what}");
             let disk = disk.crash(Crash::KeepAll, 0);
-            disk.remove(&path).unwrap();
-            disk.create(&path).unwrap().write_all_at(&damage, 0).unwrap();
+            put(&disk, &path, &damage);
             // Frames that are gone from the end look like those that were never written.
             let is_end = what != "flipped" && hit.is_some() || hit == Some(3);
             let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
@@ -156,6 +160,73 @@ fn damage_of_a_journal_is_told_of_the_series_that_lost_something() {
     }
 }
 
+/// Writes a shard's manifest as a compaction does when all is written: each shard has three
+/// records.
+fn write_manifest_at_end(disk: &SimDisk, shard: u32) {
+    let dir = Path::new("/data/gen-0000000001").join(shard_name(shard));
+    let store = FileManifestStore::new(Arc::new(disk.clone()), &dir, shard);
+    let known = store.load().unwrap();
+    store.install(&Manifest { revision: known.revision + 1, durable_seq: 4, ..known }).unwrap();
+}
+
+/// A start needs its journals no more once it begins new ones, however far the manifests
+/// say that the logs were on disk.
+#[test]
+fn what_a_start_puts_into_the_logs_survives_the_next_crash() {
+    let (disk, contents) = sample();
+    (0..SHARDS).for_each(|shard| write_manifest_at_end(&disk, shard));
+    let options = Options { background: true, ..options() };
+    let engine = Engine::open_with(Arc::new(disk.clone()), Arc::new(ManualClock::new(5)), options).unwrap();
+    let crashed = disk.crash(Crash::KeepNothing, 0);
+    drop(engine);
+    assert_eq!(content(&open(&crashed, Recover::Strict).unwrap()), contents[4]);
+}
+
+/// A journal whose end is gone looks like one that was never written; where a shard's
+/// manifest shows it, all that share the journal have lost something.
+#[test]
+fn a_journal_that_lost_its_end_is_missed_for_all_that_share_it() {
+    let [a, b, c] = series();
+    let (disk, contents) = sample();
+    let path = Path::new("/data/gen-0000000001").join(journal_name(1));
+    let bytes = read_all(&disk, &path, 1 << 20).unwrap();
+    let begins = frames(&bytes);
+    write_manifest_at_end(&disk, 0);
+    assert_eq!(content(&open(&disk.crash(Crash::KeepAll, 0), Recover::Strict).unwrap()), contents[4]);
+    for lost_from in 1..4 {
+        let mut cut = bytes.clone();
+        cut[begins[lost_from]..].fill(0);
+        put(&disk, &path, &cut);
+        let disk = disk.crash(Crash::KeepAll, 0);
+        let refused = open(&disk, Recover::Strict).err().expect("the end is missed");
+        assert!(refused.message().contains("journal-0001"), "{refused}");
+        let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+        let problems = verify(&vfs, Path::new("/data")).problems;
+        assert!(problems.iter().any(|problem| problem.contains("journal-0001")), "{problems:?}");
+        // A crash anywhere while they are given up hides nothing.
+        for operations in (0..).step_by(3) {
+            let trying = disk.crash(Crash::KeepAll, 0);
+            trying.fail_from(trying.operations() + operations);
+            let is_done =
+                open(&trying, Recover::Degraded).is_ok_and(|engine| engine.write_trouble().is_none());
+            for crash in [Crash::KeepNothing, Crash::KeepAll, Crash::KeepSome] {
+                let engine = open(&trying.crash(crash, operations), Recover::Degraded).unwrap();
+                for series in [a, b, c] {
+                    let code = points_of(&engine, series).map_err(|e| e.code());
+                    let when =
+                        format!("{series} after {lost_from} frames, operation {operations}, {crash:?}");
+                    assert_eq!(code, Err(ErrorCode::CorruptData), "{when}");
+                }
+            }
+            if is_done {
+                break;
+            }
+        }
+        let engine = open(&disk, Recover::AcceptLoss).unwrap();
+        assert_eq!(content(&engine), contents[lost_from]);
+    }
+}
+
 /// A journal of an earlier time beside one of now has not the frames of that between.
 #[test]
 fn an_older_copy_of_a_journal_is_missed() {
@@ -169,8 +240,7 @@ fn an_older_copy_of_a_journal_is_missed() {
     let disk = disk.crash(Crash::KeepNothing, 0);
     std::mem::forget(engine);
     open(&disk, Recover::Strict).unwrap();
-    disk.remove(&path).unwrap();
-    disk.create(&path).unwrap().write_all_at(&older, 0).unwrap();
+    put(&disk, &path, &older);
     let refused = open(&disk, Recover::Strict).err().expect("an older copy is missed");
     assert!(refused.message().contains("journal-0001"), "{refused}");
     let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
@@ -179,6 +249,95 @@ fn an_older_copy_of_a_journal_is_missed() {
     for series in [a, b, c] {
         assert_eq!(points_of(&engine, series).unwrap_err().code(), ErrorCode::CorruptData);
     }
+}
+
+/// Puts a file of one disk in the place of another.
+fn put(disk: &SimDisk, path: &Path, bytes: &[u8]) {
+    disk.remove(path).unwrap();
+    disk.create(path).unwrap().write_all_at(bytes, 0).unwrap();
+}
+
+/// Each file of a database is as it was written, beside others that are none of its own.
+#[test]
+fn files_of_another_database_or_generation_are_told_from_ones_own() {
+    let (disk, contents) = sample();
+    let other = SimDisk::new();
+    other.draw().unwrap();
+    let (other, _) = sample_on(other);
+    // And one database, before and after a load.
+    let engine = open(&disk, Recover::Strict).unwrap();
+    engine.save("s.snap", &Deadline::none()).unwrap();
+    let before = disk.crash(Crash::KeepAll, 0);
+    engine.load("s.snap", &Deadline::none()).unwrap();
+    let [a, b, c] = series();
+    let same: &'static [Step] = Box::leak(Box::new([batch(a, 70), batch(b, 80), batch(c, 90)]));
+    Step::Together(same).run(&engine).unwrap();
+    let after = disk.crash(Crash::KeepAll, 0);
+    std::mem::forget(engine);
+    let mut tried = 0;
+    for (mine, foreign) in [(&before, &other), (&after, &before)] {
+        for path in files(mine) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !["MANIFEST", "wal-", "journal-"].iter().any(|kind| name.starts_with(kind)) {
+                continue;
+            }
+            let theirs = path.to_string_lossy().replace("gen-0000000002", "gen-0000000001");
+            let Ok(bytes) = read_all(foreign, Path::new(&theirs), 1 << 20) else { continue };
+            if mine.open(&path).is_err() || bytes == read_all(mine, &path, 1 << 20).unwrap() {
+                continue;
+            }
+            tried += 1;
+            let disk = mine.crash(Crash::KeepAll, 0);
+            put(&disk, &path, &bytes);
+            let when = path.display();
+            let refused = open(&disk, Recover::Strict).err().unwrap_or_else(|| panic!("{when}: not noticed"));
+            assert!(refused.message().contains("belongs to another database"), "{when}: {refused}");
+            let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+            let problems = verify(&vfs, Path::new("/data")).problems;
+            assert!(problems.iter().any(|problem| problem.contains(&name)), "{when}: {problems:?}");
+            let engine = open(&disk, Recover::Degraded).unwrap();
+            for series in [a, b, c] {
+                if let Ok(points) = points_of(&engine, series) {
+                    assert!(
+                        points.len() >= contents[4][series].len(),
+                        "{when}: {series} served without its end"
+                    );
+                }
+            }
+        }
+    }
+    println!("foreign files: {tried}");
+    assert!(tried >= 10, "{tried}");
+}
+
+/// What only a journal has gets into the logs even where no file can get longer.
+#[test]
+fn a_start_after_a_crash_needs_no_space() {
+    let [a, b, c] = series();
+    let disk = SimDisk::new();
+    let engine = open(&disk, Recover::Strict).unwrap();
+    let create: &'static [Step] = Box::leak(Box::new([Step::Create(a), Step::Create(b), Step::Create(c)]));
+    Step::Together(create).run(&engine).unwrap();
+    let mut journaled = 0;
+    for round in 0..80 {
+        let long = |series| Step::Batch { series, start: round * 1000, rows: 300, value: round, label: "" };
+        let syncs = engine.counters().wal_syncs;
+        Step::Together(Box::leak(Box::new([a, b, c].map(long)))).run(&engine).unwrap();
+        journaled += u64::from(engine.counters().wal_syncs == syncs + 1);
+        if round % 20 == 3 {
+            let disk = disk.crash(Crash::KeepNothing, 0);
+            disk.fill_up();
+            for background in [false, true] {
+                let options = Options { background, ..options() };
+                let clock = Arc::new(ManualClock::new(5));
+                let full = Engine::open_with(Arc::new(disk.clone()), clock, options).unwrap();
+                assert_eq!(content(&full), content(&engine), "round {round}");
+                assert_eq!(batch(a, 1).run(&full).unwrap_err().code(), ErrorCode::ReadOnly);
+            }
+        }
+    }
+    assert!(journaled > 60, "{journaled} of 80 together");
+    std::mem::forget(engine);
 }
 
 /// A journal that can't be made is done without; one that can't be written any more is

@@ -195,6 +195,31 @@ fn a_bad_snapshot_changes_nothing() {
 }
 
 #[test]
+fn what_a_killed_save_left_is_removed_and_takes_no_snapshots_name() {
+    let disk = SimDisk::new();
+    let clock = Arc::new(ManualClock::new(5));
+    let engine = open(&disk, &clock).unwrap();
+    create(&engine, "s", 1).unwrap();
+    engine.save("a.snap.tmp", &Deadline::none()).unwrap();
+    for operations in 0.. {
+        let disk = disk.kill();
+        let engine = open(&disk, &clock).unwrap();
+        disk.kill_at(disk.operations() + operations);
+        let is_done = engine.save("a.snap", &Deadline::none()).is_ok();
+        let left = disk.kill();
+        let vfs: Arc<dyn Vfs> = Arc::new(left.clone());
+        assert_eq!(verify(&vfs, Path::new("/data")).problems, Vec::<String>::new(), "operation {operations}");
+        drop(open(&left, &clock).unwrap());
+        let found = left.list(Path::new("/data/snapshots")).unwrap();
+        let names: Vec<&str> = found.iter().map(|entry| entry.name.as_str()).collect();
+        assert!(matches!(names[..], ["a.snap", "a.snap.tmp"] | ["a.snap.tmp"]), "{operations}: {names:?}");
+        if is_done {
+            break;
+        }
+    }
+}
+
+#[test]
 fn many_threads_write_read_flush_and_save_at_once() {
     let temp = tempfile::tempdir().unwrap();
     let engine =
