@@ -355,7 +355,7 @@ fn a_snapshot_that_would_swell_is_refused_and_nothing_is_switched() {
     lines.text("SAVE good").summary();
     let dir = server.data_dir.join("snapshots");
     let good = std::fs::read(dir.join("good")).unwrap();
-    let head = &good[..32];
+    let head = &good[..40];
     // Name, dimension, type, whether assigned, assigned, number of label sets.
     let series = |sets: &[u8]| [b"\x01s\x01\x00\x00\x00".as_slice(), sets].concat();
     let varint = |mut n: u64| {

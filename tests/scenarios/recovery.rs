@@ -80,8 +80,8 @@ fn a_directory_of_a_newer_version_is_left_alone() {
     let path = temp.path().join("gen-0000000001/shard-0000/MANIFEST");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[8] += 1;
-    let crc = crc32fast::hash(&bytes[..28]);
-    bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..36]);
+    bytes[36..40].copy_from_slice(&crc.to_le_bytes());
     std::fs::write(&path, &bytes).unwrap();
     for recover in ["strict", "degraded"] {
         let message = refusal(temp.path(), recover);
