@@ -49,7 +49,7 @@ pub enum Command {
     /// Find the points or windows that are most like a query.
     FindSimilar(Box<Similar>),
     /// Find what is unusual or comes again in windows of points.
-    Analyze(Analysis),
+    Analyze(Box<Analysis>),
     /// Keep a profile while points come.
     Watch(WatchRequest),
     /// Keep it no longer.

@@ -314,7 +314,7 @@ impl<'a> Fields<'a> {
 
 fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> {
     if let Some(analysis) = Analysis::parse(command_type, &mut fields)? {
-        return fields.finish().map(|()| Command::Analyze(analysis));
+        return fields.finish().map(|()| Command::Analyze(Box::new(analysis)));
     }
     let command = match command_type {
         "CreateSeries" => {
@@ -513,7 +513,7 @@ mod tests {
                 if *similar == Similar::new(Place::Series(SeriesName::new("a").unwrap()), Like::Vector(vec![1.0, 2.0]))
         ));
         let analysis = |command_type: &str, data: &str| match ok(command_type, data) {
-            Command::Analyze(analysis) => analysis,
+            Command::Analyze(analysis) => *analysis,
             other => panic!("{other:?}"),
         };
         let a = || SeriesName::new("a").unwrap();

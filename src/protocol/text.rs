@@ -296,7 +296,7 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
             };
             let series = arguments.series()?;
             let (window, k) = (arguments.count("window", 3)?, arguments.count("k", 1)?);
-            Command::Analyze(Analysis::new(kind, series, Some(window), k))
+            Command::Analyze(Box::new(Analysis::new(kind, series, Some(window), k)))
         }
         "MPDIST" => {
             let series = arguments.series()?;
@@ -304,7 +304,7 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
                 With { series: arguments.series()?, labels: LabelFilter::any(), range: TimeRange::ALL };
             let window = arguments.count("window", 3)?;
             let analysis = Analysis::new(AnalysisKind::MpDist, series, Some(window), 1);
-            Command::Analyze(Analysis { with: Some(Box::new(with)), ..analysis })
+            Command::Analyze(Box::new(Analysis { with: Some(Box::new(with)), ..analysis }))
         }
         "WATCH" => {
             let series = arguments.series()?;
@@ -435,19 +435,16 @@ mod tests {
             matches!(ok("SIMILAR a 1,2 5"), Command::FindSimilar(of) if of.limit == 5 && of.threshold.is_none())
         );
         assert!(matches!(ok("SIMILAR a 1,2 5 0.9"), Command::FindSimilar(of) if of.threshold == Some(0.9)));
+        let analysis =
+            |kind, window, k| Command::Analyze(Box::new(Analysis::new(kind, name("a"), Some(window), k)));
+        assert_eq!(ok("ANOMALY a 336 6"), analysis(AnalysisKind::anomaly(), 336, 6));
+        assert_eq!(ok("MOTIF a 3 1"), analysis(AnalysisKind::motif(), 3, 1));
+        assert_eq!(ok("SEGMENT a 9 2"), analysis(AnalysisKind::Segment { curve: false }, 9, 2));
+        assert_eq!(ok("CHAINS a 9 2"), analysis(AnalysisKind::Chains, 9, 2));
+        assert_eq!(ok("SNIPPETS a 9 2"), analysis(AnalysisKind::Snippets { sub_window: None }, 9, 2));
         assert!(matches!(
-            ok("ANOMALY a 336 6"),
-            Command::Analyze(Analysis {
-                kind: AnalysisKind::Anomaly(_),
-                window: Some(336),
-                k: 6,
-                normalize: true,
-                ..
-            })
-        ));
-        assert!(matches!(
-            ok("MOTIF a 3 1"),
-            Command::Analyze(Analysis { kind: AnalysisKind::Motif(_), window: Some(3), k: 1, .. })
+            ok("MPDIST a b 9"),
+            Command::Analyze(of) if of.kind == AnalysisKind::MpDist && of.with.as_ref().unwrap().series == name("b")
         ));
         assert_eq!(ok("STATS all"), Command::Stats { series: None });
         assert_eq!(ok("STATS a"), Command::Stats { series: Some(name("a")) });

@@ -59,7 +59,7 @@ impl Question {
         let other = analysis.with.as_ref().map(|with| engine.stamp(&with.series)).transpose()?;
         let stamps = (engine.stamp(&analysis.series)?, other);
         // An exact answer is that for any time limit.
-        let analysis = Analysis { timeout_ms: None, ..analysis.clone() };
+        let analysis = Analysis { timeout_ms: None, ..Analysis::clone(analysis) };
         Ok(Some(Self { analysis, stamps, started }))
     }
 }
@@ -163,7 +163,8 @@ mod tests {
     }
 
     fn question(engine: &Engine, k: usize) -> Question {
-        let command = Command::Analyze(Analysis::new(AnalysisKind::anomaly(), series(), Some(5), k));
+        let command =
+            Command::Analyze(Box::new(Analysis::new(AnalysisKind::anomaly(), series(), Some(5), k)));
         Question::of(engine, &command).unwrap().unwrap()
     }
 
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(known(&answers, &question(&engine, 3)), Some(9), "a flush changes no point");
         engine.write(Write::Drop { name: series() }).unwrap();
         let analysis = Analysis::new(AnalysisKind::anomaly(), series(), Some(5), 3);
-        let gone = Question::of(&engine, &Command::Analyze(analysis));
+        let gone = Question::of(&engine, &Command::Analyze(Box::new(analysis)));
         assert!(gone.is_err());
     }
 
@@ -232,7 +233,10 @@ mod tests {
         let kind = |options| AnalysisKind::Anomaly(options);
         let default = AnomalyOptions::default();
         let ask = |command| known(&answers, &Question::of(&engine, &command).unwrap().unwrap());
-        assert_eq!(ask(Command::Analyze(Analysis { timeout_ms: Some(9), ..analysis.clone() })), Some(1));
+        assert_eq!(
+            ask(Command::Analyze(Box::new(Analysis { timeout_ms: Some(9), ..analysis.clone() }))),
+            Some(1)
+        );
         for other in [
             Analysis { window: Some(6), ..analysis.clone() },
             Analysis { window: None, ..analysis.clone() },
@@ -251,7 +255,7 @@ mod tests {
             Analysis { max_gap_ns: Some(7), ..analysis.clone() },
             Analysis { join_labels: true, ..analysis.clone() },
         ] {
-            assert_eq!(ask(Command::Analyze(other.clone())), None, "{other:?}");
+            assert_eq!(ask(Command::Analyze(Box::new(other.clone()))), None, "{other:?}");
         }
     }
 
@@ -265,7 +269,7 @@ mod tests {
             with: Some(Box::new(with)),
             ..Analysis::new(AnalysisKind::motif(), series(), Some(5), 3)
         };
-        let ask = || Question::of(&engine, &Command::Analyze(analysis.clone())).unwrap().unwrap();
+        let ask = || Question::of(&engine, &Command::Analyze(Box::new(analysis.clone()))).unwrap().unwrap();
         for change in [series(), other] {
             answers.keep(ask(), &reply(1, true));
             assert_eq!(known(&answers, &ask()), Some(1));

@@ -66,17 +66,18 @@ pub(super) fn cost(
         }
         Command::FindSimilar(similar) => similar::cost(engine, similar, result_points_max, of),
         Command::Analyze(analysis) => {
-            let Analysis { series, range, join_labels, with, .. } = analysis;
+            let Analysis { series, range, join_labels, with, resample, .. } = &**analysis;
             let beside = match with {
                 Some(with) => of(&with.series, with.range, None, true)?,
                 None => Cost { rows: 0, bytes: 0, computes: true },
             };
             let whole = of(series, *range, None, true)?;
             let (dimension, _) = engine.describe(series)?;
-            let points = whole.rows + beside.rows;
+            let new = if resample.is_some() { analysis::NEW_POINTS_MAX } else { 1 };
+            let points = (whole.rows + beside.rows).saturating_mul(new);
             let work = analysis::work_bytes(analysis, points, u64::from(dimension), threads);
             // Several label sets are there twice while they are taken apart.
-            let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { 1 } else { 2 });
+            let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { new } else { 2 * new });
             let bytes = rows.saturating_add(work).min(engine.query_bytes_max());
             Ok(Cost { bytes, ..whole })
         }

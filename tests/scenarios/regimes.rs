@@ -205,16 +205,9 @@ fn answers_name_the_dimensions_that_make_them() {
                 close(&of["distance"], by[of["dimension"].as_u64().unwrap() as usize]);
             }
             by.sort_by(f64::total_cmp);
-            match counted {
-                Dimensions::Best(best) => {
-                    assert_eq!(named.len(), best);
-                    close(&named[0]["distance"], by[0]);
-                }
-                _ => {
-                    assert_eq!(named.len(), 3);
-                    close(&named[0]["distance"], by[2]);
-                }
-            }
+            let (most, first) = if let Dimensions::Best(best) = counted { (best, by[0]) } else { (3, by[2]) };
+            assert_eq!(named.len(), most);
+            close(&named[0]["distance"], first);
         }
     }
     let any = lines.data("Anomaly", json!({"series": "s", "window": 14, "k": 1, "dimensions": "any"}));

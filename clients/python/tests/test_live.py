@@ -142,6 +142,13 @@ class Live(unittest.TestCase):
         snippets = self.client.find_snippets("r", 40, 2)
         self.assertAlmostEqual(sum(snippet.fraction for snippet in snippets), 1)
         self.assertEqual(snippets.summary["sub_window"], 20)
+        with self.client.pipeline() as pipeline:
+            pipeline.find_changes("r", 20, 1)
+            pipeline.find_chains("r", 20, 1)
+            pipeline.mpdist("r", "r", 20, 1)
+            pipeline.find_snippets("r", 40, 1)
+            found = pipeline.execute()
+        self.assertEqual((found[0][0], found[1][0], len(found[2]), len(found[3])), (changes[0], chain, 1, 1))
         anomaly = self.client.find_anomalies("r", 20, 1, dimensions="any", step=1)[0]
         self.assertEqual([each.distance for each in anomaly.dimensions][0], anomaly.score)
 

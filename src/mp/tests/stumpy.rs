@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 
 fn fixture() -> Value {
-    serde_json::from_str(include_str!("../../../tests/fixtures/stumpy/analyses.json")).unwrap()
+    serde_json::from_str(include_str!("../../../tests/stumpy/analyses.json")).unwrap()
 }
 
 fn numbers(value: &Value) -> Vec<f64> {

@@ -1,5 +1,7 @@
 //! From the fields of a JSON request to an analysis.
 
+use serde_json::value::RawValue;
+
 use crate::base::{Dimensions, Error, LabelFilter, Result, SeriesName};
 
 use super::super::duration::Duration;
@@ -153,7 +155,7 @@ fn duration(fields: &mut Fields<'_>, name: &str) -> Result<Option<u64>> {
 }
 
 fn dimensions(fields: &mut Fields<'_>) -> Result<Dimensions> {
-    match fields.find("dimensions").map(|raw| raw.get()) {
+    match fields.find("dimensions").map(RawValue::get) {
         Some("\"all\"") => Ok(Dimensions::All),
         Some("\"any\"") => Ok(Dimensions::Any),
         // More than a series can have are told when its dimension is known.

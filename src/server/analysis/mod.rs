@@ -25,6 +25,7 @@ use crate::protocol::{Analysis, AnalysisKind, Reply};
 
 use search::Search;
 
+pub(super) use resample::NEW_POINTS_MAX;
 pub(super) use search::work_bytes;
 
 /// Answers an analysis.

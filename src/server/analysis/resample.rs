@@ -1,11 +1,13 @@
 //! Points at regular times, made of those there are.
 
+use std::ops::{Range, RangeInclusive};
+
 use crate::base::{Error, ErrorCode, Result, Rows};
 use crate::mp;
 use crate::protocol::{Resample, Sampling};
 
 /// Points that one may become at the most.
-const NEW_POINTS_MAX: u128 = 16;
+pub(in super::super) const NEW_POINTS_MAX: u64 = 16;
 
 /// Points at the multiples of a step, for one sequence; and the longest stretch between two
 /// points that some were made for, `gap_ns` where it is given. Where there was a longer one
@@ -24,13 +26,13 @@ pub(super) fn resampled(
     let usual = mp::default_gap(&rows.timestamps_ns).unwrap_or(step);
     let gap_ns = gap_ns.unwrap_or_else(|| usual.max(step.saturating_mul(10)));
     let stretches = mp::stretches(&rows.timestamps_ns, gap_ns);
-    let span = |stretch: &std::ops::Range<usize>| {
+    let span = |stretch: &Range<usize>| {
         let (first, last) = (rows.timestamps_ns[stretch.start], rows.timestamps_ns[stretch.end - 1]);
         u128::from(last.abs_diff(first)) / u128::from(step) + 2
     };
     let points = stretches.iter().map(span).sum::<u128>();
     let bytes = points.saturating_mul(8 * (rows.dimension as u128 + 1));
-    if bytes > u128::from(bytes_max) || points > (rows.len() as u128 + 1) * NEW_POINTS_MAX {
+    if bytes > u128::from(bytes_max) || points > (rows.len() as u128 + 1) * u128::from(NEW_POINTS_MAX) {
         return Err(Error::new(
             ErrorCode::LimitExceeded,
             format!(
@@ -46,7 +48,7 @@ pub(super) fn resampled(
         regular.label_sets.clone_from(&rows.label_sets);
     }
     for stretch in stretches {
-        let mut made = Stretch { rows, stretch, step: i128::from(step), into: &mut regular };
+        let mut made = Stretch { rows, points: stretch, step: i128::from(step), into: &mut regular };
         match resample.by {
             Sampling::Mean => made.by_mean(),
             Sampling::Last => made.by_last(),
@@ -59,7 +61,7 @@ pub(super) fn resampled(
 /// Points without a gap, of which others are made.
 struct Stretch<'a> {
     rows: &'a Rows,
-    stretch: std::ops::Range<usize>,
+    points: Range<usize>,
     step: i128,
     into: &'a mut Rows,
 }
@@ -78,15 +80,15 @@ impl Stretch<'_> {
     }
 
     /// The first multiple that is not before the stretch, and the last that is not behind it.
-    fn inside(&self) -> std::ops::RangeInclusive<i128> {
-        let (first, last) = (self.time(self.stretch.start), self.time(self.stretch.end - 1));
+    fn inside(&self) -> RangeInclusive<i128> {
+        let (first, last) = (self.time(self.points.start), self.time(self.points.end - 1));
         -(-first).div_euclid(self.step)..=last.div_euclid(self.step)
     }
 
     fn by_last(&mut self) {
-        let mut row = self.stretch.start;
+        let mut row = self.points.start;
         for multiple in self.inside() {
-            while row + 1 < self.stretch.end && self.time(row + 1) <= multiple * self.step {
+            while row + 1 < self.points.end && self.time(row + 1) <= multiple * self.step {
                 row += 1;
             }
             let rows = self.rows;
@@ -95,13 +97,13 @@ impl Stretch<'_> {
     }
 
     fn by_linear(&mut self) {
-        let mut row = self.stretch.start;
+        let mut row = self.points.start;
         for multiple in self.inside() {
             let time = multiple * self.step;
-            while row + 1 < self.stretch.end && self.time(row + 1) <= time {
+            while row + 1 < self.points.end && self.time(row + 1) <= time {
                 row += 1;
             }
-            let next = (row + 1).min(self.stretch.end - 1);
+            let next = (row + 1).min(self.points.end - 1);
             let (before, behind) = (self.time(row), self.time(next));
             let part = if behind > before { (time - before) as f64 / (behind - before) as f64 } else { 0.0 };
             let rows = self.rows;
@@ -112,12 +114,12 @@ impl Stretch<'_> {
     fn by_mean(&mut self) {
         let rows = self.rows;
         let mut last: Option<(i128, Vec<f64>)> = None;
-        let mut row = self.stretch.start;
-        while row < self.stretch.end {
+        let mut row = self.points.start;
+        while row < self.points.end {
             let multiple = self.time(row).div_euclid(self.step);
-            let end = (row..self.stretch.end)
+            let end = (row..self.points.end)
                 .find(|&at| self.time(at).div_euclid(self.step) != multiple)
-                .unwrap_or(self.stretch.end);
+                .unwrap_or(self.points.end);
             let n = (end - row) as f64;
             let sum = |dimension: usize, unit: f64| -> f64 {
                 (row..end).map(|at| rows.values_of(at)[dimension] / unit).sum()

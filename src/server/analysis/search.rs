@@ -36,6 +36,7 @@ pub(super) struct Search<'a> {
     pub gap_ns: Option<u64>,
     /// The longest stretch between two points that new ones were made of.
     bridged_ns: Option<u64>,
+    bytes_max: u64,
     pub progress: &'a Arc<Progress>,
 }
 
@@ -68,17 +69,18 @@ impl<'a> Search<'a> {
             hard,
             gap_ns: analysis.max_gap_ns,
             bridged_ns: None,
+            bytes_max: engine.query_bytes_max(),
             progress,
         };
         if let Some(resample) = analysis.resample {
-            search.resample(resample, engine.query_bytes_max())?;
+            search.resample(resample)?;
         }
         Ok(search)
     }
 
     /// Puts points at regular times in the place of those there are.
-    fn resample(&mut self, resample: Resample, bytes_max: u64) -> Result<()> {
-        let mut bytes_left = bytes_max;
+    fn resample(&mut self, resample: Resample) -> Result<()> {
+        let mut bytes_left = self.bytes_max;
         for rows in self.sequences.iter_mut().chain(self.beside.iter_mut().flatten()) {
             let (regular, bridged_ns) = resampled(rows, resample, self.analysis.max_gap_ns, bytes_left)?;
             bytes_left -= (regular.memory_bytes() as u64).min(bytes_left);
@@ -87,7 +89,22 @@ impl<'a> Search<'a> {
         }
         // Where a point could not be made there is a gap.
         self.gap_ns = Some(resample.step_ns);
-        Ok(())
+        self.check_bytes(self.analysis.window)
+    }
+
+    /// Whether there is memory for windows of so many points.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED`.
+    pub fn check_bytes(&self, window: Option<usize>) -> Result<()> {
+        let all = || self.sequences.iter().chain(self.beside.iter().flatten());
+        let (points, held) = all()
+            .fold((0, 0), |(points, held), rows| (points + rows.len(), held + rows.memory_bytes() as u64));
+        let threads = rayon::current_num_threads() as u64;
+        let dimension = self.sequences.first().map_or(1, |rows| rows.dimension) as u64;
+        let analysis = Analysis { window, ..self.analysis.clone() };
+        let work = work_bytes(&analysis, points as u64, dimension, threads);
+        check_bytes(points, work.saturating_add(2 * held), self.bytes_max)
     }
 
     /// Says beforehand that windows of so many points will be compared with one another, so
@@ -241,7 +258,13 @@ fn select(engine: &Engine, analysis: &Analysis, deadline: &Deadline) -> Result<(
     // While label sets are taken apart, or laid one behind the other, they are there twice.
     let copies = if is_apart(&rows, analysis) { 2 } else { 1 };
     let held = copies * rows.memory_bytes() + 2 * beside.as_ref().map_or(0, Rows::memory_bytes);
-    let (bytes, bytes_max) = (work + held as u64, engine.query_bytes_max());
+    check_bytes(points, work.saturating_add(held as u64), engine.query_bytes_max())?;
+    Ok((rows, beside))
+}
+
+/// # Errors
+/// `LIMIT_EXCEEDED`.
+fn check_bytes(points: usize, bytes: u64, bytes_max: u64) -> Result<()> {
     if bytes > bytes_max {
         return Err(Error::new(
             ErrorCode::LimitExceeded,
@@ -251,7 +274,7 @@ fn select(engine: &Engine, analysis: &Analysis, deadline: &Deadline) -> Result<(
             ),
         ));
     }
-    Ok((rows, beside))
+    Ok(())
 }
 
 /// Bytes that the work on so many points takes, beside the points.
@@ -263,7 +286,10 @@ pub(in super::super) fn work_bytes(analysis: &Analysis, points: u64, dimension: 
         AnalysisKind::Segment { .. } | AnalysisKind::Chains | AnalysisKind::MpDist => {
             points.saturating_mul(64)
         }
-        AnalysisKind::Snippets { .. } => Snippets::memory_bytes(points, analysis.window.unwrap_or(1) as u64),
+        AnalysisKind::Snippets { .. } => {
+            // Where it is chosen, it is known later.
+            Snippets::memory_bytes(points, analysis.window.unwrap_or(points as usize) as u64)
+        }
     };
     mp::memory_bytes(points, dimension, threads).saturating_add(more)
 }

@@ -11,6 +11,7 @@ impl Search<'_> {
     /// The k stretches that stand best for each label set; those that stand for most first.
     pub fn snippets(&self, sub_window: Option<usize>) -> Found {
         let window = self.analysis.window.map_or_else(|| self.likely_window(), Ok)?;
+        self.check_bytes(Some(window))?;
         let sub_window = sub_window.unwrap_or((window / 2).max(3)).min(window);
         let (summary, mut snippets) = self.run(window, &self.whole_effort(), |job| of(job, sub_window))?;
         if summary.sequences > 1 {
