@@ -34,6 +34,15 @@ impl Deadline {
         Self { at, cancelled: self.cancelled.clone() }
     }
 
+    /// The same, but over when this part, 0 to 1, of the time that is left has passed.
+    #[must_use]
+    pub fn part(&self, part: f64) -> Self {
+        match self.at {
+            Some(at) => self.within(at.saturating_duration_since(Instant::now()).mul_f64(part)),
+            None => self.clone(),
+        }
+    }
+
     /// Ends the work of every clone at its next check.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
@@ -76,6 +85,9 @@ mod tests {
         let sooner = later.within(Duration::from_hours(1));
         assert!(!sooner.is_over());
         assert!(Deadline::after(Duration::ZERO).within(Duration::from_hours(1)).is_over());
+        let half = Deadline::after(Duration::from_hours(2)).part(0.5);
+        assert!(!half.is_over() && half.at < Deadline::after(Duration::from_mins(61)).at);
+        assert_eq!(later.part(0.5).at, None);
         later.cancel();
         assert!(sooner.is_over());
     }

@@ -7,6 +7,7 @@
 mod caught;
 mod clock;
 mod deadline;
+mod dimensions;
 mod error;
 mod labels;
 mod limits;
@@ -23,6 +24,7 @@ pub mod sync;
 pub use caught::caught;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use deadline::Deadline;
+pub use dimensions::Dimensions;
 pub use error::{Blame, Error, ErrorCode, Result};
 pub use labels::{LabelFilter, Labels};
 pub use limits::{

@@ -152,7 +152,7 @@ pub(super) struct Export {
     pub selection: Selection,
 }
 
-/// Draw a series, with its anomalies or motifs.
+/// Draw a series, with its anomalies, motifs, changes or snippets.
 #[derive(Debug, Args)]
 pub(super) struct Plot {
     /// The series.
@@ -161,11 +161,20 @@ pub(super) struct Plot {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Mark the most unusual windows.
-    #[arg(long, value_name = "K", requires = "window", conflicts_with = "motifs")]
+    #[arg(long, value_name = "K", requires = "window", conflicts_with_all = ["motifs", "changes", "snippets"])]
     pub anomalies: Option<usize>,
     /// Mark the closest pairs of windows.
-    #[arg(long, value_name = "K", requires = "window")]
+    #[arg(long, value_name = "K", requires = "window", conflicts_with_all = ["changes", "snippets"])]
     pub motifs: Option<usize>,
+    /// Mark all windows like a motif, too.
+    #[arg(long, requires = "motifs")]
+    pub occurrences: bool,
+    /// Mark where the series begins to be like something else.
+    #[arg(long, value_name = "K", requires = "window", conflicts_with = "snippets")]
+    pub changes: Option<usize>,
+    /// Mark the stretches that stand best for all.
+    #[arg(long, value_name = "K", requires = "window")]
+    pub snippets: Option<usize>,
     /// Points that a window has.
     #[arg(long, value_name = "POINTS")]
     pub window: Option<usize>,
@@ -206,5 +215,7 @@ mod tests {
         assert_eq!(import.value_columns, ["x", "y"]);
         assert!(parse(&[]).task.is_none());
         assert!(Options::try_parse_from(["tsdb_client", "plot", "a", "--anomalies", "3"]).is_err());
+        let both = ["tsdb_client", "plot", "a", "--window", "9", "--changes", "3", "--snippets", "1"];
+        assert!(Options::try_parse_from(both).is_err());
     }
 }

@@ -33,24 +33,13 @@ pub(super) fn run(connect: &Connect, options: &Plot) -> Result<()> {
     if times.is_empty() {
         return Err(Failure::Refused(format!("{} has no points there; see STATS {0}", options.series)));
     }
-    let marks = match (options.anomalies, options.motifs, options.window) {
-        (Some(k), _, Some(window)) => {
-            let data = ask(&mut connection, "Anomaly", options, &fields, window, k)?;
-            rows(&data["anomalies"]).iter().enumerate().filter_map(|(at, row)| mark(row, at)).collect()
-        }
-        (None, Some(k), Some(window)) => {
-            let data = ask(&mut connection, "Motif", options, &fields, window, k)?;
-            let pairs = rows(&data["motifs"]).iter().enumerate();
-            pairs.flat_map(|(at, row)| [mark(&row["a"], at), mark(&row["b"], at)]).flatten().collect()
-        }
-        _ => Vec::new(),
-    };
+    let (what, marks) = marks(&mut connection, options, &fields)?;
     let chart = Chart {
         title: options.title.clone().unwrap_or_else(|| options.series.clone()),
         times,
         values,
         marks,
-        what: if options.motifs.is_some() { "motif" } else { "anomaly" },
+        what,
     };
     let Some(path) = &options.output else {
         let (width, height) = (options.width.unwrap_or(100), options.height.unwrap_or(16));
@@ -79,6 +68,38 @@ pub(super) fn run(connect: &Connect, options: &Plot) -> Result<()> {
         println!("{}. {line}", at + 1);
     }
     Ok(())
+}
+
+/// What is to be marked, and what it is called.
+fn marks(
+    connection: &mut Connection,
+    options: &Plot,
+    fields: &serde_json::Map<String, Value>,
+) -> Result<(&'static str, Vec<Mark>)> {
+    let Some(window) = options.window else { return Ok(("anomaly", Vec::new())) };
+    let asked = [
+        (options.anomalies, "Anomaly", "anomalies", "anomaly"),
+        (options.motifs, "Motif", "motifs", "motif"),
+        (options.changes, "Segment", "changes", "change"),
+        (options.snippets, "Snippets", "snippets", "snippet"),
+    ];
+    let asked = asked.into_iter().find_map(|(k, kind, name, what)| k.map(|k| (k, kind, name, what)));
+    let Some((k, kind, name, what)) = asked else { return Ok(("anomaly", Vec::new())) };
+    let mut fields = fields.clone();
+    if options.occurrences {
+        fields.insert("occurrences".into(), json!(true));
+    }
+    let data = ask(connection, kind, options, &fields, window, k)?;
+    let mut marks = Vec::new();
+    for (rank, row) in rows(&data[name]).iter().enumerate() {
+        // The occurrences of a motif begin with its pair.
+        match rows(&row["occurrences"]) {
+            [] if kind == "Motif" => marks.extend([mark(&row["a"], rank), mark(&row["b"], rank)]),
+            [] => marks.push(mark(row, rank)),
+            occurrences => marks.extend(occurrences.iter().map(|row| mark(row, rank))),
+        }
+    }
+    Ok((what, marks.into_iter().flatten().collect()))
 }
 
 fn ask(

@@ -19,6 +19,10 @@ pub(super) fn show(kind: &str, data: &Value) -> String {
         "FindSimilar" => matches(data),
         "Anomaly" => anomalies(data),
         "Motif" => motifs(data),
+        "Segment" => changes(data),
+        "Chains" => chains(data),
+        "MpDist" => distances(data),
+        "Snippets" => snippets(data),
         "GetStats" => stats(data),
         "ListSeries" => list(data),
         "Help" => help(data),
@@ -180,8 +184,10 @@ fn searched(data: &Value) -> String {
 }
 
 fn motifs(data: &Value) -> String {
-    let body = rows(&data["motifs"]).iter().enumerate().map(|(at, row)| {
-        vec![
+    let found = rows(&data["motifs"]);
+    let sets = found.iter().any(|row| row.get("occurrences").is_some());
+    let body = found.iter().enumerate().map(|(at, row)| {
+        let mut cells = vec![
             (at + 1).to_string(),
             number(&row["distance"]),
             time(&row["a"]["timestamp_ns"]),
@@ -189,10 +195,66 @@ fn motifs(data: &Value) -> String {
             time(&row["b"]["timestamp_ns"]),
             time(&row["b"]["end_timestamp_ns"]),
             labels(&row["labels"]),
+        ];
+        if sets {
+            cells.push(rows(&row["occurrences"]).len().to_string());
+        }
+        cells
+    });
+    let mut header =
+        vec!["", "distance", "from (UTC)", "to (UTC)", "and from (UTC)", "to (UTC)", "labels", "occurrences"];
+    header.truncate(if sets { 8 } else { 7 });
+    let shown = table(&header, &[0, 1, 7], body.collect());
+    format!("{shown}\n({})", searched(data))
+}
+
+fn changes(data: &Value) -> String {
+    let body = rows(&data["changes"]).iter().enumerate().map(|(at, row)| {
+        vec![(at + 1).to_string(), time(&row["timestamp_ns"]), number(&row["score"]), labels(&row["labels"])]
+    });
+    let shown = table(&["", "from (UTC)", "score", "labels"], &[0, 2], body.collect());
+    format!("{shown}\n({})", searched(data))
+}
+
+fn chains(data: &Value) -> String {
+    let body = rows(&data["chains"]).iter().enumerate().flat_map(|(at, row)| {
+        let from = std::iter::once(&Value::Null).chain(rows(&row["distances"]));
+        rows(&row["windows"]).iter().zip(from).map(move |(window, distance)| {
+            vec![
+                (at + 1).to_string(),
+                time(&window["timestamp_ns"]),
+                time(&window["end_timestamp_ns"]),
+                number(distance),
+                labels(&row["labels"]),
+            ]
+        })
+    });
+    let header = ["chain", "from (UTC)", "to (UTC)", "from the one before", "labels"];
+    let shown = table(&header, &[0, 3], body.collect());
+    format!("{shown}\n({})", searched(data))
+}
+
+fn distances(data: &Value) -> String {
+    let body = rows(&data["distances"])
+        .iter()
+        .map(|row| vec![number(&row["distance"]), labels(&row["labels"]), labels(&row["neighbor_labels"])]);
+    let shown = table(&["distance", "labels", "and labels"], &[0], body.collect());
+    format!("{shown}\n({})", searched(data))
+}
+
+fn snippets(data: &Value) -> String {
+    let body = rows(&data["snippets"]).iter().enumerate().map(|(at, row)| {
+        let percent = 100.0 * row["fraction"].as_f64().unwrap_or_default();
+        vec![
+            (at + 1).to_string(),
+            time(&row["timestamp_ns"]),
+            time(&row["end_timestamp_ns"]),
+            format!("{percent:.1}"),
+            labels(&row["labels"]),
         ]
     });
-    let header = ["", "distance", "from (UTC)", "to (UTC)", "and from (UTC)", "to (UTC)", "labels"];
-    let shown = table(&header, &[0, 1], body.collect());
+    let header = ["", "from (UTC)", "to (UTC)", "stands for %", "labels"];
+    let shown = table(&header, &[0, 3], body.collect());
     format!("{shown}\n({})", searched(data))
 }
 
@@ -297,6 +359,17 @@ mod tests {
         assert!(show("Query", &data).contains("more from"));
         assert!(show("Save", &json!({"path": "/x", "bytes": 5})).contains("/x"));
         assert!(show("GetStats", &json!({"count": 7, "last_timestamp_ns": 0})).contains("1970-01-01"));
+        let data = json!({"window": 3, "n": 10, "motifs": [{"distance": 1.0, "a": {"timestamp_ns": 0}, "b": {},
+            "occurrences": [{}, {}, {}]}]});
+        assert!(show("Motif", &data).lines().nth(1).unwrap().ends_with(" 3"));
+        for (kind, data, shown) in [
+            ("Segment", json!({"changes": [{"timestamp_ns": 0, "score": 0.25}]}), "0.25"),
+            ("Chains", json!({"chains": [{"windows": [{}, {}], "distances": [0.5]}]}), "0.5"),
+            ("MpDist", json!({"distances": [{"distance": 1.5, "neighbor_labels": {"k": "v"}}]}), "k=v"),
+            ("Snippets", json!({"snippets": [{"fraction": 0.625}]}), "62.5"),
+        ] {
+            assert!(show(kind, &data).contains(shown), "{kind}");
+        }
         assert_eq!(show("DropSeries", &json!({"dropped": true})), "dropped");
     }
 }

@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::prepare::Prepared;
+use super::search::Join;
 
 /// No neighbour.
 pub(super) const NONE: u32 = u32::MAX;
@@ -38,15 +39,20 @@ pub(super) struct Best<'a> {
     ties_max: Cell<usize>,
     correlation: bool,
     units: &'a [f64],
+    /// Neighbours that were found before, and how far from them others are.
+    found: &'a [Vec<u32>],
+    zone: u32,
 }
 
 impl<'a> Best<'a> {
-    /// Neighbours for all usable windows are wanted.
-    pub fn new(prepared: &'a Prepared) -> Self {
+    /// Neighbours for all usable windows of the first series are wanted.
+    pub fn new(join: &Join<'a>) -> Self {
+        let prepared = join.a;
         let correlation = prepared.by_correlation();
         let open = if correlation { f64::NEG_INFINITY } else { f64::INFINITY };
-        let thresholds =
-            prepared.weights.iter().map(|&weight| if weight > 0.0 { open } else { closed(correlation) });
+        let thresholds = prepared.weights.iter().enumerate().map(|(window, &weight)| {
+            if weight > 0.0 && join.has_found(window) { open } else { closed(correlation) }
+        });
         let n = prepared.weights.len();
         Self {
             scores: vec![Cell::new(f64::NEG_INFINITY); n],
@@ -56,6 +62,8 @@ impl<'a> Best<'a> {
             ties_max: Cell::new(n + 1024),
             correlation,
             units: &prepared.units,
+            found: join.found,
+            zone: prepared.zone() as u32,
         }
     }
 
@@ -70,6 +78,8 @@ impl<'a> Best<'a> {
             ties_max: Cell::new(0),
             correlation,
             units: &prepared.units,
+            found: &[],
+            zone: 0,
         }
     }
 
@@ -100,7 +110,8 @@ impl<'a> Best<'a> {
     #[inline]
     pub fn offer(&self, window: usize, neighbor: usize, score: f64, exact: &impl Fn(usize, usize) -> f64) {
         let best = self.scores[window].get();
-        if score < self.least(window) {
+        let is_near_one_before = |found: &Vec<u32>| found[window].abs_diff(neighbor as u32) <= self.zone;
+        if score < self.least(window) || self.found.iter().any(is_near_one_before) {
             return;
         }
         if self.floor(window, score) > best {

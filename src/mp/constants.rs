@@ -1,6 +1,7 @@
 //! Neighbours by convention: constant windows have no shape, so that the recurrence says
 //! nothing of them. Two of them are at distance 0, one and another window at √m.
 
+use super::Sides;
 use super::best::NONE;
 use super::search::Join;
 
@@ -18,7 +19,11 @@ pub(super) fn match_constants(join: &Join<'_>, neighbors: &mut [u32]) {
     {
         return;
     }
-    for (window, neighbor) in neighbors.iter_mut().enumerate().filter(|(window, _)| join.a.usable[*window]) {
+    for (window, neighbor) in neighbors
+        .iter_mut()
+        .enumerate()
+        .filter(|(window, _)| join.a.usable[*window] && join.has_found(*window))
+    {
         let mut offers = vec![first(&constant, window, join)];
         if join.a.is_flat(window) {
             offers.push(first(&varied, window, join));
@@ -36,10 +41,26 @@ pub(super) fn match_constants(join: &Join<'_>, neighbors: &mut [u32]) {
     }
 }
 
-/// The first of `sorted` that may be the window's neighbour.
+/// The first of `sorted` that may be the window's next neighbour.
 fn first(sorted: &[usize], window: usize, join: &Join<'_>) -> Option<u32> {
-    let may = |other: &&usize| join.may_match(window, **other);
-    let Some(exclusion) = join.exclusion else { return sorted.first().map(|&other| other as u32) };
-    let behind = sorted.partition_point(|&other| other <= window + exclusion);
-    sorted.first().filter(may).or_else(|| sorted.get(behind).filter(may)).map(|&other| other as u32)
+    // Where one is near what has been found, or near the window itself, so are those behind
+    // it until the end of that zone.
+    let zone = join.a.zone();
+    let is_near_window = |other: usize, exclusion: usize| match join.sides {
+        Sides::Both => window.abs_diff(other) <= exclusion,
+        Sides::Left => false,
+        Sides::Right => other <= window + exclusion,
+    };
+    let mut from = 0;
+    while let Some(&other) = sorted.get(from) {
+        if join.may_be_next(window, other) {
+            return Some(other as u32);
+        }
+        let found = join.found.iter().map(|found| found[window] as usize);
+        let near = found.filter(|found| found.abs_diff(other) <= zone).map(|found| found + zone);
+        let own = join.exclusion.filter(|exclusion| is_near_window(other, *exclusion));
+        let end = near.chain(own.map(|exclusion| window + exclusion)).max()?;
+        from += sorted[from..].partition_point(|&other| other <= end);
+    }
+    None
 }

@@ -9,9 +9,9 @@ use super::{Profile, Selection, profile};
 pub struct Discord {
     /// The window's first point.
     pub index: usize,
-    /// Distance to the nearest neighbour.
+    /// Distance to the neighbour; infinite where there is none.
     pub score: f64,
-    /// The neighbour's first point.
+    /// The neighbour's first point; `usize::MAX` where there is none.
     pub neighbor: usize,
 }
 
@@ -25,14 +25,24 @@ pub fn discords(selection: &Selection<'_>, k: usize, deadline: &Deadline) -> Res
     if k == 0 {
         return Err(Error::invalid("k is 0; ask for at least one anomaly"));
     }
-    Ok(discords_of(&profile(selection, deadline)?, selection.window, k))
+    Ok(discords_of(&profile(selection, deadline)?, selection.window, k, |_| false))
 }
 
-/// The `k` discords of a profile of windows of so many points, see [`discords`].
-pub fn discords_of(profile: &Profile, window: usize, k: usize) -> Vec<Discord> {
-    let mut order: Vec<usize> =
-        (0..profile.distances.len()).filter(|&at| profile.neighbors[at] != usize::MAX).collect();
+/// The `k` discords of a profile of windows of so many points, see [`discords`]. Where there
+/// are fewer, those windows without a neighbour follow that `is_alone` marks: nothing tells
+/// how unusual they are.
+pub fn discords_of(
+    profile: &Profile,
+    window: usize,
+    k: usize,
+    is_alone: impl Fn(usize) -> bool,
+) -> Vec<Discord> {
+    let has_neighbor = |at: usize| profile.neighbors[at] != usize::MAX;
+    let (mut order, alone): (Vec<usize>, Vec<usize>) = (0..profile.distances.len())
+        .filter(|&at| has_neighbor(at) || is_alone(at))
+        .partition(|&at| has_neighbor(at));
     order.sort_by(|&a, &b| profile.distances[b].total_cmp(&profile.distances[a]).then(a.cmp(&b)));
+    order.extend(alone);
     let mut taken: Vec<Discord> = Vec::new();
     for index in order {
         if taken.len() == k {

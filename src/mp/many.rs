@@ -1,6 +1,7 @@
-//! The tile where points have several values: distances are averaged over the dimensions,
+//! The tile where points have several values: the distance is made of those in each dimension,
 //! so that each cell needs a root for each.
 
+use crate::base::Dimensions;
 use crate::kernels::Instructions;
 use crate::kernels::skew::{DIAGONALS, Hit, LANES, Place, State};
 
@@ -8,7 +9,7 @@ use super::best::Best;
 use super::prepare::{Dimension, Prepared};
 
 /// As [`crate::kernels::skew::walk`], over the states of all dimensions; the state of a
-/// hit is the sum of the distances, in units of √(2m) for normalised windows.
+/// hit is the sum of the distances that count, or the greatest, in units of √(2m) for normalised windows.
 pub(super) fn walk(
     instructions: Instructions,
     sides: (&Prepared, &Prepared),
@@ -18,18 +19,21 @@ pub(super) fn walk(
     states: &mut [State],
     on_hit: &mut impl FnMut(&Hit<'_>),
 ) {
+    let mut of_cells = OfCells::new(sides.0);
     instructions.run(|| {
         for step in 0..steps {
             let at = Place { row: place.row + step, column: place.column + step };
-            let mut sums = [0.0; DIAGONALS];
+            of_cells.clear();
             let dimensions = || sides.0.dimensions.iter().zip(&sides.1.dimensions);
             for ((rows, columns), state) in dimensions().zip(&*states) {
-                if sides.0.normalize {
-                    add_correlations(rows, columns, at, state, &mut sums);
+                let distances = if sides.0.normalize {
+                    from_correlations(rows, columns, at, state)
                 } else {
-                    add_squares(state, &mut sums);
-                }
+                    from_squares(state)
+                };
+                of_cells.add(&distances);
             }
+            let sums = of_cells.total();
             if compare(sides, best, at, &sums) {
                 report(sides, best, at, &sums, on_hit);
             }
@@ -40,23 +44,88 @@ pub(super) fn walk(
     });
 }
 
+/// What the dimensions that were looked at so far make of the cells' distances.
+enum OfCells {
+    Sum(State),
+    Greatest(State),
+    /// The least of each cell, ascending.
+    Least(Vec<State>),
+}
+
+impl OfCells {
+    fn new(prepared: &Prepared) -> Self {
+        match prepared.counted {
+            Dimensions::Best(counted) if counted < prepared.dimensions.len() => {
+                Self::Least(vec![[f64::INFINITY; DIAGONALS]; counted])
+            }
+            Dimensions::All | Dimensions::Best(_) => Self::Sum([0.0; DIAGONALS]),
+            Dimensions::Any => Self::Greatest([0.0; DIAGONALS]),
+        }
+    }
+
+    #[inline(always)]
+    fn clear(&mut self) {
+        match self {
+            Self::Sum(state) | Self::Greatest(state) => *state = [0.0; DIAGONALS],
+            Self::Least(states) => states.fill([f64::INFINITY; DIAGONALS]),
+        }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, distances: &State) {
+        match self {
+            Self::Sum(sums) => (0..DIAGONALS).for_each(|cell| sums[cell] += distances[cell]),
+            Self::Greatest(greatest) => {
+                (0..DIAGONALS).for_each(|cell| greatest[cell] = greatest[cell].max(distances[cell]));
+            }
+            Self::Least(states) => {
+                let mut new = *distances;
+                // It takes its place, and what is greater moves on.
+                for least in states {
+                    for cell in 0..DIAGONALS {
+                        let (old, found) = (least[cell], new[cell]);
+                        least[cell] = old.min(found);
+                        new[cell] = old.max(found);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn total(&self) -> State {
+        match self {
+            Self::Sum(state) | Self::Greatest(state) => *state,
+            Self::Least(states) => {
+                let mut sums = [0.0; DIAGONALS];
+                for least in states {
+                    (0..DIAGONALS).for_each(|cell| sums[cell] += least[cell]);
+                }
+                sums
+            }
+        }
+    }
+}
+
 #[inline(always)]
-fn add_correlations(rows: &Dimension, columns: &Dimension, at: Place, state: &State, sums: &mut State) {
+fn from_correlations(rows: &Dimension, columns: &Dimension, at: Place, state: &State) -> State {
     let inverses = &columns.inverse_norms[at.column..at.column + LANES];
     let constants = &columns.constant[at.column..at.column + LANES];
     let mut shares = [0.0; LANES];
     for lane in 0..LANES {
         shares[lane] = share(constants[lane]);
     }
+    let mut distances = [0.0; DIAGONALS];
     for group in 0..LANES {
         let row = at.row + LANES * group;
         let (inverse, row_share) = (rows.inverse_norms[row], share(rows.constant[row]));
         for lane in 0..LANES {
             let cell = LANES * group + lane;
             let correlation = state[cell] * (inverse * inverses[lane]) + (row_share + shares[lane]);
-            sums[cell] += (1.0 - correlation).max(0.0).sqrt();
+            distances[cell] = (1.0 - correlation).max(0.0).sqrt();
         }
     }
+    distances
 }
 
 /// Added for both windows it gives the correlation that stands for the distances of
@@ -67,10 +136,12 @@ fn share(constant: bool) -> f64 {
 }
 
 #[inline(always)]
-fn add_squares(state: &State, sums: &mut State) {
+fn from_squares(state: &State) -> State {
+    let mut distances = [0.0; DIAGONALS];
     for cell in 0..DIAGONALS {
-        sums[cell] += state[cell].max(0.0).sqrt();
+        distances[cell] = state[cell].max(0.0).sqrt();
     }
+    distances
 }
 
 #[inline(always)]

@@ -7,13 +7,14 @@ use rayon::prelude::*;
 
 use crate::base::{Deadline, Error, Result};
 
+use super::apart::{Near, nearest_apart, take};
 use super::{Computation, Profile, Selection};
 
 /// Fewer windows than this are looked through by one thread.
 const SCANNED_ALONE: usize = 4096;
 
 /// A pair of windows, `a` the earlier, or that of the first series.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Motif {
     /// First point of the earlier window.
     pub a: usize,
@@ -21,7 +22,24 @@ pub struct Motif {
     pub b: usize,
     /// Their distance.
     pub distance: f64,
+    /// How far occurrences may be from `a`; `None` where they were not sought.
+    pub radius: Option<f64>,
+    /// All windows like `a`: itself, where it is one of those in which neighbours are sought,
+    /// `b`, and the others, the nearest first.
+    pub occurrences: Vec<Near>,
 }
+
+/// How far a motif's occurrences may be from its window `a`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Radius {
+    /// Twice as far as `b`.
+    TwiceThePair,
+    /// So far.
+    Distance(f64),
+}
+
+/// What rounding may make of the distance of equal z-normalised windows; STUMPY's `atol`.
+const EQUAL: f64 = 1e-8;
 
 /// A window and the nearest neighbour that it had when it was last looked at.
 /// Windows only become taken, so the distance can only have grown since.
@@ -72,7 +90,7 @@ pub fn motifs(selection: &Selection<'_>, k: usize, deadline: &Deadline) -> Resul
     }
     let computation = Computation::self_join(selection)?.without_flat();
     let profile = computation.complete(deadline)?;
-    let (found, exact) = motifs_of(&computation, &profile, k, deadline);
+    let (found, exact) = motifs_of(&computation, &profile, k, None, deadline);
     if !exact {
         deadline.check()?;
     }
@@ -82,10 +100,17 @@ pub fn motifs(selection: &Selection<'_>, k: usize, deadline: &Deadline) -> Resul
 /// The `k` motifs of a computation's profile, see [`motifs`]; in a join of two series
 /// `a` is a window of the first and `b` of the second. What was found when the deadline
 /// was over, and whether that is all.
+///
+/// With a radius, each is a motif set: all windows that are no further than that from `a`
+/// and share no point with `a`, `b`, one nearer to `a`, or what was taken before; and a later
+/// motif shares no point with any of them. (Of the definitions in use this is the range
+/// motif around the pair's earlier window, as `motifs` of STUMPY has it; but there windows may
+/// overlap by three quarters.)
 pub fn motifs_of(
     computation: &Computation,
     profile: &Profile,
     k: usize,
+    radius: Option<Radius>,
     deadline: &Deadline,
 ) -> (Vec<Motif>, bool) {
     let mut free = Free::new(computation);
@@ -116,8 +141,13 @@ pub fn motifs_of(
             continue;
         }
         let (a, b) = candidate.pair();
-        found.push(Motif { a, b, distance: candidate.distance });
+        let distance = candidate.distance;
         free.take(&candidate);
+        let mut motif = Motif { a, b, distance, radius: None, occurrences: Vec::new() };
+        if let Some(radius) = radius {
+            free.add_occurrences(&mut motif, radius);
+        }
+        found.push(motif);
     }
     (found, true)
 }
@@ -153,14 +183,38 @@ impl<'a> Free<'a> {
     }
 
     fn take(&mut self, pair: &Candidate) {
-        let points = self.computation.window();
-        let take = |free: &mut [bool], index: usize| {
-            let from = (index + 1).saturating_sub(points);
-            let to = (index + points).min(free.len());
-            free[from..to].fill(false);
+        take(&mut self.own, pair.window, self.computation.window());
+        self.take_neighbor(pair.neighbor);
+    }
+
+    fn take_neighbor(&mut self, neighbor: usize) {
+        let free = self.of_other.as_mut().unwrap_or(&mut self.own);
+        take(free, neighbor, self.computation.window());
+    }
+
+    /// Names all windows like the motif's first, and takes them.
+    fn add_occurrences(&mut self, motif: &mut Motif, radius: Radius) {
+        let radius = match radius {
+            Radius::TwiceThePair => 2.0 * motif.distance,
+            Radius::Distance(distance) => distance,
         };
-        take(&mut self.own, pair.window);
-        take(self.of_other.as_mut().unwrap_or(&mut self.own), pair.neighbor);
+        let mut distances = self.computation.distances_from(motif.a);
+        for (distance, free) in distances.iter_mut().zip(self.neighbors()) {
+            if !free {
+                *distance = f64::INFINITY;
+            }
+        }
+        let rounding = if self.computation.is_normalized() { EQUAL } else { 0.0 };
+        let others = nearest_apart(&distances, self.computation.window(), usize::MAX, radius + rounding);
+        for near in &others {
+            self.take_neighbor(near.index);
+        }
+        if self.of_other.is_none() {
+            motif.occurrences.push(Near { index: motif.a, distance: 0.0 });
+        }
+        motif.occurrences.push(Near { index: motif.b, distance: motif.distance });
+        motif.occurrences.extend(others);
+        motif.radius = Some(radius);
     }
 
     /// The nearest neighbour among the windows that are still free.

@@ -5,11 +5,12 @@
 //! its first and its last value, and the windows out there never match. All indices in
 //! this module's columns are *padded*: window i is at `i + PAD`.
 
+use crate::base::Dimensions;
 use crate::kernels::skew::{DIAGONALS, Measure, Side, Windows};
 use crate::kernels::{center_and_scale, constant_windows, power_of_two_scale, rolling_stats};
 
 use super::Selection;
-use super::best::Best;
+use super::best::{Best, NONE};
 
 /// Entries before the first window and behind the last; more than a tile is skewed.
 pub(super) const PAD: usize = DIAGONALS;
@@ -42,6 +43,8 @@ pub(super) struct Prepared {
     pub windows: usize,
     pub normalize: bool,
     pub dimensions: Vec<Dimension>,
+    /// Which of them count.
+    pub counted: Dimensions,
     /// Divides distances of windows that are not normalised.
     pub scale: f64,
     /// Windows that may have neighbours and be one.
@@ -91,6 +94,7 @@ impl Prepared {
             windows,
             normalize: selection.normalize,
             dimensions,
+            counted: Dimensions::All,
             scale,
             usable,
             weights: Vec::new(),
@@ -152,9 +156,30 @@ impl Prepared {
         if self.normalize { Measure::Covariance } else { Measure::SquaredDistance }
     }
 
-    /// Whether a window (padded) has one value in every dimension.
+    /// Windows that are not further apart than this are of one event.
+    pub fn zone(&self) -> usize {
+        self.window.div_ceil(4)
+    }
+
+    /// Whether a window (padded) has one value in every dimension, or in as many as count:
+    /// two such windows are at distance 0.
     pub fn is_flat(&self, window: usize) -> bool {
-        self.dimensions.iter().all(|dimension| dimension.constant[window])
+        let constant = self.dimensions.iter().filter(|dimension| dimension.constant[window]).count();
+        match self.counted {
+            Dimensions::All | Dimensions::Any => constant == self.dimensions.len(),
+            Dimensions::Best(counted) => constant >= counted,
+        }
+    }
+
+    /// Neighbours as the columns here have them.
+    pub fn padded(&self, neighbors: &[usize]) -> Vec<u32> {
+        let mut padded = vec![NONE; self.usable.len()];
+        for (padded, &neighbor) in padded[PAD..].iter_mut().zip(neighbors) {
+            if neighbor != usize::MAX {
+                *padded = (neighbor + PAD) as u32;
+            }
+        }
+        padded
     }
 
     pub fn side<'a>(&'a self, best: &'a Best<'_>) -> Side<'a> {

@@ -1,12 +1,21 @@
 //! The profile of a selection, or of one beside another.
 
-use crate::base::{Deadline, Result};
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::base::{Deadline, Dimensions, Error, Result};
 use crate::kernels::Instructions;
 
 use super::Selection;
+use super::apart::{Near, nearest_apart};
 use super::prepare::{PAD, Prepared};
-use super::score::window_distance;
+use super::score::{distances_by_dimension, window_distance};
 use super::search::{CELLS_ALONE, Join, Progress};
+use super::sweep::Sweep;
+
+/// Fewer windows than this are looked through by one thread.
+const SCANNED_ALONE: usize = 4096;
 
 /// The nearest neighbour of every window.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +71,8 @@ pub struct Computation {
     instructions: Instructions,
     cells_alone: u64,
     share: f64,
+    /// Which of the nearest neighbours is sought, counted from 1.
+    neighbor: usize,
 }
 
 impl Computation {
@@ -80,6 +91,7 @@ impl Computation {
             instructions: Instructions::best(),
             cells_alone: CELLS_ALONE,
             share: 1.0,
+            neighbor: 1,
         })
     }
 
@@ -99,6 +111,7 @@ impl Computation {
             instructions: Instructions::best(),
             cells_alone: CELLS_ALONE,
             share: 1.0,
+            neighbor: 1,
         })
     }
 
@@ -106,6 +119,28 @@ impl Computation {
     #[must_use]
     pub fn sides(self, sides: Sides) -> Self {
         Self { sides, ..self }
+    }
+
+    /// Which dimensions count; all where this is not called. The k best are those of the
+    /// multidimensional profile of Yeh, Kavantzas, Keogh, "Matrix Profile VI" (ICDM 2017): the
+    /// distances in each dimension in ascending order, and the mean of the first k.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for more dimensions than there are, or none.
+    pub fn dimensions(mut self, counted: Dimensions) -> Result<Self> {
+        let all = self.a.dimensions.len();
+        if let Dimensions::Best(best) = counted
+            && !(1..=all).contains(&best)
+        {
+            return Err(Error::invalid(format!(
+                "dimensions is {best}, and points have {all}; use 1 to {all}, \"all\" or \"any\""
+            )));
+        }
+        self.a.counted = counted;
+        if let Some(b) = &mut self.b {
+            b.counted = counted;
+        }
+        Ok(self)
     }
 
     /// Only windows (of the first series) that `mask` marks take part, such as those of
@@ -141,6 +176,16 @@ impl Computation {
         Self { share, ..self }
     }
 
+    /// Seeks the k-th nearest neighbour of every window in the place of the nearest: the
+    /// nearest of those that are further than ⌈m/4⌉ points from the k − 1 before it. Twin
+    /// anomalies have each other as their nearest neighbour, and are far from the next.
+    /// (Yankov, Keogh, Rebbapragada, "Disk aware discord discovery", ICDM 2007, name the
+    /// problem; what two neighbours of one window are is as `match` of STUMPY has it.)
+    #[must_use]
+    pub fn neighbor(self, k: usize) -> Self {
+        Self { neighbor: k.max(1), ..self }
+    }
+
     /// Forces the instructions, for tests and measurements.
     #[must_use]
     pub fn with(self, instructions: Instructions) -> Self {
@@ -155,14 +200,24 @@ impl Computation {
 
     /// What it will cost: pairs of windows to be looked at.
     pub fn cells(&self) -> u64 {
-        self.as_join().cells()
+        self.neighbor as u64 * self.as_join().cells()
     }
 
     /// Computes it on the current rayon pool. When the deadline is over it ends with the
     /// best neighbours so far.
     pub fn run(&self, deadline: &Deadline, progress: &Progress) -> Outcome {
         let before = progress.cells();
-        let profile = self.as_join().search(deadline, progress);
+        let mut found: Vec<Vec<u32>> = Vec::new();
+        let profile = loop {
+            // Each neighbour gets its part of the time.
+            let part = 1.0 / (self.neighbor - found.len()) as f64;
+            let join = Join { found: &found, ..self.as_join() };
+            let profile = join.search(&deadline.part(part), progress);
+            if found.len() + 1 == self.neighbor {
+                break profile;
+            }
+            found.push(self.a.padded(&profile.neighbors));
+        };
         Outcome { profile, cells: progress.cells() - before, cells_total: self.cells() }
     }
 
@@ -183,9 +238,19 @@ impl Computation {
         window_distance(&self.a, window + PAD, self.as_join().b, other + PAD)
     }
 
+    /// The exact distance of two windows in each dimension.
+    pub fn distances_by_dimension(&self, window: usize, other: usize) -> Vec<f64> {
+        distances_by_dimension(&self.a, window + PAD, self.as_join().b, other + PAD).collect()
+    }
+
     /// Points a window has.
     pub fn window(&self) -> usize {
         self.a.window
+    }
+
+    /// Whether shapes are compared rather than values.
+    pub fn is_normalized(&self) -> bool {
+        self.a.normalize
     }
 
     /// Windows of the first series.
@@ -233,7 +298,33 @@ impl Computation {
             instructions: self.instructions,
             cells_alone: self.cells_alone,
             share: self.share,
+            found: &[],
         }
+    }
+
+    /// The distance of each window where neighbours are sought from a window of the first
+    /// series; infinite from those that may not be its neighbours.
+    pub fn distances_from(&self, window: usize) -> Vec<f64> {
+        let others = self.windows_of_other().unwrap_or_else(|| self.windows());
+        let of = |other: usize| {
+            if self.is_usable_of_other(other) && self.may_match(window, other) {
+                self.distance(window, other)
+            } else {
+                f64::INFINITY
+            }
+        };
+        (0..others).into_par_iter().with_min_len(SCANNED_ALONE).map(of).collect()
+    }
+
+    /// Distances of windows of the first series from some of those where neighbours are sought.
+    pub(super) fn sweep(&self, others: Range<usize>) -> Sweep<'_> {
+        Sweep::new(self.as_join(), others)
+    }
+
+    /// The `count` nearest neighbours of a window of the first series, the nearest first,
+    /// each further than ⌈m/4⌉ points from those before it.
+    pub fn nearest_of(&self, window: usize, count: usize) -> Vec<Near> {
+        nearest_apart(&self.distances_from(window), self.a.zone() + 1, count, f64::INFINITY)
     }
 }
 

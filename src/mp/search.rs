@@ -1,6 +1,7 @@
 //! The search over all pairs: strips are handed out to threads, which look at them tile
 //! by tile until all are done or the time is over.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -25,12 +26,36 @@ const SCORED: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Progress {
     cells: AtomicU64,
+    expected: AtomicU64,
+    whole: Option<Arc<Self>>,
 }
 
 impl Progress {
+    /// That of a part: what it does is done of the whole, too.
+    pub fn part_of(whole: &Arc<Self>) -> Self {
+        Self { whole: Some(whole.clone()), ..Self::default() }
+    }
+
+    /// More pairs of windows will be looked at.
+    pub fn expect(&self, cells: u64) {
+        self.expected.fetch_add(cells, Ordering::Relaxed);
+    }
+
+    /// Pairs of windows that will be looked at, as far as that is known.
+    pub fn expected(&self) -> u64 {
+        self.expected.load(Ordering::Relaxed)
+    }
+
     /// Pairs of windows that were looked at.
     pub fn cells(&self) -> u64 {
         self.cells.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, cells: u64) {
+        self.cells.fetch_add(cells, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add(cells);
+        }
     }
 }
 
@@ -47,6 +72,9 @@ pub(super) struct Join<'a> {
     pub cells_alone: u64,
     /// The part of all strips to look at.
     pub share: f64,
+    /// The nearest neighbours (padded) that have been found before, the nearest first: the
+    /// next one is sought.
+    pub found: &'a [Vec<u32>],
 }
 
 impl Join<'_> {
@@ -59,6 +87,19 @@ impl Join<'_> {
             Sides::Left => other + exclusion < window,
             Sides::Right => window + exclusion < other,
         }
+    }
+
+    /// Whether it may be the next one, beside those that have been found: neighbours are as
+    /// far from each other as from the window.
+    pub fn may_be_next(&self, window: usize, other: usize) -> bool {
+        let zone = self.a.zone();
+        self.may_match(window, other)
+            && self.found.iter().all(|found| (found[window] as usize).abs_diff(other) > zone)
+    }
+
+    /// Whether a window (padded) has all the neighbours before the one that is sought.
+    pub fn has_found(&self, window: usize) -> bool {
+        self.found.iter().all(|found| found[window] != NONE)
     }
 
     /// The exact distance of a window of `a` and one of `b`, both padded.
@@ -95,7 +136,7 @@ impl Join<'_> {
         let alone = self.cells() < self.cells_alone;
         let threads = if alone { 1 } else { rayon::current_num_threads().clamp(1, strips.len().max(1)) };
         let work = || {
-            let best = Best::new(self.a);
+            let best = Best::new(self);
             let closed = Best::closed(self.b);
             while let Some(&strip) = strips.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if !self.look_along(strip, &best, &closed, deadline, progress) {
@@ -110,7 +151,7 @@ impl Join<'_> {
             let exact = |i: usize, j: usize| self.distance(i, j);
             let found: Vec<Best<'_>> = (0..threads).into_par_iter().map(|_| work()).collect();
             let mut found = found.into_iter();
-            let first = found.next().unwrap_or_else(|| Best::new(self.a));
+            let first = found.next().unwrap_or_else(|| Best::new(self));
             found.for_each(|other| first.merge(&other, &exact));
             first
         };
@@ -144,7 +185,7 @@ impl Join<'_> {
             }
             let to = steps.min(from + tile_steps);
             tile.look(strip.place(from), to - from, of_both, &exact);
-            progress.cells.fetch_add(strip.cells(from, to), Ordering::Relaxed);
+            progress.add(strip.cells(from, to));
         }
         true
     }

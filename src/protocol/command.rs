@@ -2,7 +2,7 @@
 
 use crate::base::{LabelFilter, Metric, Points, SeriesName, TimeRange, ValueType};
 
-use super::WatchRequest;
+use super::{Analysis, WatchRequest};
 
 /// One checked request. Everything that can be checked without the engine has
 /// been: names, labels, ranges, finite numbers, positive limits.
@@ -48,10 +48,8 @@ pub enum Command {
     },
     /// Find the points or windows that are most like a query.
     FindSimilar(Box<Similar>),
-    /// Find the most unusual windows.
-    Anomaly(Analysis),
-    /// Find the closest pairs of windows.
-    Motif(Analysis),
+    /// Find what is unusual or comes again in windows of points.
+    Analyze(Box<Analysis>),
     /// Keep a profile while points come.
     Watch(WatchRequest),
     /// Keep it no longer.
@@ -139,8 +137,7 @@ impl Command {
             Self::BatchInsert { .. } => "batch_insert",
             Self::Query { .. } => "query",
             Self::FindSimilar(_) => "similar",
-            Self::Anomaly { .. } => "anomaly",
-            Self::Motif { .. } => "motif",
+            Self::Analyze(analysis) => analysis.kind.name(),
             Self::Watch(_) => "watch",
             Self::Unwatch { .. } => "unwatch",
             Self::Watches => "watches",
@@ -234,72 +231,6 @@ pub enum Like {
         labels: LabelFilter,
     },
 }
-/// Lengths of windows that one request may ask for.
-pub const LENGTHS_MAX: usize = 1000;
-
-/// Which windows are compared, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Analysis {
-    /// Where to look.
-    pub series: SeriesName,
-    /// Points a window has, at least 3; `None`: chosen by the server.
-    pub window: Option<usize>,
-    /// Anomalies: windows of each length from the first to the second, instead of one.
-    pub lengths: Option<(usize, usize)>,
-    /// Most answers, at least 1.
-    pub k: usize,
-    /// Which of its points.
-    pub labels: LabelFilter,
-    /// Which of its time.
-    pub range: TimeRange,
-    /// Z-normalise the windows.
-    pub normalize: bool,
-    /// Anomalies: only earlier windows are neighbours.
-    pub left: bool,
-    /// Motifs: constant windows take part.
-    pub flat: bool,
-    /// No window crosses a longer gap between two points; `None`: chosen from the steps.
-    pub max_gap_ns: Option<u64>,
-    /// All label sets are one sequence in time order.
-    pub join_labels: bool,
-    /// Where neighbours are sought; `None`: in the same points.
-    pub with: Option<Box<With>>,
-    /// Milliseconds after which the best so far is the answer.
-    pub timeout_ms: Option<u64>,
-}
-
-/// Points beside which others are analysed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct With {
-    /// Their series.
-    pub series: SeriesName,
-    /// Which of its points.
-    pub labels: LabelFilter,
-    /// Which of its time.
-    pub range: TimeRange,
-}
-
-impl Analysis {
-    /// With defaults for all that may be left out.
-    pub fn new(series: SeriesName, window: Option<usize>, k: usize) -> Self {
-        Self {
-            series,
-            window,
-            lengths: None,
-            k,
-            labels: LabelFilter::any(),
-            range: TimeRange::ALL,
-            normalize: true,
-            left: false,
-            flat: false,
-            max_gap_ns: None,
-            join_labels: false,
-            with: None,
-            timeout_ms: None,
-        }
-    }
-}
-
 /// How points are laid out in a JSON reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PointsForm {

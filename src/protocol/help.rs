@@ -80,6 +80,30 @@ pub const COMMANDS: &[CommandHelp] = &[
         "Find the k closest pairs of windows of <window> points.",
     ),
     help(
+        "SEGMENT",
+        "Segment",
+        "SEGMENT <name> <window> <k>",
+        "Find the k clearest changes from one regime to another, by windows of <window> points.",
+    ),
+    help(
+        "CHAINS",
+        "Chains",
+        "CHAINS <name> <window> <k>",
+        "Find the k longest chains of windows that are each like the one before.",
+    ),
+    help(
+        "MPDIST",
+        "MpDist",
+        "MPDIST <name> <other> <window>",
+        "Tell how far two series are from each other, by windows of <window> points wherever they are.",
+    ),
+    help(
+        "SNIPPETS",
+        "Snippets",
+        "SNIPPETS <name> <window> <k>",
+        "Find the k stretches of <window> points that stand best for all of a series.",
+    ),
+    help(
         "WATCH",
         "WatchProfile",
         "WATCH <series> <window> [threshold=0.5]",

@@ -10,14 +10,13 @@ use crate::base::{
     Error, ErrorCode, LabelFilter, Labels, Metric, Points, Result, SeriesName, TimeRange, ValueType,
 };
 
-use super::duration::Duration;
 use super::help::unknown_command;
 use super::points::{Pairs, Timestamp, parse_batch};
 use super::scan::scan_json;
 use super::text::{checked_dimension, checked_hours, checked_watch};
 use super::{
-    Analysis, Command, Envelope, ExportFormat, LENGTHS_MAX, Like, Parsed, Place, PointsForm, Similar,
-    TimeSelection, WATCH_POINTS_DEFAULT, WATCH_THRESHOLD_DEFAULT, WatchRequest, With,
+    Analysis, Command, Envelope, ExportFormat, Like, Parsed, Place, PointsForm, Similar, TimeSelection,
+    WATCH_POINTS_DEFAULT, WATCH_THRESHOLD_DEFAULT, WatchRequest,
 };
 
 /// Understands one JSON request.
@@ -121,7 +120,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
     }
 }
 
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     of: &'a str,
     entries: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// One bit an entry that was asked for; objects with more than 64 fields have
@@ -130,13 +129,13 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn find(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub(super) fn find(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.entries.iter().position(|(key, _)| key == name)?;
         self.taken |= 1_u64.checked_shl(at as u32).unwrap_or(0);
         self.entries.get(at).map(|entry| entry.1)
     }
 
-    fn missing(&self, name: &str) -> Error {
+    pub(super) fn missing(&self, name: &str) -> Error {
         let given: Vec<String> = self.entries.iter().map(|(key, _)| format!("'{}'", shown(key))).collect();
         let given = if given.is_empty() {
             "there are no fields".into()
@@ -147,7 +146,7 @@ impl<'a> Fields<'a> {
     }
 
     /// `null` counts as absent.
-    fn optional<T: DeserializeOwned>(&mut self, name: &str, expected: &str) -> Result<Option<T>> {
+    pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &str, expected: &str) -> Result<Option<T>> {
         match self.find(name) {
             None => Ok(None),
             Some(raw) if raw.get() == "null" => Ok(None),
@@ -161,7 +160,7 @@ impl<'a> Fields<'a> {
         self.optional(name, expected)?.ok_or_else(|| self.missing(name))
     }
 
-    fn name(&mut self, field: &str) -> Result<SeriesName> {
+    pub(super) fn name(&mut self, field: &str) -> Result<SeriesName> {
         let text: String = self.required(field, "a string")?;
         SeriesName::new(&text)
     }
@@ -183,7 +182,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn count(&mut self, name: &str, least: u64) -> Result<Option<usize>> {
+    pub(super) fn count(&mut self, name: &str, least: u64) -> Result<Option<usize>> {
         let found: Option<i128> = self.optional(name, &format!("an integer of {least} or more"))?;
         match found {
             None => Ok(None),
@@ -201,11 +200,11 @@ impl<'a> Fields<'a> {
         self.required(name, "an array of finite numbers")
     }
 
-    fn float(&mut self, name: &str) -> Result<Option<f64>> {
+    pub(super) fn float(&mut self, name: &str) -> Result<Option<f64>> {
         self.optional(name, "a finite number")
     }
 
-    fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
+    pub(super) fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
         Ok(self.optional(name, "true or false")?.unwrap_or(default))
     }
 
@@ -225,21 +224,21 @@ impl<'a> Fields<'a> {
         self.labels_in("labels")
     }
 
-    fn labels_in(&mut self, name: &str) -> Result<Labels> {
+    pub(super) fn labels_in(&mut self, name: &str) -> Result<Labels> {
         let pairs: Option<Pairs> = self.optional(name, "an object of strings")?;
         pairs.map_or(Ok(Labels::empty()), |pairs| Labels::new(pairs.0))
     }
 
-    fn filter(&mut self) -> Result<LabelFilter> {
+    pub(super) fn filter(&mut self) -> Result<LabelFilter> {
         self.labels().map(LabelFilter::new)
     }
 
     /// All of time, where a bound is absent.
-    fn open_range(&mut self) -> Result<TimeRange> {
+    pub(super) fn open_range(&mut self) -> Result<TimeRange> {
         self.open_range_in("start_ns", "end_ns")
     }
 
-    fn open_range_in(&mut self, start: &str, end: &str) -> Result<TimeRange> {
+    pub(super) fn open_range_in(&mut self, start: &str, end: &str) -> Result<TimeRange> {
         let start_ns = self.timestamp(start)?.unwrap_or(i64::MIN);
         let end_ns = self.timestamp(end)?.unwrap_or(i64::MAX);
         TimeRange::new(start_ns, end_ns)
@@ -295,64 +294,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What anomalies and motifs have in common.
-    fn analysis(&mut self, lengths: Option<(usize, usize)>) -> Result<Analysis> {
-        let series = self.name("series")?;
-        let window = match self.find("window") {
-            Some(raw) if raw.get() == "\"auto\"" => None,
-            None if lengths.is_some() => None,
-            _ => Some(self.count("window", 3)?.ok_or_else(|| self.missing("window"))?),
-        };
-        let k = self.count("k", 1)?.unwrap_or(3);
-        let timeout: Option<usize> = self.count("timeout_ms", 1)?;
-        Ok(Analysis {
-            labels: self.filter()?,
-            range: self.open_range()?,
-            normalize: self.flag("normalize", true)?,
-            max_gap_ns: self.gap()?,
-            join_labels: self.flag("join_labels", false)?,
-            with: self.with()?,
-            timeout_ms: timeout.map(|ms| ms as u64),
-            lengths,
-            ..Analysis::new(series, window, k)
-        })
-    }
-
-    /// The least and the greatest length of the windows of anomalies.
-    fn lengths(&mut self) -> Result<Option<(usize, usize)>> {
-        let expected = "a list of the least and the greatest length, such as [50, 100]";
-        let Some([least, greatest]) = self.optional::<[usize; 2]>("windows", expected)? else {
-            return Ok(None);
-        };
-        if self.find("window").is_some() {
-            return Err(Error::invalid("fields 'window' and 'windows' can't be together; give one of them"));
-        }
-        if least < 3 || greatest < least || greatest - least >= LENGTHS_MAX {
-            return Err(Error::invalid(format!(
-                "field 'windows' is [{least}, {greatest}]; use lengths of 3 and more, the lesser first, and at most \
-                 {LENGTHS_MAX} of them"
-            )));
-        }
-        Ok(Some((least, greatest)))
-    }
-
-    fn with(&mut self) -> Result<Option<Box<With>>> {
-        let Some(name) = self.optional::<String>("with", "the name of a series")? else { return Ok(None) };
-        Ok(Some(Box::new(With {
-            series: SeriesName::new(&name)?,
-            labels: LabelFilter::new(self.labels_in("with_labels")?),
-            range: self.open_range_in("with_start_ns", "with_end_ns")?,
-        })))
-    }
-
-    fn gap(&mut self) -> Result<Option<u64>> {
-        let expected = "a duration above 0: an integer of nanoseconds, or a string like \"5m\"";
-        match self.optional::<Duration>("max_gap", expected)? {
-            Some(Duration(0)) => Err(Error::invalid(format!("field 'max_gap' is 0; use {expected}"))),
-            gap => Ok(gap.map(|gap| gap.0)),
-        }
-    }
-
     /// Refuses fields that nobody asked for, and fields that come twice.
     fn finish(self) -> Result<()> {
         for (at, (key, _)) in self.entries.iter().enumerate() {
@@ -372,6 +313,9 @@ impl<'a> Fields<'a> {
 }
 
 fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> {
+    if let Some(analysis) = Analysis::parse(command_type, &mut fields)? {
+        return fields.finish().map(|()| Command::Analyze(Box::new(analysis)));
+    }
     let command = match command_type {
         "CreateSeries" => {
             let name = fields.name("name")?;
@@ -447,28 +391,6 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
                 ..defaults
             }))
         }
-        "Anomaly" => {
-            let left = fields.flag("left", false)?;
-            let lengths = fields.lengths()?;
-            let analysis = Analysis { left, ..fields.analysis(lengths)? };
-            if lengths.is_some() && !analysis.normalize {
-                return Err(Error::invalid(
-                    "field 'windows' needs z-normalised windows, for others of different lengths can't be compared; \
-                     remove normalize, or give one window",
-                ));
-            }
-            if left && analysis.with.is_some() {
-                return Err(Error::invalid(
-                    "fields 'left' and 'with' can't be together: windows of another series are not earlier ones; \
-                     give with_end_ns to bound its time",
-                ));
-            }
-            Command::Anomaly(analysis)
-        }
-        "Motif" => {
-            let flat = fields.flag("flat", false)?;
-            Command::Motif(Analysis { flat, ..fields.analysis(None)? })
-        }
         "WatchProfile" => {
             let series = fields.name("series")?;
             let window = fields.count("window", 3)?.ok_or_else(|| fields.missing("window"))?;
@@ -529,6 +451,7 @@ fn parse_command(command_type: &str, mut fields: Fields<'_>) -> Result<Command> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{AnalysisKind, AnomalyOptions, Distance, MotifOptions};
 
     fn parse(text: &str) -> Result<Command> {
         parse_json(text.as_bytes()).command
@@ -589,34 +512,55 @@ mod tests {
             Command::FindSimilar(similar)
                 if *similar == Similar::new(Place::Series(SeriesName::new("a").unwrap()), Like::Vector(vec![1.0, 2.0]))
         ));
-        assert!(matches!(
-            ok("Anomaly", r#"{"series":"a","window":3}"#),
-            Command::Anomaly(Analysis { window: Some(3), k: 3, normalize: true, left: false, .. })
-        ));
-        assert!(matches!(
-            ok("Anomaly", r#"{"series":"a","window":"auto","left":true,"max_gap":"5m","timeout_ms":250}"#),
-            Command::Anomaly(Analysis {
-                window: None,
-                left: true,
+        let analysis = |command_type: &str, data: &str| match ok(command_type, data) {
+            Command::Analyze(analysis) => *analysis,
+            other => panic!("{other:?}"),
+        };
+        let a = || SeriesName::new("a").unwrap();
+        assert_eq!(
+            analysis("Anomaly", r#"{"series":"a","window":3}"#),
+            Analysis::new(AnalysisKind::anomaly(), a(), Some(3), 3)
+        );
+        let kind =
+            AnalysisKind::Anomaly(AnomalyOptions { left: true, neighbor: 2, neighbors: 5, lengths: None });
+        assert_eq!(
+            analysis(
+                "Anomaly",
+                r#"{"series":"a","window":"auto","left":true,"neighbor":2,"neighbors":5,"max_gap":"5m","timeout_ms":250}"#
+            ),
+            Analysis {
                 max_gap_ns: Some(300_000_000_000),
                 timeout_ms: Some(250),
-                ..
-            })
-        ));
-        assert!(matches!(
-            ok("Motif", r#"{"series":"a","window":3,"k":1,"normalize":false,"start_ns":5}"#),
-            Command::Motif(Analysis { k: 1, normalize: false, flat: false, .. })
-        ));
-        assert!(matches!(
-            ok("Motif", r#"{"series":"a","window":3,"flat":true,"max_gap":7,"join_labels":true}"#),
-            Command::Motif(Analysis { flat: true, max_gap_ns: Some(7), join_labels: true, .. })
-        ));
-        let Command::Motif(Analysis { with: Some(with), .. }) = ok(
+                ..Analysis::new(kind, a(), None, 3)
+            }
+        );
+        let range = TimeRange { start_ns: 5, ..TimeRange::ALL };
+        assert_eq!(
+            analysis("Motif", r#"{"series":"a","window":3,"k":1,"normalize":false,"start_ns":5}"#),
+            Analysis { normalize: false, range, ..Analysis::new(AnalysisKind::motif(), a(), Some(3), 1) }
+        );
+        let kind = |radius| AnalysisKind::Motif(MotifOptions { flat: true, occurrences: true, radius });
+        assert_eq!(
+            analysis(
+                "Motif",
+                r#"{"series":"a","window":3,"flat":true,"max_gap":7,"join_labels":true,"radius":2.5}"#
+            ),
+            Analysis {
+                max_gap_ns: Some(7),
+                join_labels: true,
+                ..Analysis::new(kind(Distance::new(2.5)), a(), Some(3), 3)
+            }
+        );
+        assert_eq!(
+            analysis("Motif", r#"{"series":"a","window":3,"flat":true,"occurrences":true}"#).kind,
+            kind(None)
+        );
+        let with = analysis(
             "Motif",
             r#"{"series":"a","window":3,"with":"b","with_labels":{"k":"v"},"with_start_ns":"5"}"#,
-        ) else {
-            panic!("two series")
-        };
+        )
+        .with
+        .unwrap();
         assert_eq!((with.series.as_str(), with.range.start_ns), ("b", 5));
         assert_eq!(with.labels, LabelFilter::new(labels.clone()));
         assert_eq!(ok("GetStats", r#"{"series":"all"}"#), Command::Stats { series: None });
@@ -668,6 +612,22 @@ mod tests {
             ("Anomaly", r#"{"series":"a","windows":[5]}"#, "windows"),
             ("Anomaly", r#"{"series":"a","windows":[5,9],"normalize":false}"#, "windows"),
             ("Motif", r#"{"series":"a","windows":[5,9]}"#, "window"),
+            ("Anomaly", r#"{"series":"a","window":5,"neighbor":0}"#, "neighbor"),
+            ("Anomaly", r#"{"series":"a","window":5,"neighbors":101}"#, "neighbors"),
+            ("Motif", r#"{"series":"a","window":5,"neighbor":2}"#, "neighbor"),
+            ("Motif", r#"{"series":"a","window":5,"radius":-1}"#, "radius"),
+            ("Motif", r#"{"series":"a","window":5,"dimensions":0}"#, "dimensions"),
+            ("Motif", r#"{"series":"a","window":5,"dimensions":"best"}"#, "dimensions"),
+            ("Anomaly", r#"{"series":"a","window":5,"step":0}"#, "step"),
+            ("Anomaly", r#"{"series":"a","window":5,"step":9223372036854775808}"#, "step"),
+            ("Anomaly", r#"{"series":"a","window":5,"resample":"last"}"#, "step"),
+            ("Anomaly", r#"{"series":"a","window":5,"step":"1s","resample":"sum"}"#, "resample"),
+            ("Anomaly", r#"{"series":"a","window":5,"step":"1s","max_gap":"1ms"}"#, "max_gap"),
+            ("Segment", r#"{"series":"a","window":5,"with":"b"}"#, "with"),
+            ("Chains", r#"{"series":"a","window":5,"left":true}"#, "left"),
+            ("MpDist", r#"{"series":"a","window":5}"#, "with"),
+            ("Snippets", r#"{"series":"a","window":5,"sub_window":6}"#, "sub_window"),
+            ("Motif", r#"{"series":"a","window":5,"radius":1,"occurrences":false}"#, "occurrences"),
             ("Anomaly", r#"{"series":"a","window":null}"#, "window"),
             ("Anomaly", r#"{"series":"a","window":"some"}"#, "window"),
             ("Anomaly", r#"{"series":"a","window":5,"flat":true}"#, "flat"),

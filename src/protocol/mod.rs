@@ -5,6 +5,7 @@
 //! or knows the engine: a server feeds bytes and gets commands, a client feeds
 //! replies and gets bytes. `docs/protocol.md` is the page for client authors.
 
+mod analysis;
 mod command;
 mod decimal;
 mod duration;
@@ -21,9 +22,12 @@ mod scan;
 mod text;
 mod watch;
 
-pub use command::{
-    Analysis, Command, ExportFormat, LENGTHS_MAX, Like, Place, PointsForm, Similar, TimeSelection, With,
+pub use analysis::{
+    Analysis, AnalysisKind, AnalysisSummary, AnomalyOptions, AnomalyRow, ChainRow, ChangeRow, Curve,
+    DimensionDistance, Distance, DistanceRow, Findings, LENGTHS_MAX, MotifOptions, MotifRow, NEIGHBORS_MAX,
+    NeighborRow, Resample, Sampling, SnippetRow, WindowFlags, WindowRef, With,
 };
+pub use command::{Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection};
 pub use framing::{Framing, Violation};
 pub use help::{COMMANDS, find_help};
 pub use http::{Sniff, http_status, is_http_line, sniff};
@@ -31,8 +35,8 @@ pub use json::parse_json;
 pub use line::{Line, next_line, parse_line};
 pub use render::{Renderer, csv_field};
 pub use reply::{
-    AnalysisSummary, AnomalyRow, CommandHelp, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow,
-    MotifRow, PageSource, Pages, Reply, SeriesInfo, SeriesStats, VectorStats, WindowFlags, WindowRef,
+    CommandHelp, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow, PageSource, Pages, Reply,
+    RunningAnalysis, SeriesInfo, SeriesStats, VectorStats,
 };
 pub use request::json_request;
 pub use scan::{PointLine, scan_point};

@@ -9,8 +9,8 @@ use crate::base::{Error, Labels, Result, Rows, SeriesName};
 
 use super::decimal::Decimals;
 use super::{
-    AnalysisSummary, AnomalyRow, Envelope, Export, ExportFormat, LongPoints, MatchRow, MotifRow, Pages,
-    PointsForm, Reply, SeriesInfo, WatchRow, WindowFlags, WindowRef,
+    Envelope, Export, ExportFormat, LongPoints, MatchRow, Pages, PointsForm, Reply, RunningAnalysis,
+    SeriesInfo, WatchRow, analysis,
 };
 
 /// Rows rendered between two looks at the size of the output.
@@ -326,21 +326,6 @@ impl Renderer {
                     out,
                 );
             }
-            Ok(Reply::Anomalies { summary, anomalies }) => {
-                let data = self.analysis_data(&summary);
-                let element = move |found| anomaly_value(&found, as_strings);
-                self.start_json_list(data, "anomalies", anomalies, element, out);
-            }
-            Ok(Reply::Motifs { summary, motifs }) => {
-                let data = self.analysis_data(&summary);
-                self.start_json_list(
-                    data,
-                    "motifs",
-                    motifs,
-                    move |found| motif_value(&found, as_strings),
-                    out,
-                );
-            }
             Ok(Reply::SeriesList(list)) => {
                 let element = |info: SeriesInfo| {
                     json!({
@@ -391,29 +376,6 @@ impl Renderer {
         timestamp_value(ns, self.envelope.timestamps_as_strings)
     }
 
-    fn analysis_data(&self, summary: &AnalysisSummary) -> serde_json::Value {
-        let gap =
-            |ns: u64| if self.envelope.timestamps_as_strings { json!(ns.to_string()) } else { json!(ns) };
-        let mut data = json!({
-            "window": summary.window,
-            "n": summary.n,
-            "sequences": summary.sequences,
-            "exclusion_zone": summary.exclusion_zone,
-            "max_gap_ns": summary.max_gap_ns.map(gap),
-            "windows": summary.windows,
-            "skipped": summary.skipped,
-            "cells": summary.cells,
-            "coverage": summary.coverage(),
-            "exact": summary.exact,
-            "elapsed_ms": summary.elapsed.as_micros() as f64 / 1e3,
-            "cached": summary.cached,
-        });
-        if let Some((least, greatest)) = summary.lengths {
-            data["lengths"] = json!([least, greatest]);
-        }
-        data
-    }
-
     /// Begins a reply whose data has a list under `name`, written element by element.
     fn start_json_list<T: Send + 'static>(
         &mut self,
@@ -462,6 +424,9 @@ impl Renderer {
                 "first_timestamp_ns": time(first_timestamp_ns),
                 "last_timestamp_ns": time(last_timestamp_ns),
             }),
+            Reply::Analysis { summary, findings } => {
+                analysis::data(&summary, &findings, self.envelope.timestamps_as_strings)
+            }
             Reply::Watching(watch) => watch.json(),
             Reply::Unwatched { removed } => json!({ "removed": removed }),
             Reply::Watches(watches) => {
@@ -510,6 +475,7 @@ impl Renderer {
                 "vectors_scanned": stats.vectors.scanned,
                 "watches": stats.watches,
                 "watches_behind_ms": stats.watches_behind_ms,
+                "analyses": stats.analyses.iter().map(running_value).collect::<Vec<_>>(),
             }),
             Reply::Deleted { deleted } => json!({ "deleted": deleted }),
             Reply::Dropped => json!({ "dropped": true }),
@@ -545,8 +511,6 @@ impl Renderer {
             | Reply::LongPoints(_)
             | Reply::Export(_)
             | Reply::Matches { .. }
-            | Reply::Anomalies { .. }
-            | Reply::Motifs { .. }
             | Reply::SeriesList(_) => serde_json::Value::Null,
         }
     }
@@ -578,14 +542,6 @@ impl Renderer {
             Reply::Matches { matches, .. } => {
                 self.start_text_list("matches, best first", matches, match_line, out);
             }
-            Reply::Anomalies { summary, anomalies } => {
-                let summary = format!("anomalies {}", summary_text(&summary));
-                self.start_text_list(&summary, anomalies, |found| anomaly_line(&found), out);
-            }
-            Reply::Motifs { summary, motifs } => {
-                let summary = format!("motifs {}", summary_text(&summary));
-                self.start_text_list(&summary, motifs, |found| motif_line(&found), out);
-            }
             Reply::SeriesList(list) => {
                 let line = |info: SeriesInfo| format!("{} {} {}", info.name, info.dimension, info.count);
                 self.start_text_list("series", list, line, out);
@@ -609,7 +565,17 @@ fn text_points_head(count: u64, next_start_ns: Option<i64>, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-fn labels_value(labels: &Labels) -> serde_json::Value {
+fn running_value(of: &RunningAnalysis) -> serde_json::Value {
+    json!({
+        "type": of.json_type,
+        "series": of.series.as_str(),
+        "cells": of.cells,
+        "cells_total": of.cells_total,
+        "elapsed_ms": of.elapsed_ms,
+    })
+}
+
+pub(super) fn labels_value(labels: &Labels) -> serde_json::Value {
     labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
 }
 
@@ -649,52 +615,8 @@ fn match_line(found: MatchRow) -> String {
     line
 }
 
-fn anomaly_value(found: &AnomalyRow, as_strings: bool) -> serde_json::Value {
-    let mut row = json!({
-        "timestamp_ns": timestamp_value(found.timestamp_ns, as_strings),
-        "end_timestamp_ns": timestamp_value(found.end_timestamp_ns, as_strings),
-        "index": found.index,
-        "score": found.score,
-        "neighbor_timestamp_ns": timestamp_value(found.neighbor_timestamp_ns, as_strings),
-        "neighbor_index": found.neighbor_index,
-    });
-    if let Some(window) = found.window {
-        row["window"] = json!(window);
-    }
-    with_extras(row, found.normalized_score, found.flags, [&found.labels, &found.neighbor_labels])
-}
-
-fn anomaly_line(found: &AnomalyRow) -> String {
-    let (start, end, neighbor) = (found.timestamp_ns, found.end_timestamp_ns, found.neighbor_timestamp_ns);
-    format!("{} {start} {end} {neighbor}", float(found.score))
-}
-
-fn motif_value(found: &MotifRow, as_strings: bool) -> serde_json::Value {
-    let window = |window: &WindowRef| {
-        json!({
-            "timestamp_ns": timestamp_value(window.timestamp_ns, as_strings),
-            "end_timestamp_ns": timestamp_value(window.end_timestamp_ns, as_strings),
-            "index": window.index,
-        })
-    };
-    let row = json!({ "distance": found.distance, "a": window(&found.a), "b": window(&found.b) });
-    with_extras(row, found.normalized_score, found.flags, [&found.labels, &found.neighbor_labels])
-}
-
-fn motif_line(found: &MotifRow) -> String {
-    let (a, b) = (&found.a, &found.b);
-    format!(
-        "{} {} {} {} {}",
-        float(found.distance),
-        a.timestamp_ns,
-        a.end_timestamp_ns,
-        b.timestamp_ns,
-        b.end_timestamp_ns
-    )
-}
-
 /// Shortest form that reads back to the same value; for text.
-fn float(value: f64) -> String {
+pub(super) fn float(value: f64) -> String {
     let mut out = Vec::new();
     Decimals::default().push(value, false, &mut out);
     String::from_utf8_lossy(&out).into_owned()
@@ -718,6 +640,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
         Reply::BatchInserted { inserted, first_timestamp_ns, last_timestamp_ns } => {
             (format!("{inserted} points from {first_timestamp_ns} to {last_timestamp_ns}"), none())
         }
+        Reply::Analysis { summary, findings } => analysis::lines(summary, findings),
         Reply::Watching(watch) => (format!("watching {}", watch.text()), none()),
         Reply::Unwatched { removed } => (format!("{removed} watches removed"), none()),
         Reply::Watches(watches) => ("watches".to_owned(), watches.iter().map(WatchRow::text).collect()),
@@ -748,7 +671,7 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
             ("figures of one series".to_owned(), lines)
         }
         Reply::DatabaseStats(stats) => {
-            let lines = vec![
+            let mut lines = vec![
                 format!("version {}", stats.version),
                 format!("uptime_seconds {}", stats.uptime_seconds),
                 format!("series {}", stats.series),
@@ -767,7 +690,12 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
                 format!("vectors_scanned {}", stats.vectors.scanned),
                 format!("watches {}", stats.watches),
                 format!("watches_behind_ms {}", stats.watches_behind_ms),
+                format!("analyses {}", stats.analyses.len()),
             ];
+            for (at, of) in stats.analyses.iter().enumerate() {
+                let RunningAnalysis { json_type, series, cells, cells_total, elapsed_ms } = of;
+                lines.push(format!("analysis_{at} {json_type} {series} {cells} {cells_total} {elapsed_ms}"));
+            }
             ("figures of the database".to_owned(), lines)
         }
         Reply::Deleted { deleted } => (format!("{deleted} points deleted"), none()),
@@ -796,8 +724,6 @@ fn text_lines(reply: &Reply) -> (String, Vec<String>) {
         | Reply::LongPoints(_)
         | Reply::Export(_)
         | Reply::Matches { .. }
-        | Reply::Anomalies { .. }
-        | Reply::Motifs { .. }
         | Reply::SeriesList(_) => (String::new(), none()),
     }
 }
@@ -939,36 +865,6 @@ fn json_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The inside of a JSON string.
-fn with_extras(
-    mut row: serde_json::Value,
-    normalized_score: Option<f64>,
-    flags: WindowFlags,
-    labels: [&Option<Labels>; 2],
-) -> serde_json::Value {
-    if let Some(score) = normalized_score {
-        row["normalized_score"] = json!(score);
-    }
-    let flags = flags.names();
-    if !flags.is_empty() {
-        row["flags"] = json!(flags);
-    }
-    for (name, labels) in ["labels", "neighbor_labels"].into_iter().zip(labels) {
-        if let Some(labels) = labels {
-            row[name] = labels_value(labels);
-        }
-    }
-    row
-}
-
-/// What a reader of text must know; the rest is in the JSON reply.
-fn summary_text(summary: &AnalysisSummary) -> String {
-    let mut text = format!("window={} n={}", summary.window, summary.n);
-    if summary.skipped > 0 {
-        let _ = write!(text, " skipped={}", summary.skipped);
-    }
-    text
-}
-
 fn json_escape(utf8: &[u8], out: &mut Vec<u8>) {
     let mut quoted = Vec::with_capacity(utf8.len() + 8);
     json_string(&String::from_utf8_lossy(utf8), &mut quoted);
@@ -979,7 +875,9 @@ fn json_escape(utf8: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::protocol::PageSource;
-    use crate::protocol::{AnomalyRow, MatchRow};
+    use crate::protocol::{
+        AnalysisSummary, AnomalyRow, Findings, MatchRow, NeighborRow, WindowFlags, WindowRef,
+    };
 
     fn rows() -> Rows {
         Rows {
@@ -1222,22 +1120,27 @@ mod tests {
             cells_total: 4,
             ..AnalysisSummary::default()
         };
-        let anomalies = |summary: &AnalysisSummary| Reply::Anomalies {
-            summary: summary.clone(),
-            anomalies: vec![AnomalyRow {
-                window: None,
-                timestamp_ns: 1,
-                end_timestamp_ns: 3,
-                index: 1,
-                score: 0.5,
-                normalized_score: Some(0.25),
-                flags: WindowFlags { near_gap: true, ..WindowFlags::default() },
-                labels: Some(Labels::new([("k", "v")]).unwrap()),
-                neighbor_labels: None,
-                neighbor_timestamp_ns: 6,
-                neighbor_index: 6,
-            }],
+        let at = |index: usize| WindowRef {
+            timestamp_ns: index as i64,
+            end_timestamp_ns: index as i64 + 2,
+            index,
         };
+        let row = AnomalyRow {
+            at: at(1),
+            window: None,
+            score: 0.5,
+            normalized_score: Some(0.25),
+            flags: WindowFlags { near_gap: true, ..WindowFlags::default() },
+            labels: Some(Labels::new([("k", "v")]).unwrap()),
+            neighbor: Some(NeighborRow { at: at(6), distance: 0.5, labels: None }),
+            neighbors: Vec::new(),
+            dimensions: Vec::new(),
+        };
+        let reply = |summary: &AnalysisSummary, row: &AnomalyRow| Reply::Analysis {
+            summary: summary.clone(),
+            findings: Findings::Anomalies(vec![row.clone()]),
+        };
+        let anomalies = |summary: &AnalysisSummary| reply(summary, &row);
         assert_eq!(text(Ok(anomalies(&summary))), "OK 1 anomalies window=3 n=9\n0.5 1 3 6\n");
         let shown = json(Ok(anomalies(&summary)), true);
         for part in [
@@ -1250,6 +1153,16 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }
+        let alone = AnomalyRow {
+            score: f64::INFINITY,
+            normalized_score: None,
+            flags: WindowFlags { no_neighbor: true, ..WindowFlags::default() },
+            neighbor: None,
+            ..row.clone()
+        };
+        assert!(text(Ok(reply(&summary, &alone))).ends_with("\n- 1 3 -\n"));
+        let shown = json(Ok(reply(&summary, &alone)), false);
+        assert!(shown.contains("\"score\":null") && shown.contains("\"neighbor_index\":null"), "{shown}");
         let summary = AnalysisSummary { skipped: 2, ..summary };
         assert_eq!(text(Ok(anomalies(&summary))), "OK 1 anomalies window=3 n=9 skipped=2\n0.5 1 3 6\n");
         let matched = MatchRow {

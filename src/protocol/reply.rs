@@ -1,11 +1,10 @@
 //! What a client gets, whatever dialect it speaks.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::base::{Labels, Result, Rows, SeriesName, ValueType};
 
-use super::{ExportFormat, PointsForm, WatchRequest, WatchRow};
+use super::{AnalysisSummary, ExportFormat, Findings, PointsForm, WatchRequest, WatchRow};
 
 /// One answer to one [`Command`](super::Command).
 #[derive(Debug, PartialEq)]
@@ -57,19 +56,12 @@ pub enum Reply {
         /// The index that was used; `None` where everything was looked at.
         index: Option<&'static str>,
     },
-    /// To `Anomaly`.
-    Anomalies {
+    /// To `Analyze`.
+    Analysis {
         /// What was searched.
         summary: AnalysisSummary,
-        /// Worst first.
-        anomalies: Vec<AnomalyRow>,
-    },
-    /// To `Motif`.
-    Motifs {
-        /// What was searched.
-        summary: AnalysisSummary,
-        /// Closest first.
-        motifs: Vec<MotifRow>,
+        /// Best first, as the analysis understands it.
+        findings: Findings,
     },
     /// To `Watch`.
     Watching(WatchRequest),
@@ -259,120 +251,6 @@ pub struct MatchRow {
     pub series: Option<SeriesName>,
 }
 
-/// What an analysis looked at.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct AnalysisSummary {
-    /// Points a window has; the greatest of several lengths.
-    pub window: usize,
-    /// The least and the greatest length, where several were asked for.
-    pub lengths: Option<(usize, usize)>,
-    /// Points that were searched.
-    pub n: usize,
-    /// Label sets that were analysed, each by itself; 1 where they are joined.
-    pub sequences: usize,
-    /// Neighbours are more than this many points away.
-    pub exclusion_zone: usize,
-    /// The longest gap that a window may cross; `None` where no limit was applied.
-    pub max_gap_ns: Option<u64>,
-    /// Windows that took part.
-    pub windows: u64,
-    /// Windows that did not.
-    pub skipped: u64,
-    /// Pairs of windows that were looked at.
-    pub cells: u64,
-    /// Pairs of windows there are.
-    pub cells_total: u64,
-    /// Whether the time sufficed for the whole answer.
-    pub exact: bool,
-    /// From the start of the work to its end.
-    pub elapsed: Duration,
-    /// Whether it was known from an earlier request.
-    pub cached: bool,
-}
-
-impl AnalysisSummary {
-    /// The part of all pairs that was looked at, 0 to 1.
-    pub fn coverage(&self) -> f64 {
-        if self.cells == self.cells_total { 1.0 } else { self.cells as f64 / self.cells_total as f64 }
-    }
-}
-
-/// What is particular about a window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WindowFlags {
-    /// One value in every dimension.
-    pub constant: bool,
-    /// A gap is less than a window's length away.
-    pub near_gap: bool,
-}
-
-impl WindowFlags {
-    /// The names of those that hold.
-    pub fn names(self) -> Vec<&'static str> {
-        [(self.constant, "constant"), (self.near_gap, "near_gap")]
-            .into_iter()
-            .filter_map(|(holds, name)| holds.then_some(name))
-            .collect()
-    }
-}
-
-/// One discord. Indexes count from the first point of its sequence.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AnomalyRow {
-    /// First point of the window.
-    pub timestamp_ns: i64,
-    /// Last point of the window.
-    pub end_timestamp_ns: i64,
-    /// The window's first point within the selection.
-    pub index: usize,
-    /// Its points, where several lengths were asked for.
-    pub window: Option<usize>,
-    /// Distance to the nearest neighbour.
-    pub score: f64,
-    /// The same as a part of the greatest there can be; z-normalised windows only.
-    pub normalized_score: Option<f64>,
-    /// What is particular about the window.
-    pub flags: WindowFlags,
-    /// Those of the window's points, where all of its sequence have the same.
-    pub labels: Option<Labels>,
-    /// Those of the neighbour's points, where it is in another selection.
-    pub neighbor_labels: Option<Labels>,
-    /// First point of the nearest neighbour.
-    pub neighbor_timestamp_ns: i64,
-    /// The same as an index.
-    pub neighbor_index: usize,
-}
-
-/// One window of a motif.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WindowRef {
-    /// First point.
-    pub timestamp_ns: i64,
-    /// Last point.
-    pub end_timestamp_ns: i64,
-    /// The first point within the selection.
-    pub index: usize,
-}
-
-/// One motif: a pair of windows, `a` the earlier, or that of the series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MotifRow {
-    /// Between the two windows.
-    pub distance: f64,
-    /// The same as a part of the greatest there can be; z-normalised windows only.
-    pub normalized_score: Option<f64>,
-    /// What is particular about either window.
-    pub flags: WindowFlags,
-    /// Those of the windows' points, where all of their sequence have the same.
-    pub labels: Option<Labels>,
-    /// Those of the points of `b`, where it is in another selection.
-    pub neighbor_labels: Option<Labels>,
-    /// The earlier window.
-    pub a: WindowRef,
-    /// The later window.
-    pub b: WindowRef,
-}
-
 /// Figures of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesStats {
@@ -436,6 +314,23 @@ pub struct DatabaseStats {
     pub watches: u64,
     /// For how long the slowest of them has had points that it has not seen.
     pub watches_behind_ms: u64,
+    /// Analyses that are running, in the order in which they began.
+    pub analyses: Vec<RunningAnalysis>,
+}
+
+/// How far an analysis is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningAnalysis {
+    /// The `type` of its JSON request.
+    pub json_type: &'static str,
+    /// What is analysed.
+    pub series: SeriesName,
+    /// Pairs of windows that were looked at.
+    pub cells: u64,
+    /// Pairs of windows that will have been looked at, as far as that is known.
+    pub cells_total: u64,
+    /// Since it began.
+    pub elapsed_ms: u64,
 }
 
 /// Figures of searches for similar vectors.

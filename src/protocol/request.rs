@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::{LabelFilter, Labels, Points, TimeRange};
 
-use super::{Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection};
+use super::{Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection};
 
 /// The JSON request that asks for `command`.
 pub fn json_request(command: &Command) -> Value {
@@ -44,20 +44,7 @@ pub fn json_request(command: &Command) -> Value {
             (kind, with_labels(data, labels))
         }
         Command::FindSimilar(of) => ("FindSimilar", similar(of)),
-        Command::Anomaly(of) => {
-            let mut data = analysis(of);
-            if of.left {
-                data["left"] = json!(true);
-            }
-            ("Anomaly", data)
-        }
-        Command::Motif(of) => {
-            let mut data = analysis(of);
-            if of.flat {
-                data["flat"] = json!(true);
-            }
-            ("Motif", data)
-        }
+        Command::Analyze(of) => (of.kind.json_type(), of.json()),
         Command::Watch(watch) => ("WatchProfile", watch.json()),
         Command::Unwatch { series, window } => {
             let mut data = json!({ "series": series.as_str() });
@@ -104,36 +91,6 @@ pub fn json_request(command: &Command) -> Value {
     json!({ "type": kind, "data": data })
 }
 
-fn analysis(of: &Analysis) -> Value {
-    let mut data = json!({ "series": of.series.as_str(), "k": of.k, "normalize": of.normalize });
-    match of.lengths {
-        Some((least, greatest)) => data["windows"] = json!([least, greatest]),
-        None => data["window"] = of.window.map_or_else(|| json!("auto"), |window| json!(window)),
-    }
-    if let Some(ns) = of.max_gap_ns {
-        data["max_gap"] = json!(ns);
-    }
-    if of.join_labels {
-        data["join_labels"] = json!(true);
-    }
-    if let Some(with) = &of.with {
-        data["with"] = json!(with.series.as_str());
-        if !with.labels.is_any() {
-            data["with_labels"] = labels_value(with.labels.pairs());
-        }
-        if with.range.start_ns != TimeRange::ALL.start_ns {
-            data["with_start_ns"] = json!(with.range.start_ns);
-        }
-        if with.range.end_ns != TimeRange::ALL.end_ns {
-            data["with_end_ns"] = json!(with.range.end_ns);
-        }
-    }
-    if let Some(ms) = of.timeout_ms {
-        data["timeout_ms"] = json!(ms);
-    }
-    with_labels(with_range(data, of.range), &of.labels)
-}
-
 fn similar(of: &Similar) -> Value {
     let mut data = json!({
         "limit": of.limit, "exact": of.exact, "recall_target": of.recall_target, "metric": of.metric.as_str(),
@@ -156,18 +113,18 @@ fn similar(of: &Similar) -> Value {
     with_labels(with_range(data, of.range), &of.labels)
 }
 
-fn labels_value(labels: &Labels) -> Value {
+pub(super) fn labels_value(labels: &Labels) -> Value {
     labels.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect::<Map<_, _>>().into()
 }
 
-fn with_labels(mut data: Value, labels: &LabelFilter) -> Value {
+pub(super) fn with_labels(mut data: Value, labels: &LabelFilter) -> Value {
     if !labels.is_any() {
         data["labels"] = labels_value(labels.pairs());
     }
     data
 }
 
-fn with_range(mut data: Value, range: TimeRange) -> Value {
+pub(super) fn with_range(mut data: Value, range: TimeRange) -> Value {
     if range.start_ns != TimeRange::ALL.start_ns {
         data["start_ns"] = json!(range.start_ns);
     }
@@ -215,7 +172,13 @@ mod tests {
             r#"{"type":"FindSimilar","data":{"series_pattern":"a*","metric":"euclidean","normalize":true,
                 "query":{"series":"b","timestamp_ns":-5,"window":7,"labels":{"k":"v"}}}}"#,
             r#"{"type":"Anomaly","data":{"series":"a","window":"auto","left":true,"max_gap":"5m","timeout_ms":7}}"#,
-            r#"{"type":"Anomaly","data":{"series":"a","windows":[5,9]}}"#,
+            r#"{"type":"Anomaly","data":{"series":"a","windows":[5,9],"neighbor":2,"neighbors":3}}"#,
+            r#"{"type":"Motif","data":{"series":"a","window":9,"occurrences":true}}"#,
+            r#"{"type":"Motif","data":{"series":"a","window":9,"radius":1.25}}"#,
+            r#"{"type":"Segment","data":{"series":"a","window":9,"curve":true,"dimensions":"any"}}"#,
+            r#"{"type":"Chains","data":{"series":"a","window":"auto","dimensions":2,"step":"1m","resample":"linear"}}"#,
+            r#"{"type":"MpDist","data":{"series":"a","window":9,"with":"b","with_labels":{"k":"v"},"step":"1m"}}"#,
+            r#"{"type":"Snippets","data":{"series":"a","window":9,"sub_window":4}}"#,
             r#"{"type":"Motif","data":{"series":"a","window":9,"flat":true,"join_labels":true,"labels":{"k":"v"}}}"#,
             r#"{"type":"Motif","data":{"series":"a","window":9,"with":"b","with_labels":{"k":"v"},
                 "with_start_ns":1,"with_end_ns":2,"start_ns":3,"normalize":false}}"#,
@@ -242,6 +205,10 @@ mod tests {
             "SIMILAR a 1,2,3 4 -0.5",
             "ANOMALY a 50 3",
             "MOTIF a 50 3",
+            "SEGMENT a 50 1",
+            "CHAINS a 50 3",
+            "MPDIST a b 50",
+            "SNIPPETS a 50 2",
             "STATS a",
             "STATS all",
             "LIST",

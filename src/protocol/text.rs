@@ -6,8 +6,8 @@ use crate::base::{
 
 use super::help::{COMMANDS, unknown_command};
 use super::{
-    Analysis, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection, WATCH_POINTS_DEFAULT,
-    WATCH_POINTS_MAX, WATCH_THRESHOLD_DEFAULT, WatchRequest,
+    Analysis, AnalysisKind, Command, ExportFormat, Like, Place, PointsForm, Similar, TimeSelection,
+    WATCH_POINTS_DEFAULT, WATCH_POINTS_MAX, WATCH_THRESHOLD_DEFAULT, WatchRequest, With,
 };
 
 fn syntax_error(message: impl std::fmt::Display, command: &str) -> Error {
@@ -286,11 +286,25 @@ fn parse_arguments(name: &str, arguments: &mut Arguments<'_>) -> Result<Command>
             let similar = Similar::new(Place::Series(series), Like::Vector(query_vector));
             Command::FindSimilar(Box::new(Similar { limit, threshold, ..similar }))
         }
-        "ANOMALY" | "MOTIF" => {
+        "ANOMALY" | "MOTIF" | "SEGMENT" | "CHAINS" | "SNIPPETS" => {
+            let kind = match name {
+                "ANOMALY" => AnalysisKind::anomaly(),
+                "MOTIF" => AnalysisKind::motif(),
+                "SEGMENT" => AnalysisKind::Segment { curve: false },
+                "CHAINS" => AnalysisKind::Chains,
+                _ => AnalysisKind::Snippets { sub_window: None },
+            };
             let series = arguments.series()?;
             let (window, k) = (arguments.count("window", 3)?, arguments.count("k", 1)?);
-            let analysis = Analysis::new(series, Some(window), k);
-            if name == "ANOMALY" { Command::Anomaly(analysis) } else { Command::Motif(analysis) }
+            Command::Analyze(Box::new(Analysis::new(kind, series, Some(window), k)))
+        }
+        "MPDIST" => {
+            let series = arguments.series()?;
+            let with =
+                With { series: arguments.series()?, labels: LabelFilter::any(), range: TimeRange::ALL };
+            let window = arguments.count("window", 3)?;
+            let analysis = Analysis::new(AnalysisKind::MpDist, series, Some(window), 1);
+            Command::Analyze(Box::new(Analysis { with: Some(Box::new(with)), ..analysis }))
         }
         "WATCH" => {
             let series = arguments.series()?;
@@ -421,11 +435,17 @@ mod tests {
             matches!(ok("SIMILAR a 1,2 5"), Command::FindSimilar(of) if of.limit == 5 && of.threshold.is_none())
         );
         assert!(matches!(ok("SIMILAR a 1,2 5 0.9"), Command::FindSimilar(of) if of.threshold == Some(0.9)));
+        let analysis =
+            |kind, window, k| Command::Analyze(Box::new(Analysis::new(kind, name("a"), Some(window), k)));
+        assert_eq!(ok("ANOMALY a 336 6"), analysis(AnalysisKind::anomaly(), 336, 6));
+        assert_eq!(ok("MOTIF a 3 1"), analysis(AnalysisKind::motif(), 3, 1));
+        assert_eq!(ok("SEGMENT a 9 2"), analysis(AnalysisKind::Segment { curve: false }, 9, 2));
+        assert_eq!(ok("CHAINS a 9 2"), analysis(AnalysisKind::Chains, 9, 2));
+        assert_eq!(ok("SNIPPETS a 9 2"), analysis(AnalysisKind::Snippets { sub_window: None }, 9, 2));
         assert!(matches!(
-            ok("ANOMALY a 336 6"),
-            Command::Anomaly(Analysis { window: Some(336), k: 6, normalize: true, .. })
+            ok("MPDIST a b 9"),
+            Command::Analyze(of) if of.kind == AnalysisKind::MpDist && of.with.as_ref().unwrap().series == name("b")
         ));
-        assert!(matches!(ok("MOTIF a 3 1"), Command::Motif(Analysis { window: Some(3), k: 1, .. })));
         assert_eq!(ok("STATS all"), Command::Stats { series: None });
         assert_eq!(ok("STATS a"), Command::Stats { series: Some(name("a")) });
         assert!(matches!(ok("DELETE_RANGE a 1 2"), Command::DeleteRange { .. }));

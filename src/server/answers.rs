@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::base::{Labels, Result};
+use crate::base::Result;
 use crate::engine::{Engine, SeriesStamp};
-use crate::protocol::{Analysis, AnalysisSummary, AnomalyRow, Command, MotifRow, Reply};
+use crate::protocol::{Analysis, AnalysisSummary, Command, Findings, Reply};
 
 /// What an answer takes beside its rows.
 const ANSWER_BYTES: usize = 512;
@@ -24,30 +24,18 @@ pub(super) struct Answers {
 
 #[derive(Default)]
 struct Kept {
-    answers: HashMap<Key, Answer>,
+    answers: HashMap<Analysis, Answer>,
     bytes: usize,
     /// Counts what is asked.
     clock: u64,
 }
 
-#[derive(PartialEq, Eq, Hash, Clone)]
-struct Key {
-    analysis: Analysis,
-    is_motif: bool,
-}
-
 struct Answer {
     stamps: Stamps,
     summary: AnalysisSummary,
-    found: Found,
+    findings: Findings,
     bytes: usize,
     asked: u64,
-}
-
-#[derive(Clone)]
-enum Found {
-    Anomalies(Vec<AnomalyRow>),
-    Motifs(Vec<MotifRow>),
 }
 
 /// Of the series, and of the one beside which it is analysed.
@@ -55,7 +43,7 @@ type Stamps = (SeriesStamp, Option<SeriesStamp>);
 
 /// Something that may be known already.
 pub(super) struct Question {
-    key: Key,
+    analysis: Analysis,
     stamps: Stamps,
     started: Instant,
 }
@@ -66,17 +54,13 @@ impl Question {
     /// # Errors
     /// `SERIES_NOT_FOUND`.
     pub fn of(engine: &Engine, command: &Command) -> Result<Option<Self>> {
-        let (analysis, is_motif) = match command {
-            Command::Anomaly(analysis) => (analysis, false),
-            Command::Motif(analysis) => (analysis, true),
-            _ => return Ok(None),
-        };
+        let Command::Analyze(analysis) = command else { return Ok(None) };
         let started = Instant::now();
         let other = analysis.with.as_ref().map(|with| engine.stamp(&with.series)).transpose()?;
         let stamps = (engine.stamp(&analysis.series)?, other);
         // An exact answer is that for any time limit.
-        let analysis = Analysis { timeout_ms: None, ..analysis.clone() };
-        Ok(Some(Self { key: Key { analysis, is_motif }, stamps, started }))
+        let analysis = Analysis { timeout_ms: None, ..Analysis::clone(analysis) };
+        Ok(Some(Self { analysis, stamps, started }))
     }
 }
 
@@ -90,7 +74,7 @@ impl Answers {
     pub fn find(&self, question: &Question) -> Option<Reply> {
         let mut kept = self.kept.lock();
         let kept = &mut *kept;
-        let answer = kept.answers.get_mut(&question.key)?;
+        let answer = kept.answers.get_mut(&question.analysis)?;
         if answer.stamps != question.stamps {
             // It may be newer than the question; else it goes with the next one kept.
             return None;
@@ -99,37 +83,13 @@ impl Answers {
         answer.asked = kept.clock;
         let summary =
             AnalysisSummary { cached: true, elapsed: question.started.elapsed(), ..answer.summary.clone() };
-        Some(match answer.found.clone() {
-            Found::Anomalies(anomalies) => Reply::Anomalies { summary, anomalies },
-            Found::Motifs(motifs) => Reply::Motifs { summary, motifs },
-        })
+        Some(Reply::Analysis { summary, findings: answer.findings.clone() })
     }
 
     /// Keeps an exact answer, if there is room for it.
     pub fn keep(&self, question: Question, reply: &Reply) {
-        let labels_bytes = |labels: [&Option<Labels>; 2]| -> usize {
-            labels.into_iter().flatten().map(Labels::memory_bytes).sum()
-        };
-        let (summary, found, rows_bytes) = match reply {
-            Reply::Anomalies { summary, anomalies } => (
-                summary,
-                Found::Anomalies(anomalies.clone()),
-                anomalies
-                    .iter()
-                    .map(|row| size_of_val(row) + labels_bytes([&row.labels, &row.neighbor_labels]))
-                    .sum::<usize>(),
-            ),
-            Reply::Motifs { summary, motifs } => (
-                summary,
-                Found::Motifs(motifs.clone()),
-                motifs
-                    .iter()
-                    .map(|row| size_of_val(row) + labels_bytes([&row.labels, &row.neighbor_labels]))
-                    .sum::<usize>(),
-            ),
-            _ => return,
-        };
-        let of = &question.key.analysis;
+        let Reply::Analysis { summary, findings } = reply else { return };
+        let of = &question.analysis;
         let with_bytes = of
             .with
             .as_ref()
@@ -138,7 +98,7 @@ impl Answers {
             + of.series.as_str().len()
             + of.labels.pairs().memory_bytes()
             + with_bytes
-            + rows_bytes;
+            + findings.memory_bytes();
         // One answer shall not drive out all others.
         if !summary.exact || bytes > self.bytes_max / 4 {
             return;
@@ -146,9 +106,10 @@ impl Answers {
         let mut kept = self.kept.lock();
         kept.clock += 1;
         let asked = kept.clock;
-        let answer = Answer { stamps: question.stamps, summary: summary.clone(), found, bytes, asked };
+        let (summary, findings) = (summary.clone(), findings.clone());
+        let answer = Answer { stamps: question.stamps, summary, findings, bytes, asked };
         kept.bytes += bytes;
-        if let Some(before) = kept.answers.insert(question.key, answer) {
+        if let Some(before) = kept.answers.insert(question.analysis, answer) {
             kept.bytes -= before.bytes;
         }
         while kept.bytes > self.bytes_max {
@@ -166,9 +127,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::base::{Deadline, LabelFilter, ManualClock, Points, SeriesName, TimeRange, ValueType};
+    use crate::base::{Deadline, LabelFilter, Labels, ManualClock, Points, SeriesName, TimeRange, ValueType};
     use crate::engine::{Options, Write};
-    use crate::protocol::With;
+    use crate::protocol::{AnalysisKind, AnomalyOptions, MotifRow, With};
     use crate::vfs::SimDisk;
 
     fn series() -> SeriesName {
@@ -202,18 +163,19 @@ mod tests {
     }
 
     fn question(engine: &Engine, k: usize) -> Question {
-        let command = Command::Anomaly(Analysis::new(series(), Some(5), k));
+        let command =
+            Command::Analyze(Box::new(Analysis::new(AnalysisKind::anomaly(), series(), Some(5), k)));
         Question::of(engine, &command).unwrap().unwrap()
     }
 
     fn reply(n: usize, exact: bool) -> Reply {
         let summary = AnalysisSummary { n, exact, ..AnalysisSummary::default() };
-        Reply::Anomalies { summary, anomalies: Vec::new() }
+        Reply::Analysis { summary, findings: Findings::Anomalies(Vec::new()) }
     }
 
     fn known(answers: &Answers, question: &Question) -> Option<usize> {
         answers.find(question).map(|reply| match reply {
-            Reply::Anomalies { summary, .. } if summary.cached => summary.n,
+            Reply::Analysis { summary, .. } if summary.cached => summary.n,
             other => panic!("{other:?}"),
         })
     }
@@ -256,7 +218,8 @@ mod tests {
         engine.flush().unwrap();
         assert_eq!(known(&answers, &question(&engine, 3)), Some(9), "a flush changes no point");
         engine.write(Write::Drop { name: series() }).unwrap();
-        let gone = Question::of(&engine, &Command::Anomaly(Analysis::new(series(), Some(5), 3)));
+        let analysis = Analysis::new(AnalysisKind::anomaly(), series(), Some(5), 3);
+        let gone = Question::of(&engine, &Command::Analyze(Box::new(analysis)));
         assert!(gone.is_err());
     }
 
@@ -266,23 +229,33 @@ mod tests {
         answers.keep(question(&engine, 3), &reply(1, false));
         assert_eq!(known(&answers, &question(&engine, 3)), None);
         answers.keep(question(&engine, 3), &reply(1, true));
-        let analysis = Analysis::new(series(), Some(5), 3);
+        let analysis = Analysis::new(AnalysisKind::anomaly(), series(), Some(5), 3);
+        let kind = |options| AnalysisKind::Anomaly(options);
+        let default = AnomalyOptions::default();
         let ask = |command| known(&answers, &Question::of(&engine, &command).unwrap().unwrap());
-        assert_eq!(ask(Command::Anomaly(Analysis { timeout_ms: Some(9), ..analysis.clone() })), Some(1));
-        assert_eq!(ask(Command::Motif(analysis.clone())), None);
+        assert_eq!(
+            ask(Command::Analyze(Box::new(Analysis { timeout_ms: Some(9), ..analysis.clone() }))),
+            Some(1)
+        );
         for other in [
             Analysis { window: Some(6), ..analysis.clone() },
             Analysis { window: None, ..analysis.clone() },
             Analysis { k: 4, ..analysis.clone() },
-            Analysis { lengths: Some((5, 9)), ..analysis.clone() },
+            Analysis { kind: AnalysisKind::motif(), ..analysis.clone() },
+            Analysis {
+                kind: kind(AnomalyOptions { lengths: Some((5, 9)), ..default.clone() }),
+                ..analysis.clone()
+            },
+            Analysis { kind: kind(AnomalyOptions { neighbor: 2, ..default.clone() }), ..analysis.clone() },
+            Analysis { kind: kind(AnomalyOptions { neighbors: 2, ..default.clone() }), ..analysis.clone() },
             Analysis { labels: LabelFilter::new(Labels::new([("k", "v")]).unwrap()), ..analysis.clone() },
             Analysis { range: TimeRange { start_ns: 0, end_ns: 9 }, ..analysis.clone() },
             Analysis { normalize: false, ..analysis.clone() },
-            Analysis { left: true, ..analysis.clone() },
+            Analysis { kind: kind(AnomalyOptions { left: true, ..default }), ..analysis.clone() },
             Analysis { max_gap_ns: Some(7), ..analysis.clone() },
             Analysis { join_labels: true, ..analysis.clone() },
         ] {
-            assert_eq!(ask(Command::Anomaly(other.clone())), None, "{other:?}");
+            assert_eq!(ask(Command::Analyze(Box::new(other.clone()))), None, "{other:?}");
         }
     }
 
@@ -292,8 +265,11 @@ mod tests {
         let other = SeriesName::new("other").unwrap();
         create_named(&engine, other.clone());
         let with = With { series: other.clone(), labels: LabelFilter::any(), range: TimeRange::ALL };
-        let analysis = Analysis { with: Some(Box::new(with)), ..Analysis::new(series(), Some(5), 3) };
-        let ask = || Question::of(&engine, &Command::Motif(analysis.clone())).unwrap().unwrap();
+        let analysis = Analysis {
+            with: Some(Box::new(with)),
+            ..Analysis::new(AnalysisKind::motif(), series(), Some(5), 3)
+        };
+        let ask = || Question::of(&engine, &Command::Analyze(Box::new(analysis.clone()))).unwrap().unwrap();
         for change in [series(), other] {
             answers.keep(ask(), &reply(1, true));
             assert_eq!(known(&answers, &ask()), Some(1));
@@ -326,9 +302,12 @@ mod tests {
             neighbor_labels: None,
             a: crate::protocol::WindowRef { timestamp_ns: 0, end_timestamp_ns: 1, index: 0 },
             b: crate::protocol::WindowRef { timestamp_ns: 0, end_timestamp_ns: 1, index: 0 },
+            radius: None,
+            occurrences: Vec::new(),
+            dimensions: Vec::new(),
         };
         let summary = AnalysisSummary { exact: true, ..AnalysisSummary::default() };
-        let great = Reply::Motifs { summary, motifs: vec![row; 100] };
+        let great = Reply::Analysis { summary, findings: Findings::Motifs(vec![row; 100]) };
         answers.keep(question(&engine, 9), &great);
         assert!(answers.find(&question(&engine, 9)).is_none(), "more than its share");
         assert_eq!(answers.kept.lock().answers.len(), 4);

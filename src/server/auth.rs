@@ -62,8 +62,7 @@ impl Role {
             Command::Ping | Command::Help { .. } | Command::Auth { .. } | Command::Quit => None,
             Command::Query { .. }
             | Command::FindSimilar(_)
-            | Command::Anomaly { .. }
-            | Command::Motif { .. }
+            | Command::Analyze(_)
             | Command::Stats { .. }
             | Command::List
             | Command::Watches

@@ -15,6 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::base::{self, ErrorCode};
 use crate::engine::Engine;
 
+use super::running::Running;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CommandLabel {
     command: &'static str,
@@ -52,7 +54,7 @@ fn histogram() -> Histogram {
 }
 
 impl Metrics {
-    pub fn new(engine: Arc<OnceLock<Engine>>) -> Self {
+    pub fn new(engine: Arc<OnceLock<Engine>>, running: Arc<Running>) -> Self {
         let mut registry = Registry::with_prefix("tsdb");
         let metrics = Self {
             requests: Family::default(),
@@ -87,6 +89,7 @@ impl Metrics {
         registry.register("received_bytes", "Bytes from clients", metrics.received_bytes.clone());
         registry.register("sent_bytes", "Bytes to clients", metrics.sent_bytes.clone());
         registry.register_collector(Box::new(EngineFigures { engine }));
+        registry.register_collector(Box::new(AnalysisFigures { running }));
         Self { registry, ..metrics }
     }
 
@@ -118,6 +121,42 @@ impl Metrics {
             Ok(()) => text,
             Err(e) => format!("# the metrics could not be written: {e}\n"),
         }
+    }
+}
+
+struct AnalysisFigures {
+    running: Arc<Running>,
+}
+
+impl fmt::Debug for AnalysisFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnalysisFigures")
+    }
+}
+
+impl Collector for AnalysisFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counter = ConstCounter::<u64>::new(self.running.cells());
+        let help = "Pairs of windows that analyses looked at";
+        counter.encode(encoder.encode_descriptor("analysis_cells", help, None, counter.metric_type())?)?;
+        let running = self.running.list();
+        for (name, help, value) in [
+            ("analyses_running", "Analyses that are running", running.len() as u64),
+            (
+                "analyses_running_cells",
+                "Pairs of windows that those running have looked at",
+                running.iter().map(|of| of.cells).sum(),
+            ),
+            (
+                "analyses_running_cells_expected",
+                "Pairs of windows that those running will have looked at",
+                running.iter().map(|of| of.cells_total).sum(),
+            ),
+        ] {
+            let gauge = ConstGauge::<i64>::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
     }
 }
 

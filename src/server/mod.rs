@@ -24,6 +24,7 @@ mod metrics;
 mod pool;
 mod read;
 mod rewind;
+mod running;
 mod sending;
 mod settings;
 mod similar;

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Deadline, Error, Result, Rows, SeriesName, TimeRange};
 use crate::engine::{Engine, Estimate, Extent, Page, Query, Scan};
-use crate::mp;
 use crate::protocol::{
     Analysis, Command, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow, PageSource, Pages, Reply,
     SeriesInfo, SeriesStats, TimeSelection, VectorStats,
@@ -68,8 +67,7 @@ pub(super) fn held_bytes(reply: &Reply) -> u64 {
             let values = |row: &MatchRow| row.values.as_ref().map_or(0, |values| 8 * values.len() as u64);
             matches.iter().map(|row| values(row) + similar::MATCH_BYTES).sum()
         }
-        Reply::Anomalies { anomalies, .. } => size_of_val(anomalies.as_slice()) as u64,
-        Reply::Motifs { motifs, .. } => size_of_val(motifs.as_slice()) as u64,
+        Reply::Analysis { findings, .. } => findings.memory_bytes() as u64,
         Reply::SeriesList(list) => list.len() as u64 * SERIES_BYTES,
         _ => 0,
     }
@@ -124,17 +122,19 @@ pub(super) fn cost(
         // Counted before.
         Command::Export { series, range, .. } => Ok(sent(of(series, *range, None, false)?)),
         Command::FindSimilar(similar) => similar::cost(engine, similar, result_points_max, of),
-        Command::Anomaly(analysis) | Command::Motif(analysis) => {
-            let Analysis { series, range, join_labels, with, .. } = analysis;
+        Command::Analyze(analysis) => {
+            let Analysis { series, range, join_labels, with, resample, .. } = &**analysis;
             let beside = match with {
                 Some(with) => of(&with.series, with.range, None, true)?,
                 None => Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true, effort: Effort::Little },
             };
             let whole = of(series, *range, None, true)?;
             let (dimension, _) = engine.describe(series)?;
-            let work = mp::memory_bytes(whole.rows + beside.rows, u64::from(dimension), threads);
+            let new = if resample.is_some() { analysis::NEW_POINTS_MAX } else { 1 };
+            let points = (whole.rows + beside.rows).saturating_mul(new);
+            let work = analysis::work_bytes(analysis, points, u64::from(dimension), threads);
             // Several label sets are there twice while they are taken apart.
-            let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { 1 } else { 2 });
+            let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { new } else { 2 * new });
             let bytes = rows.saturating_add(work).min(engine.query_bytes_max());
             let effort = Effort::of(whole.rows + beside.rows, whole.bytes + beside.bytes, true);
             Ok(Cost { bytes, effort, ..whole })
@@ -194,8 +194,6 @@ pub(super) fn execute(
         Command::FindSimilar(similar) => {
             similar::find(engine, &similar, settings.max_result_points, deadline)
         }
-        Command::Anomaly(analysis) => analysis::anomalies(engine, &analysis, deadline),
-        Command::Motif(analysis) => analysis::motifs(engine, &analysis, deadline),
         Command::Stats { series: Some(series) } => series_stats(engine, &series, deadline),
         Command::Stats { series: None } => {
             let totals = engine.totals(deadline)?;
@@ -213,6 +211,7 @@ pub(super) fn execute(
                 vectors: vector_stats(engine),
                 watches: 0,
                 watches_behind_ms: 0,
+                analyses: Vec::new(),
             }))
         }
         Command::List => {

@@ -16,10 +16,11 @@ use super::budget::{Budget, Reserved};
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::read::Effort;
+use super::running::Running;
 use super::similar::{Desk, Order};
 use super::tls::Tls;
 use super::watches::Watches;
-use super::{Settings, read, write};
+use super::{Settings, analysis, read, write};
 
 /// What of the memory for what is kept is for answers; the rest is for profiles.
 const ANSWERS_PART: u64 = 4;
@@ -51,6 +52,8 @@ pub(super) struct State {
     desk: Desk,
     /// Answers of analyses, in a part of the memory for queries.
     answers: Answers,
+    /// Analyses that are running.
+    running: Arc<Running>,
     /// Profiles that are kept.
     pub watches: Watches,
     /// Memory of requests that wait for their end or their commit.
@@ -88,11 +91,13 @@ impl State {
                             the labels, lower the limit, retry later, or raise TSDB_MEMORY_LIMIT";
         let replies = "too many long replies are being sent; ask for less with a limit, retry later, or raise \
                        TSDB_MEMORY_LIMIT";
+        let running = Arc::new(Running::default());
         Ok(Self {
             auth: Auth::open(settings.auth_token.as_deref(), settings.auth_file.as_deref())?,
             tls: Tls::open(&settings)?,
             audit: Arc::new(AuditLog::open(settings.audit_log.as_deref())?),
-            metrics: Metrics::new(engine.clone()),
+            metrics: Metrics::new(engine.clone(), running.clone()),
+            running,
             engine,
             opened: Notify::new(),
             started: Instant::now(),
@@ -441,11 +446,16 @@ impl State {
     }
 
     fn execute(&self, engine: &Engine, command: Command, deadline: &Deadline) -> Result<Reply> {
+        if let Command::Analyze(analysis) = &command {
+            let running = self.running.begin(analysis);
+            return analysis::answer(engine, analysis, deadline, &running.progress);
+        }
         let mut reply =
             read::execute(engine, command, (&self.settings, &self.replies), self.started, deadline)?;
         if let Reply::DatabaseStats(stats) = &mut reply {
             stats.watches = engine.watches().len() as u64;
             stats.watches_behind_ms = self.watches.behind().as_millis() as u64;
+            stats.analyses = self.running.list();
         }
         Ok(reply)
     }

@@ -42,7 +42,10 @@ fn expected(
 ) -> Vec<(u64, f64)> {
     let of = selection(values, window);
     let profile = oracle::nearest(&of, &of, may_match);
-    mp::discords_of(&profile, window, k).iter().map(|found| (found.index as u64, found.score)).collect()
+    mp::discords_of(&profile, window, k, |_| false)
+        .iter()
+        .map(|found| (found.index as u64, found.score))
+        .collect()
 }
 
 fn assert_same(found: &[(u64, f64)], expected: &[(u64, f64)]) {
@@ -401,7 +404,7 @@ fn a_series_beside_another_is_the_oracles() {
         distances: (0..of.windows()).map(|at| profiles[nearer(at)].distances[at]).collect(),
         neighbors: (0..of.windows()).map(|at| profiles[nearer(at)].neighbors[at]).collect(),
     };
-    let expected = mp::discords_of(&nearest, window, 4);
+    let expected = mp::discords_of(&nearest, window, 4, |_| false);
     let found = lines.data("Anomaly", json!({"series": "s", "with": "healthy", "window": window, "k": 4}));
     assert_eq!(found["anomalies"].as_array().unwrap().len(), 4);
     for (row, expected) in found["anomalies"].as_array().unwrap().iter().zip(&expected) {
@@ -430,7 +433,7 @@ fn a_series_beside_another_is_the_oracles() {
         "window": window, "k": 2});
     let [first, second] = [&values[..100], &values[100..]].map(|half| selection(half, window));
     let profile = oracle::nearest(&first, &second, |_, _| true);
-    let expected = mp::discords_of(&profile, window, 2);
+    let expected = mp::discords_of(&profile, window, 2, |_| false);
     for cached in [false, true] {
         let found = lines.data("Anomaly", halves.clone());
         assert_eq!(found["cached"], cached);

@@ -92,6 +92,7 @@ fn links_lead_somewhere() {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/protocol.md",
+        "docs/analytics.md",
         "docs/format/README.md",
         "docs/decisions/README.md",
     ] {

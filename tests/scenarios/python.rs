@@ -24,3 +24,27 @@ fn the_python_clients_tests_pass() {
     println!("python: {ran}; {}", report.lines().last().unwrap_or_default());
     assert!(!ran.starts_with("Ran 0 "), "{report}");
 }
+
+#[test]
+fn the_example_of_analyses_runs() {
+    let server = crate::support::Server::start();
+    let mut command = Command::new("python3");
+    crate::support::clear_environment(&mut command);
+    let output = command
+        .args([
+            concat!(env!("CARGO_MANIFEST_DIR"), "/examples/analytics.py"),
+            &server.address.port().to_string(),
+        ])
+        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output();
+    let Ok(output) = output else {
+        println!("SKIPPED: there is no python3, so the example was not run");
+        return;
+    };
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    for part in ["because of the temperature", "times like it", "changes of regime", "the arc curve is"] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+}

@@ -143,7 +143,14 @@ fn an_index_is_made_and_used() {
     assert_eq!(quick["index"], "ivf");
     assert!(quick["scanned"].as_i64().unwrap() < points / 2, "{quick}");
     assert_eq!(quick["matches"], exact["matches"]);
-    let stats = lines.data("GetStats", json!({"series": "all"}));
+    // It is counted after it can be used.
+    let stats = loop {
+        let stats = lines.data("GetStats", json!({"series": "all"}));
+        if stats["vector_rows_indexed"] != 0 {
+            break stats;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
     assert_eq!((&stats["vector_rows"], &stats["vector_rows_indexed"]), (&json!(points), &json!(points)));
     assert!(stats["vector_index_bytes"].as_u64().unwrap() > 0);
     assert!(stats["vectors_scanned"].as_i64().unwrap() >= points);

@@ -117,8 +117,40 @@ class Live(unittest.TestCase):
         self.assertTrue(self.client.find_anomalies("two", 20, 2).summary["cached"])
         motif = self.client.find_motifs("s", 20, 1)[0]
         self.assertLess(motif.a.timestamp_ns, motif.b.timestamp_ns)
+        self.assertEqual((motif.radius, motif.occurrences), (None, []))
+        motif = self.client.find_motifs("s", 20, 1, radius=1.0)[0]
+        self.assertEqual([each.index for each in motif.occurrences[:2]], [motif.a.index, motif.b.index])
+        self.assertTrue(len(motif.occurrences) > 5 and max(each.distance for each in motif.occurrences) <= 1, motif)
+        second = self.client.find_anomalies("s", 20, 1, neighbor=2, neighbors=3)[0]
+        self.assertEqual(second.neighbors[1].index, second.neighbor_index)
+        self.assertEqual(second.neighbors[1].distance, second.score)
         window = self.client.find_similar("s", values[40:60], limit=1)[0]
         self.assertEqual((window.timestamp_ns, window.end_timestamp_ns), (40, 59))
+
+    def test_what_is_made_of_profiles(self):
+        values = [math.sin(at / 3) for at in range(300)] + [abs(at % 19 - 9) / 5 for at in range(300)]
+        values = [value + 0.05 * math.sin(at * at) for at, value in enumerate(values)]
+        self.client.create_series("r", 2)
+        self.client.batch_insert("r", timestamps_ns=list(range(600)), values=[[value, -value] for value in values])
+        changes = self.client.find_changes("r", 20, 1, curve=True)
+        self.assertLess(abs(changes[0].index - 300), 25, changes)
+        self.assertEqual(len(changes.summary["curves"][0]["values"]), 581)
+        chain = self.client.find_chains("r", 20, 1)[0]
+        self.assertTrue(len(chain.windows) == chain.length == len(chain.distances) + 1, chain)
+        distance = self.client.mpdist("r", "r", 20, end_ns=250, with_start_ns=350)[0]
+        self.assertTrue(0 < distance.distance and 0 < (distance.normalized_score or 0) < 1, distance)
+        snippets = self.client.find_snippets("r", 40, 2)
+        self.assertAlmostEqual(sum(snippet.fraction for snippet in snippets), 1)
+        self.assertEqual(snippets.summary["sub_window"], 20)
+        with self.client.pipeline() as pipeline:
+            pipeline.find_changes("r", 20, 1)
+            pipeline.find_chains("r", 20, 1)
+            pipeline.mpdist("r", "r", 20, 1)
+            pipeline.find_snippets("r", 40, 1)
+            found = pipeline.execute()
+        self.assertEqual((found[0][0], found[1][0], len(found[2]), len(found[3])), (changes[0], chain, 1, 1))
+        anomaly = self.client.find_anomalies("r", 20, 1, dimensions="any", step=1)[0]
+        self.assertEqual([each.distance for each in anomaly.dimensions][0], anomaly.score)
 
     def test_errors_have_codes(self):
         for code, call in [

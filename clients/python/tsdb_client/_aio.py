@@ -14,6 +14,8 @@ from ._errors import TSDBError
 from ._types import (
     Anomaly,
     BatchResult,
+    Chain,
+    Change,
     CommandHelp,
     CreateResult,
     DatabaseStats,
@@ -26,8 +28,10 @@ from ._types import (
     Point,
     Pong,
     SaveResult,
+    SeriesDistance,
     SeriesInfo,
     SeriesStats,
+    Snippet,
 )
 
 T = TypeVar("T")
@@ -269,8 +273,8 @@ class AsyncTSDBClient:
         """The ``k`` most unusual windows of ``window`` points; worst first.
 
         ``window="auto"`` leaves the length to the server. ``options`` are the request's other fields,
-        such as ``left=True``, ``max_gap="5m"``, ``join_labels=True``, ``timeout_ms=500``; docs/protocol.md
-        has them all.
+        such as ``left=True``, ``neighbor=2``, ``neighbors=5``, ``max_gap="5m"``, ``join_labels=True``,
+        ``timeout_ms=500``; docs/protocol.md has them all.
         """
         return await self._call(_calls.find_anomalies(series, window, k, start_ns, end_ns, labels, normalize, **options))
 
@@ -287,9 +291,73 @@ class AsyncTSDBClient:
     ) -> Findings[Motif]:
         """The ``k`` closest pairs of windows of ``window`` points; closest first.
 
-        ``options`` as in ``find_anomalies``, with ``flat=True`` in the place of ``left``.
+        ``options`` as in ``find_anomalies``, but ``flat=True`` and ``occurrences=True`` or ``radius=…`` in the
+        place of ``left``, ``neighbor`` and ``neighbors``.
         """
         return await self._call(_calls.find_motifs(series, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    async def find_changes(
+        self,
+        series: str,
+        window: Union[int, str],
+        k: int = 3,
+        start_ns: Optional[int] = None,
+        end_ns: Optional[int] = None,
+        labels: Optional[Labels] = None,
+        normalize: bool = True,
+        **options: Any,
+    ) -> Findings[Change]:
+        """The ``k`` clearest changes from one regime to another; clearest first.
+
+        With ``curve=True``, ``summary["curves"]`` has the curves whose lowest places they are.
+        """
+        return await self._call(_calls.find_changes(series, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    async def find_chains(
+        self,
+        series: str,
+        window: Union[int, str],
+        k: int = 3,
+        start_ns: Optional[int] = None,
+        end_ns: Optional[int] = None,
+        labels: Optional[Labels] = None,
+        normalize: bool = True,
+        **options: Any,
+    ) -> Findings[Chain]:
+        """The ``k`` longest chains of windows that are each like the one before; longest first."""
+        return await self._call(_calls.find_chains(series, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    async def mpdist(
+        self,
+        series: str,
+        other: str,
+        window: Union[int, str],
+        k: int = 3,
+        start_ns: Optional[int] = None,
+        end_ns: Optional[int] = None,
+        labels: Optional[Labels] = None,
+        normalize: bool = True,
+        **options: Any,
+    ) -> Findings[SeriesDistance]:
+        """How far two series are from each other: the ``k`` nearest pairs of their label sets."""
+        return await self._call(_calls.mpdist(series, other, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    async def find_snippets(
+        self,
+        series: str,
+        window: Union[int, str],
+        k: int = 3,
+        start_ns: Optional[int] = None,
+        end_ns: Optional[int] = None,
+        labels: Optional[Labels] = None,
+        normalize: bool = True,
+        **options: Any,
+    ) -> Findings[Snippet]:
+        """The ``k`` stretches of ``window`` points that stand best for all of a series; best first.
+
+        ``sub_window`` is the length of the windows by which they are compared, half of theirs if not given.
+        """
+        return await self._call(_calls.find_snippets(series, window, k, start_ns, end_ns, labels, normalize, **options))
 
     async def stats(self, series: str = "all") -> Union[SeriesStats, DatabaseStats]:
         """Figures of one series, or of everything."""

@@ -14,21 +14,27 @@ from ._errors import TSDBError
 from ._types import (
     Anomaly,
     BatchResult,
+    Chain,
+    Change,
     CommandHelp,
     CreateResult,
     DatabaseStats,
     Deleted,
+    DimensionDistance,
     DimensionStats,
     Findings,
     FlushResult,
     LoadResult,
     Match,
     Motif,
+    Neighbor,
     Point,
     Pong,
     SaveResult,
+    SeriesDistance,
     SeriesInfo,
     SeriesStats,
+    Snippet,
     Window,
 )
 
@@ -108,8 +114,27 @@ def _series_stats(data: Dict[str, Any]) -> SeriesStats:
     return _known(SeriesStats, {**data, "per_dimension": dimensions})
 
 
+def _neighbors(data: Dict[str, Any], name: str) -> List[Neighbor]:
+    return [_known(Neighbor, each) for each in data.get(name) or []]
+
+
+def _dimensions(data: Dict[str, Any]) -> List[DimensionDistance]:
+    return [_known(DimensionDistance, each) for each in data.get("dimensions") or []]
+
+
+def _anomaly(data: Dict[str, Any]) -> Anomaly:
+    more = {"neighbors": _neighbors(data, "neighbors"), "dimensions": _dimensions(data)}
+    return _known(Anomaly, {**data, **more})
+
+
+def _chain(data: Dict[str, Any]) -> Chain:
+    return _known(Chain, {**data, "windows": [_known(Window, each) for each in data["windows"]]})
+
+
 def _motif(data: Dict[str, Any]) -> Motif:
-    return _known(Motif, {**data, "a": _known(Window, data["a"]), "b": _known(Window, data["b"])})
+    pair = {"a": _known(Window, data["a"]), "b": _known(Window, data["b"])}
+    more = {"occurrences": _neighbors(data, "occurrences"), "dimensions": _dimensions(data)}
+    return _known(Motif, {**data, **pair, **more})
 
 
 def create_series(
@@ -265,8 +290,7 @@ def find_anomalies(
     normalize: bool = True,
     **options: Any,
 ) -> Call[Findings[Anomaly]]:
-    row = lambda each: _known(Anomaly, each)  # noqa: E731
-    return _windows("Anomaly", series, window, k, start_ns, end_ns, labels, normalize, options, "anomalies", row)
+    return _windows("Anomaly", series, window, k, start_ns, end_ns, labels, normalize, options, "anomalies", _anomaly)
 
 
 def find_motifs(
@@ -280,6 +304,63 @@ def find_motifs(
     **options: Any,
 ) -> Call[Findings[Motif]]:
     return _windows("Motif", series, window, k, start_ns, end_ns, labels, normalize, options, "motifs", _motif)
+
+
+def find_changes(
+    series: str,
+    window: Union[int, str],
+    k: int = 3,
+    start_ns: Optional[int] = None,
+    end_ns: Optional[int] = None,
+    labels: Optional[Labels] = None,
+    normalize: bool = True,
+    **options: Any,
+) -> Call[Findings[Change]]:
+    row = lambda each: _known(Change, each)  # noqa: E731
+    return _windows("Segment", series, window, k, start_ns, end_ns, labels, normalize, options, "changes", row)
+
+
+def find_chains(
+    series: str,
+    window: Union[int, str],
+    k: int = 3,
+    start_ns: Optional[int] = None,
+    end_ns: Optional[int] = None,
+    labels: Optional[Labels] = None,
+    normalize: bool = True,
+    **options: Any,
+) -> Call[Findings[Chain]]:
+    return _windows("Chains", series, window, k, start_ns, end_ns, labels, normalize, options, "chains", _chain)
+
+
+def mpdist(
+    series: str,
+    other: str,
+    window: Union[int, str],
+    k: int = 3,
+    start_ns: Optional[int] = None,
+    end_ns: Optional[int] = None,
+    labels: Optional[Labels] = None,
+    normalize: bool = True,
+    **options: Any,
+) -> Call[Findings[SeriesDistance]]:
+    row = lambda each: _known(SeriesDistance, each)  # noqa: E731
+    options = {"with": other, **options}
+    return _windows("MpDist", series, window, k, start_ns, end_ns, labels, normalize, options, "distances", row)
+
+
+def find_snippets(
+    series: str,
+    window: Union[int, str],
+    k: int = 3,
+    start_ns: Optional[int] = None,
+    end_ns: Optional[int] = None,
+    labels: Optional[Labels] = None,
+    normalize: bool = True,
+    **options: Any,
+) -> Call[Findings[Snippet]]:
+    row = lambda each: _known(Snippet, each)  # noqa: E731
+    return _windows("Snippets", series, window, k, start_ns, end_ns, labels, normalize, options, "snippets", row)
 
 
 def stats(series: str = "all") -> Call[Union[SeriesStats, DatabaseStats]]:

@@ -16,6 +16,8 @@ from ._errors import TSDBError
 from ._types import (
     Anomaly,
     BatchResult,
+    Chain,
+    Change,
     CommandHelp,
     CreateResult,
     DatabaseStats,
@@ -28,8 +30,10 @@ from ._types import (
     Point,
     Pong,
     SaveResult,
+    SeriesDistance,
     SeriesInfo,
     SeriesStats,
+    Snippet,
 )
 
 T = TypeVar("T")
@@ -310,8 +314,8 @@ class TSDBClient:
         """The ``k`` most unusual windows of ``window`` points; worst first.
 
         ``window="auto"`` leaves the length to the server. ``options`` are the request's other fields,
-        such as ``left=True``, ``max_gap="5m"``, ``join_labels=True``, ``timeout_ms=500``; docs/protocol.md
-        has them all.
+        such as ``left=True``, ``neighbor=2``, ``neighbors=5``, ``max_gap="5m"``, ``join_labels=True``,
+        ``timeout_ms=500``; docs/protocol.md has them all.
         """
         return self._call(_calls.find_anomalies(series, window, k, start_ns, end_ns, labels, normalize, **options))
 
@@ -328,9 +332,73 @@ class TSDBClient:
     ) -> Findings[Motif]:
         """The ``k`` closest pairs of windows of ``window`` points; closest first.
 
-        ``options`` as in ``find_anomalies``, with ``flat=True`` in the place of ``left``.
+        ``options`` as in ``find_anomalies``, but ``flat=True`` and ``occurrences=True`` or ``radius=…`` in the
+        place of ``left``, ``neighbor`` and ``neighbors``.
         """
         return self._call(_calls.find_motifs(series, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    def find_changes(
+        self,
+        series: str,
+        window: Union[int, str],
+        k: int = 3,
+        start_ns: Optional[int] = None,
+        end_ns: Optional[int] = None,
+        labels: Optional[Labels] = None,
+        normalize: bool = True,
+        **options: Any,
+    ) -> Findings[Change]:
+        """The ``k`` clearest changes from one regime to another; clearest first.
+
+        With ``curve=True``, ``summary["curves"]`` has the curves whose lowest places they are.
+        """
+        return self._call(_calls.find_changes(series, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    def find_chains(
+        self,
+        series: str,
+        window: Union[int, str],
+        k: int = 3,
+        start_ns: Optional[int] = None,
+        end_ns: Optional[int] = None,
+        labels: Optional[Labels] = None,
+        normalize: bool = True,
+        **options: Any,
+    ) -> Findings[Chain]:
+        """The ``k`` longest chains of windows that are each like the one before; longest first."""
+        return self._call(_calls.find_chains(series, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    def mpdist(
+        self,
+        series: str,
+        other: str,
+        window: Union[int, str],
+        k: int = 3,
+        start_ns: Optional[int] = None,
+        end_ns: Optional[int] = None,
+        labels: Optional[Labels] = None,
+        normalize: bool = True,
+        **options: Any,
+    ) -> Findings[SeriesDistance]:
+        """How far two series are from each other: the ``k`` nearest pairs of their label sets."""
+        return self._call(_calls.mpdist(series, other, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    def find_snippets(
+        self,
+        series: str,
+        window: Union[int, str],
+        k: int = 3,
+        start_ns: Optional[int] = None,
+        end_ns: Optional[int] = None,
+        labels: Optional[Labels] = None,
+        normalize: bool = True,
+        **options: Any,
+    ) -> Findings[Snippet]:
+        """The ``k`` stretches of ``window`` points that stand best for all of a series; best first.
+
+        ``sub_window`` is the length of the windows by which they are compared, half of theirs if not given.
+        """
+        return self._call(_calls.find_snippets(series, window, k, start_ns, end_ns, labels, normalize, **options))
 
     def stats(self, series: str = "all") -> Union[SeriesStats, DatabaseStats]:
         """Figures of one series, or of everything."""
@@ -426,6 +494,10 @@ METHODS = (
     "find_similar",
     "find_anomalies",
     "find_motifs",
+    "find_changes",
+    "find_chains",
+    "mpdist",
+    "find_snippets",
     "stats",
     "list_series",
     "delete_range",

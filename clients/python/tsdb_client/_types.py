@@ -34,34 +34,57 @@ class Match:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A window of points."""
+
+    timestamp_ns: int
+    end_timestamp_ns: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Neighbor(Window):
+    """A window that another one is like."""
+
+    #: From the other one.
+    distance: float = 0.0
+    #: Those of its points, where it is in another selection (``with``).
+    labels: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DimensionDistance:
+    """How far two windows are from each other in one dimension, counted from 0."""
+
+    dimension: int
+    distance: float
+
+
+@dataclass(frozen=True)
 class Anomaly:
     """A window far from everything like it."""
 
     timestamp_ns: int
     end_timestamp_ns: int
     index: int
-    score: float
-    neighbor_timestamp_ns: int
-    neighbor_index: int
+    #: None, as the two after it, where the window has no neighbour: see ``flags``.
+    score: Optional[float]
+    neighbor_timestamp_ns: Optional[int]
+    neighbor_index: Optional[int]
     #: The score as a part of the greatest there can be; z-normalised windows only.
     normalized_score: Optional[float] = None
     #: Its points, where several lengths were asked for (``windows``).
     window: Optional[int] = None
-    #: ``"constant"``, ``"near_gap"``.
+    #: ``"constant"``, ``"near_gap"``, ``"no_neighbor"``.
     flags: List[str] = field(default_factory=list)
     #: Those of its points, where each label set was analysed by itself.
     labels: Dict[str, str] = field(default_factory=dict)
     #: Those of the neighbour's points, where it was sought in another selection (``with``).
     neighbor_labels: Dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Window:
-    """One of the two windows of a motif."""
-
-    timestamp_ns: int
-    end_timestamp_ns: int
-    index: int
+    #: As many of the nearest windows as were asked for (``neighbors``).
+    neighbors: List[Neighbor] = field(default_factory=list)
+    #: What makes the score, where points have several values.
+    dimensions: List[DimensionDistance] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,10 +102,62 @@ class Motif:
     labels: Dict[str, str] = field(default_factory=dict)
     #: Those of the points of ``b``, where it was sought in another selection (``with``).
     neighbor_labels: Dict[str, str] = field(default_factory=dict)
+    #: How far occurrences may be from ``a``, where they were asked for.
+    radius: Optional[float] = None
+    #: All windows like ``a`` (``occurrences=True`` or ``radius=…``).
+    occurrences: List[Neighbor] = field(default_factory=list)
+    #: What makes the distance, where points have several values.
+    dimensions: List[DimensionDistance] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Change(Window):
+    """The first window of another regime."""
+
+    #: Neighbours across it, as a part of those there would be without regimes: 0 to 1.
+    score: float = 0.0
+    flags: List[str] = field(default_factory=list)
+    #: Those of its points, where each label set was analysed by itself.
+    labels: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Windows each of which is like the one before it."""
+
+    length: int
+    windows: List[Window]
+    #: From each window to the next.
+    distances: List[float]
+    #: Those of its points, where each label set was analysed by itself.
+    labels: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SeriesDistance:
+    """How far two series, or label sets of them, are from each other."""
+
+    distance: float
+    #: The distance as a part of the greatest there can be; z-normalised windows only.
+    normalized_score: Optional[float] = None
+    labels: Dict[str, str] = field(default_factory=dict)
+    neighbor_labels: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snippet(Window):
+    """A stretch that stands for others."""
+
+    #: The part of all windows that are nearer to it than to the other snippets.
+    fraction: float = 0.0
+    #: How far all windows are from it and those before it.
+    area: float = 0.0
+    #: Those of its points, where each label set was analysed by itself.
+    labels: Dict[str, str] = field(default_factory=dict)
 
 
 class Findings(List[T]):
-    """Anomalies or motifs, and what was searched for them."""
+    """What an analysis found, and what was searched for it."""
 
     #: The reply's other fields: ``window``, ``n``, ``exact``, ``coverage``, ``max_gap_ns`` and so on.
     summary: Dict[str, Any]

@@ -1,9 +1,15 @@
 //! The profile against the oracle, on friendly and on hostile data.
 
+mod dimensions;
+mod motif_sets;
+mod neighbors;
+mod series;
+mod stumpy;
+
 use std::sync::OnceLock;
 
 use super::*;
-use crate::base::{Deadline, ErrorCode, Rng};
+use crate::base::{Deadline, Dimensions, ErrorCode, Rng};
 use crate::kernels::Instructions;
 
 fn walk(n: usize, seed: u64) -> Vec<f64> {
@@ -67,7 +73,17 @@ fn check(
     compute: impl Fn() -> Computation,
     may_match: impl Fn(usize, usize) -> bool,
 ) {
-    let expected = oracle::nearest(a, b, &may_match);
+    check_with(name, (a, b), &oracle::nearest(a, b, &may_match), compute, may_match);
+}
+
+/// The same, where something else than the nearest neighbours is expected.
+fn check_with(
+    name: &str,
+    (a, b): (&Selection<'_>, &Selection<'_>),
+    expected: &Profile,
+    compute: impl Fn() -> Computation,
+    may_match: impl Fn(usize, usize) -> bool,
+) {
     let unit = if a.normalize {
         1.0
     } else {
@@ -332,11 +348,12 @@ fn motifs_between_two_series_are_the_oracles() {
         let [a, b] = [&x, &y].map(|values| Selection { values, dimension: 1, window: 12, normalize: true });
         let computation = Computation::join(&a, &b).unwrap().without_flat();
         let outcome = computation.run(&Deadline::none(), &Progress::default());
-        let (found, exact) = motifs_of(&computation, &outcome.profile, 4, &Deadline::none());
+        let (found, exact) = motifs_of(&computation, &outcome.profile, 4, None, &Deadline::none());
         assert!(exact);
         let mut pairs: Vec<Motif> = (0..a.windows())
             .flat_map(|i| (0..b.windows()).map(move |j| (i, j)))
-            .map(|(i, j)| Motif { a: i, b: j, distance: oracle::distance_between(&a, i, &b, j) })
+            .map(|(i, j)| (i, j, oracle::distance_between(&a, i, &b, j)))
+            .map(|(a, b, distance)| Motif { a, b, distance, radius: None, occurrences: Vec::new() })
             .collect();
         pairs.sort_by(|x, y| x.distance.total_cmp(&y.distance));
         for motif in found {
