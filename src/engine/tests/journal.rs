@@ -315,7 +315,10 @@ fn files_of_another_database_or_generation_are_told_from_ones_own() {
 fn a_start_after_a_crash_needs_no_space() {
     let [a, b, c] = series();
     let disk = SimDisk::new();
-    let engine = open(&disk, Recover::Strict).unwrap();
+    // One log each, longer than what it is made with.
+    let options = Options { buffer_points: 1 << 20, ..options() };
+    let clock = Arc::new(ManualClock::new(5));
+    let engine = Engine::open_with(Arc::new(disk.clone()), clock, options.clone()).unwrap();
     let create: &'static [Step] = Box::leak(Box::new([Step::Create(a), Step::Create(b), Step::Create(c)]));
     Step::Together(create).run(&engine).unwrap();
     let mut journaled = 0;
@@ -328,7 +331,7 @@ fn a_start_after_a_crash_needs_no_space() {
             let disk = disk.crash(Crash::KeepNothing, 0);
             disk.fill_up();
             for background in [false, true] {
-                let options = Options { background, ..options() };
+                let options = Options { background, ..options.clone() };
                 let clock = Arc::new(ManualClock::new(5));
                 let full = Engine::open_with(Arc::new(disk.clone()), clock, options).unwrap();
                 assert_eq!(content(&full), content(&engine), "round {round}");
