@@ -130,7 +130,12 @@ fn flush(c: &mut Criterion) {
     let mut id = 0;
     compare(c, "flush: 100,000 points, verified", 100_000, ("the raw numbers to a file", baseline), || {
         id += 1;
-        let mut writer = SegmentWriter::create(Arc::new(RealDisk), dir.path(), 0, id, 1).unwrap();
+        let mut writer = SegmentWriter::create(
+            Arc::new(RealDisk),
+            dir.path(),
+            FileHeader::new(FileKind::Segment, 0, id, 1),
+        )
+        .unwrap();
         writer.begin_series(1, 1, ValueType::F64, vec![Labels::empty()]).unwrap();
         writer.push(0, &columns, 0..100_000).unwrap();
         black_box(writer.finish().unwrap());

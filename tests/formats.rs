@@ -186,7 +186,12 @@ fn the_segments_page() {
     let generate = || {
         let disk = SimDisk::new();
         let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
-        let mut writer = SegmentWriter::create(vfs, Path::new("/"), 3, 1, 1).unwrap();
+        let mut writer = SegmentWriter::create(
+            vfs,
+            Path::new("/"),
+            FileHeader { origin: ORIGIN, ..FileHeader::new(FileKind::Segment, 3, 1, 1) },
+        )
+        .unwrap();
         writer.begin_series(1, 1, ValueType::F64, vec![Labels::empty(), labels()]).unwrap();
         let columns = Columns {
             dimension: 1,

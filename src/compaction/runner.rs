@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::{Result, TimeRange, ValueType};
+use crate::format::FileHeader;
 use crate::memtable::Tombstone;
 use crate::merge::{MergeOrder, SeriesView};
 use crate::segments::{Segment, SegmentInfo, SegmentWriter, SeriesEntry};
@@ -15,12 +16,8 @@ pub struct CompactionTask {
     pub vfs: Arc<dyn Vfs>,
     /// The shard's directory.
     pub dir: PathBuf,
-    /// The shard.
-    pub shard: u32,
-    /// The owner's epoch.
-    pub epoch: u32,
-    /// Id of the new segment.
-    pub output_id: u64,
+    /// The header of the new segment.
+    pub header: FileHeader,
     /// What is merged.
     pub inputs: Vec<Arc<Segment>>,
     /// The shard's other segments.
@@ -50,8 +47,7 @@ pub fn run_compaction(
     is_live: impl Fn(u64) -> bool,
     mut throttle: impl FnMut(u64) -> Result<()>,
 ) -> Result<CompactionReport> {
-    let mut writer =
-        SegmentWriter::create(task.vfs.clone(), &task.dir, task.shard, task.output_id, task.epoch)?;
+    let mut writer = SegmentWriter::create(task.vfs.clone(), &task.dir, task.header)?;
     match merge_into(&mut writer, task, &is_live, &mut throttle) {
         Ok(()) => {}
         Err(e) => {

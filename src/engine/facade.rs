@@ -82,9 +82,8 @@ impl Engine {
         };
         refuse_newer(vfs.as_ref(), &dir)?;
         let (database, live) = match Database::open_or_create(vfs.clone(), &dir, options.shards) {
-            Err(e) if options.recover != Recover::Strict && e.code() == ErrorCode::CorruptData => {
-                Database::mend(vfs.clone(), &dir)?
-            }
+            Err(e) if e.code() != ErrorCode::CorruptData => return Err(e),
+            _ if options.recover != Recover::Strict => Database::mend(vfs.clone(), &dir)?,
             opened => opened?,
         };
         let stale = stale_generations(vfs.as_ref(), &dir, Some(live.generation))?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::sync::atomic::Ordering;
 use crate::base::{Labels, Result, TimeRange};
 use crate::compaction::{CompactionReport, CompactionTask, plan, run_compaction, still_hides};
+use crate::format::{FileHeader, FileKind};
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
 use crate::merge::{MergeOrder, SeriesView};
@@ -70,7 +71,8 @@ impl Shard {
         let environment = &self.environment;
         let cache = environment.cache.clone();
         // Its id is new: nothing stands beside it yet.
-        Segment::open(environment.vfs.as_ref(), &self.dir, self.number, info, cache).map(Arc::new)
+        Segment::open(environment.vfs.as_ref(), &self.dir, (self.number, self.origin), info, cache)
+            .map(Arc::new)
     }
 
     /// Writes a memtable as a segment and installs it; says whether a segment was
@@ -78,8 +80,7 @@ impl Shard {
     fn flush_table(&self, table: &Arc<Memtable>) -> Result<bool> {
         let id = self.next_segment_id();
         let environment = &self.environment;
-        let mut writer =
-            SegmentWriter::create(environment.vfs.clone(), &self.dir, self.number, id, self.epoch)?;
+        let mut writer = SegmentWriter::create(environment.vfs.clone(), &self.dir, self.segment_header(id))?;
         if let Err(e) = self.write_table(table, &mut writer) {
             writer.abandon();
             return Err(e);
@@ -138,6 +139,10 @@ impl Shard {
             }
         }
         Ok(())
+    }
+
+    fn segment_header(&self, id: u64) -> FileHeader {
+        FileHeader { origin: self.origin, ..FileHeader::new(FileKind::Segment, self.number, id, self.epoch) }
     }
 
     /// Changes the manifest. A failed install leaves it open which manifest is in
@@ -200,16 +205,9 @@ impl Shard {
         self.refuse_in_trouble()?;
         let (inputs, others): (Vec<_>, Vec<_>) =
             segments.into_iter().partition(|segment| chosen.contains(&segment.info().id));
-        let output_id = self.next_segment_id();
-        let task = CompactionTask {
-            vfs: environment.vfs.clone(),
-            dir: self.dir.clone(),
-            shard: self.number,
-            epoch: self.epoch,
-            output_id,
-            inputs,
-            others,
-        };
+        let header = self.segment_header(self.next_segment_id());
+        let task =
+            CompactionTask { vfs: environment.vfs.clone(), dir: self.dir.clone(), header, inputs, others };
         let is_live = |series_id| self.state.read().catalog.by_id(series_id).is_some();
         let report = run_compaction(&task, is_live, &mut throttle)?;
         let output = report.output.as_ref().map(|info| self.open_segment(info)).transpose()?;

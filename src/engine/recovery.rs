@@ -528,7 +528,7 @@ fn open_segments(
     let mut lost = Vec::new();
     for info in &manifest.segments {
         let cache = environment.cache.clone();
-        let opened = Segment::open(environment.vfs.as_ref(), dir, number, info, cache)
+        let opened = Segment::open(environment.vfs.as_ref(), dir, (number, manifest.origin), info, cache)
             .and_then(|segment| catalog.check_segment(&segment).map(|()| segment));
         match opened {
             Ok(segment) => {

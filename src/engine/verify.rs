@@ -104,7 +104,7 @@ fn verify_shard(
     }
     for info in &manifest.segments {
         let checked = verify_segment(vfs.as_ref(), &dir.join(info.file_name()), number, info)
-            .and_then(|()| Segment::open(vfs.as_ref(), dir, number, info, cache.clone()))
+            .and_then(|()| Segment::open(vfs.as_ref(), dir, (number, manifest.origin), info, cache.clone()))
             .and_then(|segment| state.catalog.check_segment(&segment).map(|()| segment));
         match checked {
             Ok(segment) => {

@@ -77,14 +77,26 @@ impl Database {
         Ok((Self { vfs, dir: dir.to_owned(), record }, live))
     }
 
-    /// Opens a directory whose `CURRENT` or `DATABASE` can't be read, and makes them anew
+    /// Opens a directory whose `CURRENT` or `DATABASE` may be damaged or another's, and makes them anew
     /// where the rest leaves no doubt: the only generation there is must be live, and each
     /// manifest says the number of shards and what the generation drew by lot. What could not be read goes to quarantine.
     ///
     /// # Errors
     /// `CORRUPT_DATA` where there is doubt, saying what to do.
     pub fn mend(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, CurrentRecord)> {
-        let live = read_current(vfs.as_ref(), dir).or_else(|e| {
+        let of_this_database = |live: CurrentRecord| {
+            let said = said_by_manifests(&vfs, dir, live.generation, &Error::corrupt("asked for"));
+            match said {
+                Ok((_, origin)) if origin != live.origin => Err(Error::corrupt(format!(
+                    "{}: belongs to another database, or to another time of this one (origin {:016x}; all manifests say \
+                     {origin:016x})",
+                    dir.join(CURRENT).display(),
+                    live.origin
+                ))),
+                _ => Ok(live),
+            }
+        };
+        let live = read_current(vfs.as_ref(), dir).and_then(of_this_database).or_else(|e| {
             let generation = only_generation(vfs.as_ref(), dir, &e)?;
             let (_, origin) = said_by_manifests(&vfs, dir, generation, &e)?;
             let live = CurrentRecord { generation, origin };
@@ -253,7 +265,17 @@ fn read_current(vfs: &dyn Vfs, dir: &Path) -> Result<CurrentRecord> {
         let path = dir.join(CURRENT);
         return Err(Error::corrupt(format!("{}: generation {generation}, id {}", path.display(), header.id)));
     }
-    Ok(live)
+    // All other generations are removed at a start: nobody may take a missing one for live.
+    let generation_dir = dir.join(generation_name(generation));
+    match vfs.metadata(&generation_dir) {
+        Ok(Some(_)) => Ok(live),
+        Ok(None) => Err(Error::corrupt(format!(
+            "{}: names {}, which is not there",
+            dir.join(CURRENT).display(),
+            generation_dir.display()
+        ))),
+        Err(e) => Err(Error::unreadable(&e).context(generation_dir.display())),
+    }
 }
 
 /// The id tells the two files apart.

@@ -109,7 +109,8 @@ impl<'a> Best<'a> {
     /// Offers a pair that the kernel has found to be near. `exact` gives distances.
     #[inline]
     pub fn offer(&self, window: usize, neighbor: usize, score: f64, exact: &impl Fn(usize, usize) -> f64) {
-        let best = self.scores[window].get();
+        // Of a window without neighbours nothing is kept, whatever overflow makes of a distance.
+        let Some(best) = self.scores.get(window).map(Cell::get) else { return };
         let is_near_one_before = |found: &Vec<u32>| found[window].abs_diff(neighbor as u32) <= self.zone;
         if score < self.least(window) || self.found.iter().any(is_near_one_before) {
             return;
@@ -208,5 +209,6 @@ impl<'a> Best<'a> {
 
 /// The threshold that nothing passes.
 fn closed(correlation: bool) -> f64 {
-    if correlation { f64::INFINITY } else { 0.0 }
+    // Squared distances may come out a little below zero.
+    if correlation { f64::INFINITY } else { f64::NEG_INFINITY }
 }

@@ -37,11 +37,11 @@ impl Segment {
     pub fn open(
         vfs: &dyn Vfs,
         dir: &Path,
-        shard: u32,
+        of: (u32, u64),
         info: &SegmentInfo,
         cache: Arc<BlockCache>,
     ) -> Result<Self> {
-        open_at(vfs, dir.join(info.file_name()), shard, Some(info), cache)
+        open_at(vfs, dir.join(info.file_name()), of, Some(info), cache)
     }
 
     /// The file.
@@ -156,13 +156,13 @@ fn check_against_index(decoded: Block, series: &SeriesEntry, block: &BlockEntry)
 
 /// Opens a segment file of which only its path is known; for tools.
 pub fn open_unlisted(vfs: &dyn Vfs, path: &Path) -> Result<Segment> {
-    open_at(vfs, path.to_owned(), 0, None, Arc::new(BlockCache::new(0)))
+    open_at(vfs, path.to_owned(), (0, 0), None, Arc::new(BlockCache::new(0)))
 }
 
 fn open_at(
     vfs: &dyn Vfs,
     path: PathBuf,
-    shard: u32,
+    of: (u32, u64),
     expected: Option<&SegmentInfo>,
     cache: Arc<BlockCache>,
 ) -> Result<Segment> {
@@ -207,7 +207,7 @@ fn open_at(
             end_ns: footer.range.end_ns,
         };
         if let Some(info) = expected
-            && (*info != found || header.shard != shard)
+            && (*info != found || (header.shard, header.origin) != of)
         {
             return Err(Error::corrupt("is not the segment that the manifest describes"));
         }

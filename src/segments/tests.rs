@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::{LabelFilter, Labels, TimeRange, ValueType};
-use crate::format::{Columns, Seqs, Values};
+use crate::format::{Columns, FileHeader, FileKind, Seqs, Values};
 use crate::memtable::Tombstone;
 use crate::vfs::{SimDisk, Vfs, read_all};
 
@@ -25,7 +25,12 @@ fn labels() -> Vec<Labels> {
 }
 
 fn write_sample(disk: &SimDisk) -> SegmentInfo {
-    let mut writer = SegmentWriter::create(Arc::new(disk.clone()), Path::new(DIR), 5, 12, 1).unwrap();
+    let mut writer = SegmentWriter::create(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        FileHeader::new(FileKind::Segment, 5, 12, 1),
+    )
+    .unwrap();
     writer.begin_series(3, 2, ValueType::F64, labels()).unwrap();
     writer.push(0, &columns(0, 5000, 7), 0..5000).unwrap();
     writer.push(1, &columns(-10, 3000, 8), 10..3000).unwrap();
@@ -43,7 +48,9 @@ fn what_is_written_reads_back() {
     assert_eq!((info.rows, info.tombstones, info.min_seq, info.max_seq), (7991, 1, 6, 9));
     assert_eq!(info.range(), Some(TimeRange { start_ns: 0, end_ns: 4999 }));
     let cache = Arc::new(BlockCache::new(1 << 20));
-    let segment = Segment::open(&disk, Path::new(DIR), 5, &info, cache).unwrap();
+    let foreign = Segment::open(&disk, Path::new(DIR), (5, 1), &info, cache.clone());
+    assert!(foreign.is_err(), "of another database");
+    let segment = Segment::open(&disk, Path::new(DIR), (5, 0), &info, cache).unwrap();
     assert_eq!(segment.index().series.len(), 2, "a series without points is left out");
     let series = segment.index().series(3).unwrap();
     assert_eq!(series.rows(), 7990);
@@ -84,7 +91,7 @@ fn reading_never_returns_a_damaged_block() {
     let disk = SimDisk::new();
     let info = write_sample(&disk);
     let cache = Arc::new(BlockCache::new(0));
-    let segment = Segment::open(&disk, Path::new(DIR), 5, &info, cache).unwrap();
+    let segment = Segment::open(&disk, Path::new(DIR), (5, 0), &info, cache).unwrap();
     let series = segment.index().series(3).unwrap();
     let entry = &series.blocks[1];
     let file = disk.open_write(segment.path()).unwrap();

@@ -10,8 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::base::{Error, ErrorCode, Labels, Result, TimeRange, ValueType};
 use crate::format::{
-    Columns, FileHeader, FileKind, Seqs, Values, block_rows_for, encode_block, segment_name,
-    temp_segment_name,
+    Columns, FileHeader, Seqs, Values, block_rows_for, encode_block, segment_name, temp_segment_name,
 };
 use crate::memtable::Tombstone;
 use crate::vfs::{FileWriter, Vfs};
@@ -88,9 +87,10 @@ fn disk_error(path: &Path, e: &io::Error) -> Error {
 }
 
 impl SegmentWriter {
-    /// Starts the temp file of segment `id`, replacing what an interrupted writer
-    /// left.
-    pub fn create(vfs: Arc<dyn Vfs>, dir: &Path, shard: u32, id: u64, epoch: u32) -> Result<Self> {
+    /// Starts the temp file of the segment that this header describes, replacing what an
+    /// interrupted writer left.
+    pub fn create(vfs: Arc<dyn Vfs>, dir: &Path, header: FileHeader) -> Result<Self> {
+        let FileHeader { shard, id, .. } = header;
         let temp = dir.join(temp_segment_name(id));
         match vfs.remove(&temp) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(disk_error(&temp, &e)),
@@ -111,7 +111,7 @@ impl SegmentWriter {
             last_used: None,
             encoded: Vec::new(),
         };
-        writer.write(&FileHeader::new(FileKind::Segment, shard, id, epoch).encode())?;
+        writer.write(&header.encode())?;
         Ok(writer)
     }
 

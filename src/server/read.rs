@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::{Deadline, Error, Result, Rows, SeriesName, TimeRange};
+use crate::base::{Deadline, Error, ErrorCode, Result, Rows, SeriesName, TimeRange};
 use crate::engine::{Engine, Estimate, Extent, Page, Query, Scan};
 use crate::protocol::{
     Analysis, Command, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow, PageSource, Pages, Reply,
@@ -67,11 +67,14 @@ pub(super) fn held_bytes(reply: &Reply) -> u64 {
             let values = |row: &MatchRow| row.values.as_ref().map_or(0, |values| 8 * values.len() as u64);
             matches.iter().map(|row| values(row) + similar::MATCH_BYTES).sum()
         }
-        Reply::Analysis { findings, .. } => findings.memory_bytes() as u64,
+        Reply::Analysis { findings, .. } => (findings.memory_bytes() as u64).saturating_mul(TREE_PART),
         Reply::SeriesList(list) => list.len() as u64 * SERIES_BYTES,
         _ => 0,
     }
 }
+
+/// How many times as much as findings take, the tree takes that they are written from.
+const TREE_PART: u64 = 8;
 
 /// What a series takes in the answer to LIST.
 const SERIES_BYTES: u64 = 64;
@@ -135,7 +138,19 @@ pub(super) fn cost(
             let work = analysis::work_bytes(analysis, points, u64::from(dimension), threads);
             // Several label sets are there twice while they are taken apart.
             let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { new } else { 2 * new });
-            let bytes = rows.saturating_add(work).min(engine.query_bytes_max());
+            let answer = analysis::answer_bytes(analysis, points);
+            if answer > engine.query_bytes_max() {
+                return Err(Error::new(
+                    ErrorCode::LimitExceeded,
+                    format!(
+                        "up to {} answers may take {answer} bytes, more than the {} that one query may take; lower k or \
+                         neighbors, or raise TSDB_MEMORY_LIMIT",
+                        analysis.k,
+                        engine.query_bytes_max()
+                    ),
+                ));
+            }
+            let bytes = rows.saturating_add(work).saturating_add(answer).min(engine.query_bytes_max());
             let effort = Effort::of(whole.rows + beside.rows, whole.bytes + beside.bytes, true);
             Ok(Cost { bytes, effort, ..whole })
         }

@@ -27,6 +27,23 @@ fn close(found: &Value, expected: f64) {
 }
 
 #[test]
+fn an_answer_that_would_not_fit_is_refused_before_it_is_computed() {
+    let server = Server::start_with(|command| {
+        command.args(["--memory-limit", "96MiB"]);
+    });
+    let mut lines = server.connect();
+    let values = wave(6000, 5);
+    store(&mut lines, "s", &(0..6000).collect::<Vec<i64>>(), &values);
+    for more in [json!({"window": 4}), json!({"windows": [4, 60]})] {
+        let mut asked = json!({"series": "s", "k": 1_000_000, "neighbors": 100});
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(lines.code("Anomaly", asked), "LIMIT_EXCEEDED", "{more}");
+    }
+    let all = lines.data("Anomaly", json!({"series": "s", "window": 50, "k": 1_000_000}));
+    assert!(all["anomalies"].as_array().unwrap().len() > 50);
+}
+
+#[test]
 fn the_score_may_be_that_of_a_later_neighbour() {
     let server = Server::start();
     let mut lines = server.connect();

@@ -267,6 +267,36 @@ fn files_in_the_place_of_others_are_found() {
 }
 
 /// `CURRENT` and `DATABASE` follow from the rest, where there is one generation.
+/// Neither one that names what is not there, nor one that is whole and another's.
+#[test]
+fn a_current_of_another_database_costs_nothing() {
+    let sample = sample();
+    let clock = Arc::new(ManualClock::new(5));
+    let path = Path::new("/data/CURRENT");
+    let other = SimDisk::new();
+    (0..99).for_each(|_| drop(other.draw()));
+    let engine = Engine::open_with(Arc::new(other.clone()), clock.clone(), options()).unwrap();
+    let of_same_number = read_all(&other, path, 1 << 10).unwrap();
+    engine.save("s.snap", &Deadline::none()).unwrap();
+    engine.load("s.snap", &Deadline::none()).unwrap();
+    let of_later_number = read_all(&other, path, 1 << 10).unwrap();
+    assert_ne!(of_same_number, of_later_number);
+    for current in [of_same_number, of_later_number] {
+        let disk = sample.disk.crash(Crash::KeepAll, 0);
+        disk.remove(path).unwrap();
+        disk.create(path).unwrap().write_all_at(&current, 0).unwrap();
+        let open_as = |recover| {
+            let options = Options { recover, ..options() };
+            Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
+        };
+        let before = files(&disk);
+        assert_eq!(open_as(Recover::Strict).err().unwrap().code(), ErrorCode::CorruptData);
+        assert!(before.iter().all(|file| files(&disk).contains(file)), "a refusal removes nothing");
+        assert_eq!(content(&open_as(Recover::Degraded).unwrap()), sample.truth);
+        assert_eq!(content(&open_as(Recover::Strict).unwrap()), sample.truth);
+    }
+}
+
 #[test]
 fn what_the_directory_is_can_be_told_from_the_rest() {
     let sample = sample();

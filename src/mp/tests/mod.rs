@@ -199,6 +199,25 @@ fn joins_sides_and_gaps_are_the_oracles() {
     }
 }
 
+/// Squared distances of equal windows come out a little below zero, and those of huge ones
+/// overflow; a side that is not looked at keeps nothing either way.
+#[test]
+fn one_side_of_equals_and_of_what_overflows() {
+    let waves: Vec<f64> = (0..60).map(|at| 0.1 * f64::from(at % 7)).collect();
+    let huge: Vec<f64> = waves.iter().map(|value| value * 1e180).collect();
+    for values in [waves, huge] {
+        let selection = Selection { values: &values, dimension: 1, window: 4, normalize: false };
+        for instructions in Instructions::available() {
+            for sides in [Sides::Left, Sides::Right] {
+                let one_side = Computation::self_join(&selection).unwrap().sides(sides).with(instructions);
+                assert!(one_side.run(&Deadline::none(), &Progress::default()).is_complete());
+            }
+            let join = Computation::join(&selection, &selection).unwrap().with(instructions);
+            assert!(join.run(&Deadline::none(), &Progress::default()).is_complete());
+        }
+    }
+}
+
 #[test]
 fn of_equals_the_first_is_the_neighbour() {
     // A period of 16 points, exactly: every window has many equals, but for rounding.

@@ -26,7 +26,7 @@ use crate::protocol::{Analysis, AnalysisKind, Reply};
 use search::Search;
 
 pub(super) use resample::NEW_POINTS_MAX;
-pub(super) use search::work_bytes;
+pub(super) use search::{answer_bytes, work_bytes};
 
 /// Answers an analysis.
 ///

@@ -277,6 +277,23 @@ fn check_bytes(points: usize, bytes: u64, bytes_max: u64) -> Result<()> {
     Ok(())
 }
 
+/// What an answer takes while it is written, and each neighbour that it names.
+const ROW_BYTES: u64 = 2 << 10;
+const NEIGHBOR_BYTES: u64 = 1 << 10;
+
+/// Bytes that the answers of so many points may take.
+pub(in super::super) fn answer_bytes(analysis: &Analysis, points: u64) -> u64 {
+    let AnalysisKind::Anomaly(options) = &analysis.kind else { return 0 };
+    let (least, greatest) = options.lengths.unwrap_or_else(|| {
+        let window = analysis.window.unwrap_or(4);
+        (window, window)
+    });
+    // They don't overlap within their exclusion zones.
+    let of_a_length = points / (least as u64).div_ceil(4).saturating_add(1) + 1;
+    let rows = of_a_length.saturating_mul((greatest - least) as u64 + 1).min(analysis.k as u64);
+    rows.saturating_mul(ROW_BYTES + NEIGHBOR_BYTES * options.neighbors as u64)
+}
+
 /// Bytes that the work on so many points takes, beside the points.
 pub(in super::super) fn work_bytes(analysis: &Analysis, points: u64, dimension: u64, threads: u64) -> u64 {
     let more = match &analysis.kind {
