@@ -113,8 +113,8 @@ impl Journals {
     }
 
     /// The same of all groups.
-    pub fn all_cut(&self) -> impl Iterator<Item = Error> {
-        std::mem::take(&mut *self.cut.lock()).into_values()
+    pub fn all_cut(&self) -> Vec<Error> {
+        self.cut.lock().values().cloned().collect()
     }
 
     /// The greatest number of a group's journals.

@@ -56,7 +56,9 @@ pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
                         let of = (database.shards(), live.origin);
                         verify_shard(vfs, &dir.join(shard_name(number)), number, of, &journals, &mut found);
                     }
-                    found.problems.extend(journals.all_cut().map(|reason| reason.message().to_owned()));
+                    found
+                        .problems
+                        .extend(journals.all_cut().iter().map(|reason| reason.message().to_owned()));
                 }
                 Err(e) => found.problems.push(e.message().to_owned()),
             }

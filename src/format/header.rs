@@ -80,8 +80,8 @@ pub struct FileHeader {
     pub id: u64,
     /// The owner epoch under which it was written.
     pub epoch: u32,
-    /// For a log, a journal and a segment the number that the generation of their database drew by
-    /// lot, so that none is taken for one of another; else 0.
+    /// For a log, a journal and a segment the number that the generation of their database
+    /// drew by lot, so that none is taken for one of another; else 0.
     pub origin: u64,
 }
 

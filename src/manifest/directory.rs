@@ -77,28 +77,27 @@ impl Database {
         Ok((Self { vfs, dir: dir.to_owned(), record }, live))
     }
 
-    /// Opens a directory whose `CURRENT` or `DATABASE` may be damaged or another's, and makes them anew
-    /// where the rest leaves no doubt: the only generation there is must be live, and each
-    /// manifest says the number of shards and what the generation drew by lot. What could not be read goes to quarantine.
+    /// Opens a directory whose `CURRENT` or `DATABASE` may be damaged or another's, and makes
+    /// them anew where the rest leaves no doubt: the only generation there is must be live,
+    /// and each manifest says the number of shards and what the generation drew by lot. What
+    /// could not be used goes to quarantine.
     ///
     /// # Errors
     /// `CORRUPT_DATA` where there is doubt, saying what to do.
     pub fn mend(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, CurrentRecord)> {
-        let of_this_database = |live: CurrentRecord| {
-            let said = said_by_manifests(&vfs, dir, live.generation, &Error::corrupt("asked for"));
-            match said {
-                Ok((_, origin)) if origin != live.origin => Err(Error::corrupt(format!(
-                    "{}: belongs to another database, or to another time of this one (origin {:016x}; all manifests say \
-                     {origin:016x})",
-                    dir.join(CURRENT).display(),
-                    live.origin
-                ))),
-                _ => Ok(live),
-            }
+        let of_this_database = |live: CurrentRecord| match said_by_manifests(&vfs, dir, live.generation)?[..]
+        {
+            [(_, origin)] if origin != live.origin => Err(Error::corrupt(format!(
+                "{}: belongs to another database, or to another time of this one (origin {:016x}; all manifests say \
+                 {origin:016x})",
+                dir.join(CURRENT).display(),
+                live.origin
+            ))),
+            _ => Ok(live),
         };
         let live = read_current(vfs.as_ref(), dir).and_then(of_this_database).or_else(|e| {
             let generation = only_generation(vfs.as_ref(), dir, &e)?;
-            let (_, origin) = said_by_manifests(&vfs, dir, generation, &e)?;
+            let (_, origin) = agreed_by_manifests(&vfs, dir, generation, &e)?;
             let live = CurrentRecord { generation, origin };
             set_aside(vfs.as_ref(), dir, CURRENT, &e)?;
             write_record(vfs.as_ref(), dir, CURRENT, generation, &live)?;
@@ -106,7 +105,7 @@ impl Database {
             Ok(live)
         })?;
         read_database(vfs.as_ref(), dir).map(drop).or_else(|e| {
-            let (shards, _) = said_by_manifests(&vfs, dir, live.generation, &e)?;
+            let (shards, _) = agreed_by_manifests(&vfs, dir, live.generation, &e)?;
             set_aside(vfs.as_ref(), dir, DATABASE, &e)?;
             write_record(vfs.as_ref(), dir, DATABASE, 0, &DirectoryRecord { shards })?;
             tracing::error!(shards, reason = %e, "DATABASE was made anew");
@@ -209,11 +208,8 @@ fn only_generation(vfs: &dyn Vfs, dir: &Path, reason: &Error) -> Result<u64> {
     }
 }
 
-/// The number of shards and the origin that the manifests of a generation agree on.
-fn said_by_manifests(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64, reason: &Error) -> Result<(u32, u64)> {
-    if reason.code() != ErrorCode::CorruptData {
-        return Err(reason.clone());
-    }
+/// The numbers of shards and the origins that the readable manifests of a generation say.
+fn said_by_manifests(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64) -> Result<Vec<(u32, u64)>> {
     let generation_dir = dir.join(generation_name(generation));
     let entries =
         vfs.list(&generation_dir).map_err(|e| Error::unreadable(&e).context(generation_dir.display()))?;
@@ -225,12 +221,26 @@ fn said_by_manifests(vfs: &Arc<dyn Vfs>, dir: &Path, generation: u64, reason: &E
         .collect();
     found.sort_unstable();
     found.dedup();
-    match found.as_slice() {
-        [(shards, origin)] if (1..=SHARDS_MAX).contains(shards) => Ok((*shards, *origin)),
-        _ => Err(Error::corrupt(format!(
-            "{}; the manifests in {} do not agree on what they belong to (shards and origin: {found:?}): restore the file from a backup",
+    Ok(found)
+}
+
+/// What they agree on, where a file that says it too can't be used for this reason.
+fn agreed_by_manifests(
+    vfs: &Arc<dyn Vfs>,
+    dir: &Path,
+    generation: u64,
+    reason: &Error,
+) -> Result<(u32, u64)> {
+    if reason.code() != ErrorCode::CorruptData {
+        return Err(reason.clone());
+    }
+    match said_by_manifests(vfs, dir, generation)?[..] {
+        [agreed @ (shards, _)] if (1..=SHARDS_MAX).contains(&shards) => Ok(agreed),
+        ref found => Err(Error::corrupt(format!(
+            "{}; the manifests in {} do not agree on what they belong to (shards and origin: {found:?}): restore the \
+             file from a backup",
             reason.message(),
-            generation_dir.display()
+            dir.join(generation_name(generation)).display()
         ))),
     }
 }

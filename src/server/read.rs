@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::{Deadline, Error, ErrorCode, Result, Rows, SeriesName, TimeRange};
+use crate::base::{Deadline, Error, Result, Rows, SeriesName, TimeRange};
 use crate::engine::{Engine, Estimate, Extent, Page, Query, Scan};
 use crate::protocol::{
     Analysis, Command, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow, PageSource, Pages, Reply,
@@ -138,18 +138,7 @@ pub(super) fn cost(
             let work = analysis::work_bytes(analysis, points, u64::from(dimension), threads);
             // Several label sets are there twice while they are taken apart.
             let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { new } else { 2 * new });
-            let answer = analysis::answer_bytes(analysis, points);
-            if answer > engine.query_bytes_max() {
-                return Err(Error::new(
-                    ErrorCode::LimitExceeded,
-                    format!(
-                        "up to {} answers may take {answer} bytes, more than the {} that one query may take; lower k or \
-                         neighbors, or raise TSDB_MEMORY_LIMIT",
-                        analysis.k,
-                        engine.query_bytes_max()
-                    ),
-                ));
-            }
+            let answer = analysis::answer_bytes(analysis, points, engine.query_bytes_max())?;
             let bytes = rows.saturating_add(work).saturating_add(answer).min(engine.query_bytes_max());
             let effort = Effort::of(whole.rows + beside.rows, whole.bytes + beside.bytes, true);
             Ok(Cost { bytes, effort, ..whole })

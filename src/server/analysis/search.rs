@@ -281,9 +281,12 @@ fn check_bytes(points: usize, bytes: u64, bytes_max: u64) -> Result<()> {
 const ROW_BYTES: u64 = 2 << 10;
 const NEIGHBOR_BYTES: u64 = 1 << 10;
 
-/// Bytes that the answers of so many points may take.
-pub(in super::super) fn answer_bytes(analysis: &Analysis, points: u64) -> u64 {
-    let AnalysisKind::Anomaly(options) = &analysis.kind else { return 0 };
+/// Bytes that the anomalies of so many points may take.
+///
+/// # Errors
+/// `LIMIT_EXCEEDED` for more than so many.
+pub(in super::super) fn answer_bytes(analysis: &Analysis, points: u64, bytes_max: u64) -> Result<u64> {
+    let AnalysisKind::Anomaly(options) = &analysis.kind else { return Ok(0) };
     let (least, greatest) = options.lengths.unwrap_or_else(|| {
         let window = analysis.window.unwrap_or(4);
         (window, window)
@@ -291,7 +294,17 @@ pub(in super::super) fn answer_bytes(analysis: &Analysis, points: u64) -> u64 {
     // They don't overlap within their exclusion zones.
     let of_a_length = points / (least as u64).div_ceil(4).saturating_add(1) + 1;
     let rows = of_a_length.saturating_mul((greatest - least) as u64 + 1).min(analysis.k as u64);
-    rows.saturating_mul(ROW_BYTES + NEIGHBOR_BYTES * options.neighbors as u64)
+    let bytes = rows.saturating_mul(ROW_BYTES + NEIGHBOR_BYTES * options.neighbors as u64);
+    if bytes > bytes_max {
+        return Err(Error::new(
+            ErrorCode::LimitExceeded,
+            format!(
+                "up to {rows} answers may take {bytes} bytes, more than the {bytes_max} that one query may take; lower k or \
+                 neighbors, or raise TSDB_MEMORY_LIMIT"
+            ),
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Bytes that the work on so many points takes, beside the points.
