@@ -355,7 +355,7 @@ fn measure(
     let mut scores = vec![[0.0; GROUP]; STRETCH.max(count)];
     for queries in queries.chunks(GROUP) {
         let group = interleave(queries.iter().map(|&row| block.numbers(row..row + 1)), dimension);
-        let mut nearest = vec![Nearest::new(NEIGHBOURS[1], 0.0, -2.0); queries.len()];
+        let mut nearest = vec![Nearest::new(NEIGHBOURS[1], 0.0, -2.0, usize::MAX); queries.len()];
         for start in (0..rows).step_by(STRETCH) {
             deadline.check()?;
             let end = (start + STRETCH).min(rows);
@@ -378,7 +378,7 @@ fn measure(
             for (place, &list) in order.iter().enumerate() {
                 place_of[list] = place;
             }
-            let found = nearest.into_sorted().0.into_iter().take(NEIGHBOURS[1]);
+            let found = nearest.into_sorted().unwrap_or_default().0.into_iter().take(NEIGHBOURS[1]);
             places.push(found.map(|(_, row)| place_of[list_of[row] as usize]).collect());
         }
     }

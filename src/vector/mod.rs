@@ -20,7 +20,7 @@ mod windows;
 pub use block::VectorBlock;
 pub use lists::{Lists, Reach};
 pub use nearest::Nearest;
-pub use pass::Queries;
+pub use pass::{Queries, scanning_threads};
 pub use score::Target;
 pub use search::{Match, Search};
 pub use top::Top;

@@ -13,19 +13,24 @@ pub struct Nearest<T> {
     floor_rounded: f32,
     /// Candidates to hold before the worst go.
     room: usize,
+    /// More candidates than this are no help.
+    most: usize,
+    is_overrun: bool,
     found: Vec<(f64, T)>,
 }
 
 impl<T: Copy> Nearest<T> {
     /// Keeps `keep` candidates of at least `floor`, and those that are at most `slack`
-    /// worse than the last of them.
-    pub fn new(keep: usize, slack: f64, floor: f64) -> Self {
+    /// worse than the last of them. Where these are more than `most`, none are kept.
+    pub fn new(keep: usize, slack: f64, floor: f64, most: usize) -> Self {
         Self {
             keep,
             slack,
             floor,
             floor_rounded: (floor as f32).next_down(),
             room: room_for(keep),
+            most,
+            is_overrun: false,
             found: Vec::new(),
         }
     }
@@ -41,6 +46,9 @@ impl<T: Copy> Nearest<T> {
             self.found.push((score, item));
             if self.found.len() >= self.room {
                 self.settle();
+                if self.found.len() > self.most {
+                    return self.give_up();
+                }
                 // Where many are equal, fewer are left out.
                 self.room = room_for(self.keep).max(2 * self.found.len());
             }
@@ -54,10 +62,20 @@ impl<T: Copy> Nearest<T> {
 
     /// Takes the candidates of another collection of the same query.
     pub fn take(&mut self, other: Self) {
+        if other.is_overrun {
+            return self.give_up();
+        }
         self.raise(other.floor);
         for (score, item) in other.found {
             self.offer(score, item);
         }
+    }
+
+    /// Takes nothing any more.
+    fn give_up(&mut self) {
+        self.found = Vec::new();
+        self.is_overrun = true;
+        self.raise(f64::INFINITY);
     }
 
     fn raise(&mut self, floor: f64) {
@@ -80,11 +98,14 @@ impl<T: Copy> Nearest<T> {
     }
 
     /// The candidates, best first; whatever is not among them has a score below the number
-    /// beside them.
-    pub fn into_sorted(mut self) -> (Vec<(f64, T)>, f64) {
+    /// beside them. `None` where there were too many.
+    pub fn into_sorted(mut self) -> Option<(Vec<(f64, T)>, f64)> {
         self.settle();
+        if self.is_overrun || self.found.len() > self.most {
+            return None;
+        }
         self.found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        (self.found, self.floor)
+        Some((self.found, self.floor))
     }
 }
 
@@ -103,13 +124,14 @@ mod tests {
             let mut rng = Rng::new(seed);
             let scores: Vec<f64> = (0..3000).map(|_| (rng.unit_f64() * 500.0).round() / 500.0).collect();
             let (keep, slack, floor) = (1 + rng.below(40) as usize, 0.004, rng.unit_f64() - 0.5);
-            let mut parts = [Nearest::new(keep, slack, floor), Nearest::new(keep, slack, floor)];
+            let empty = Nearest::new(keep, slack, floor, 3000);
+            let mut parts = [empty.clone(), empty];
             for (at, &score) in scores.iter().enumerate() {
                 parts[at % 2].offer(score, at);
             }
             let [mut one, other] = parts;
             one.take(other);
-            let (found, limit) = one.into_sorted();
+            let (found, limit) = one.into_sorted().unwrap();
             let mut sorted = scores.clone();
             sorted.sort_by(|a, b| b.total_cmp(a));
             let least = (sorted[keep - 1] - slack).max(floor);
@@ -121,5 +143,28 @@ mod tests {
             assert_eq!(items, expected, "seed {seed}");
             assert!(limit <= least, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn equals_without_end_take_no_room() {
+        let empty = Nearest::new(10, 0.001, -1.0, 500);
+        let offered = |scores: &mut dyn Iterator<Item = f64>| {
+            let mut some = empty.clone();
+            for (at, score) in scores.enumerate() {
+                some.offer(score, at);
+                assert!(some.found.capacity() <= 2048);
+            }
+            some
+        };
+        let few = offered(&mut (0..500).map(|_| 1.0));
+        assert_eq!(few.clone().into_sorted().unwrap().0.len(), 500);
+        let many = offered(&mut (0..100_000).map(|_| 1.0));
+        assert!(many.found.is_empty() && many.clone().into_sorted().is_none());
+        let (mut one, mut other) = (few.clone(), many.clone());
+        one.take(many);
+        other.take(few);
+        assert!(one.into_sorted().is_none() && other.into_sorted().is_none());
+        let different = offered(&mut (0..100_000).map(|at| f64::from(at) * 1e-5));
+        assert_eq!(different.into_sorted().unwrap().0.len(), 10 + 100);
     }
 }

@@ -17,6 +17,11 @@ const PIECE_ROWS: usize = 1 << 10;
 /// Work below this is not divided between threads.
 const PARALLEL_NUMBERS: usize = 1 << 20;
 
+/// Threads that share a pass where this is called: those of the pool that it is called in.
+pub fn scanning_threads() -> usize {
+    rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads())
+}
+
 impl VectorBlock {
     /// Looks at all selected rows for some queries, and adds to what was found for each;
     /// `place` tells what a slot is called there. Within a pool of threads, these help.
@@ -50,7 +55,7 @@ impl VectorBlock {
         };
         let rows: usize = pieces.iter().map(Range::len).sum();
         let numbers = rows * self.dimension() * empty.len();
-        if numbers < PARALLEL_NUMBERS || rayon::current_thread_index().is_none() {
+        if numbers < PARALLEL_NUMBERS || scanning_threads() == 1 {
             return pieces.iter().try_fold(empty, look);
         }
         let join = |mut one: Vec<Nearest<P>>, other: Vec<Nearest<P>>| {

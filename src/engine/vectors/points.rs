@@ -23,7 +23,7 @@ use crate::kernels::dots_error_max;
 use crate::merge::{MergeOrder, SeriesView};
 use crate::query::PageReader;
 use crate::segments::{Segment, SeriesEntry};
-use crate::vector::{Match, Nearest, Queries, Search, Target, Top, VectorBlock};
+use crate::vector::{Match, Nearest, Queries, Search, Target, Top, VectorBlock, scanning_threads};
 
 use super::{VectorCache, estimate_bytes};
 
@@ -40,6 +40,11 @@ const LISTS_SHARE: usize = 3;
 const EFFORT_MAX: f64 = 16.0;
 /// Candidates that may be looked up, whatever the number of rows.
 const CANDIDATES_MIN: usize = 4 << 10;
+/// Bytes of all candidates, beyond those.
+const CANDIDATES_BYTES: usize = 1 << 20;
+/// Where more than one row of so many is a candidate, reading all takes less long than
+/// looking each of them up.
+const CANDIDATES_SHARE: usize = 16;
 
 /// One query.
 #[derive(Debug, Clone)]
@@ -80,8 +85,9 @@ pub(in crate::engine) fn find_points(
     deadline: &Deadline,
 ) -> Result<Vec<PointMatches>> {
     let sources = Sources::new(view, vectors, (range, labels), deadline)?;
+    let most = sources.candidates_max(queries.len());
     let mut pending: Vec<Pending<'_>> =
-        queries.iter().map(|query| Pending::new(query, sources.first_keep(query.limit))).collect();
+        queries.iter().map(|query| Pending::new(query, sources.first_keep(query.limit), most)).collect();
     for pending in &mut pending {
         let is_greedy = pending.query.limit as u64 > sources.covered_rows() / LIMIT_SHARE;
         if is_greedy || !pending.query.target.is_direction() {
@@ -93,13 +99,12 @@ pub(in crate::engine) fn find_points(
             pending.iter_mut().filter(|pending| pending.answer.is_none()).collect();
         let found = sources.candidates(&mut open, deadline)?;
         for (pending, found) in open.iter_mut().zip(found) {
-            let (candidates, floor) = found.into_sorted();
-            if candidates.len() > sources.covered_rows() as usize / 16 + CANDIDATES_MIN {
-                // As good as equal: looking each of them up takes longer than reading all.
-                pending.answer = Some(read_all(view, (range, labels), pending.query, bytes_max, deadline)?);
-            } else {
+            if let Some((candidates, floor)) = found.into_sorted() {
                 let outcome = sources.verify(pending, &candidates, floor, deadline)?;
                 pending.conclude(outcome);
+            } else {
+                // As good as equal.
+                pending.answer = Some(read_all(view, (range, labels), pending.query, bytes_max, deadline)?);
             }
         }
     }
@@ -135,6 +140,8 @@ struct Pending<'a> {
     unit: Vec<f32>,
     /// Candidates to look for.
     keep: usize,
+    /// Most that help.
+    most: usize,
     /// The part of the true matches to find; `None` for all of them.
     recall: Option<f64>,
     /// How many times as many lists as usual are looked at.
@@ -146,11 +153,12 @@ struct Pending<'a> {
 }
 
 impl<'a> Pending<'a> {
-    fn new(query: &'a PointQuery, keep: usize) -> Self {
+    fn new(query: &'a PointQuery, keep: usize, most: usize) -> Self {
         Self {
             query,
             unit: query.target.numbers().iter().map(|&number| number as f32).collect(),
             keep,
+            most: most.max(2 * keep),
             recall: query.recall,
             effort: 1.0,
             is_cut_short: false,
@@ -270,6 +278,13 @@ impl<'a> Sources<'a> {
         self.blocks.iter().map(|block| block.rows as u64).sum()
     }
 
+    /// Most candidates of each of so many queries. Every thread has its own.
+    fn candidates_max(&self, queries: usize) -> usize {
+        let all = CANDIDATES_BYTES / size_of::<(f64, Place)>();
+        let most = (all / (queries * scanning_threads()).max(1)).max(CANDIDATES_MIN);
+        most.min(self.covered_rows() as usize / CANDIDATES_SHARE + CANDIDATES_MIN)
+    }
+
     /// Candidates to look for at first: some more where some may not be seen.
     fn first_keep(&self, limit: usize) -> usize {
         if self.blocks.iter().all(|block| block.contested.is_empty()) { limit } else { limit + limit / 4 + 8 }
@@ -282,7 +297,7 @@ impl<'a> Sources<'a> {
             .map(|pending| {
                 pending.is_cut_short = false;
                 let floor = pending.query.threshold - self.error_max;
-                Nearest::new(pending.keep, 2.0 * self.error_max, floor)
+                Nearest::new(pending.keep, 2.0 * self.error_max, floor, pending.most)
             })
             .collect();
         for (at, block) in self.blocks.iter().enumerate() {
@@ -379,7 +394,11 @@ impl<'a> Sources<'a> {
             let similarity = target.score(&values);
             if similarity >= *threshold {
                 last.note(similarity);
-                found.push(Verified { similarity, ..point });
+                let Point { timestamp_ns, labels, .. } = point;
+                found.push(Verified { similarity, timestamp_ns, labels, values: values.clone() });
+                if found.len() > limit + limit / 4 + 64 {
+                    keep_best(&mut found, *limit);
+                }
             }
         }
         // What is not among the candidates may still be one, if these were cut short.
@@ -387,14 +406,8 @@ impl<'a> Sources<'a> {
         if is_cut && !last.is_above(floor + self.error_max) {
             return Ok(outcome);
         }
-        found.sort_unstable_by(|a, b| {
-            b.similarity
-                .total_cmp(&a.similarity)
-                .then(a.timestamp_ns.cmp(&b.timestamp_ns))
-                .then_with(|| a.labels.cmp(b.labels))
-        });
-        found.truncate(*limit);
-        let matches = found.into_iter().map(|point| point.into_match(self.view.dimension));
+        keep_best(&mut found, *limit);
+        let matches = found.into_iter().map(Verified::into_match);
         Ok(Outcome { matches: Some(matches.collect()), ..outcome })
     }
 
@@ -408,13 +421,7 @@ impl<'a> Sources<'a> {
                 if !contested.iter().any(|range| range.contains(timestamp_ns)) {
                     let (block, row) = vectors.place(row);
                     let columns = segment.block(series, &series.blocks[block])?.columns.clone();
-                    return Ok(LookUp::Seen(Verified {
-                        timestamp_ns,
-                        labels,
-                        columns,
-                        row,
-                        similarity: 0.0,
-                    }));
+                    return Ok(LookUp::Seen(Point { timestamp_ns, labels, columns, row }));
                 }
                 (timestamp_ns, labels)
             }
@@ -425,9 +432,7 @@ impl<'a> Sources<'a> {
         }
         Ok(match self.view.point(timestamp_ns, labels)? {
             None => LookUp::Unseen,
-            Some((columns, row)) => {
-                LookUp::Seen(Verified { timestamp_ns, labels, columns, row, similarity: 0.0 })
-            }
+            Some((columns, row)) => LookUp::Seen(Point { timestamp_ns, labels, columns, row }),
         })
     }
 }
@@ -457,34 +462,50 @@ fn asked_rows(series: &SeriesEntry, range: TimeRange, labels: &LabelFilter) -> u
 
 /// What is where a candidate was.
 enum LookUp<'a> {
-    Seen(Verified<'a>),
+    Seen(Point<'a>),
     /// What was looked up before.
     Again,
     Unseen,
 }
 
-/// A point that readers see.
-struct Verified<'a> {
+/// A point that readers see, in its block.
+struct Point<'a> {
     timestamp_ns: i64,
     labels: &'a Labels,
     columns: Arc<Columns>,
     row: usize,
+}
+
+/// A point that may be a match. It holds no block: there may be one for each of them.
+struct Verified<'a> {
     similarity: f64,
+    timestamp_ns: i64,
+    labels: &'a Labels,
+    values: Vec<f64>,
 }
 
 impl Verified<'_> {
-    fn into_match(self, dimension: usize) -> Match {
-        let mut values = Vec::with_capacity(dimension);
-        self.columns.values.copy_to_f64(self.row * dimension..(self.row + 1) * dimension, &mut values);
+    fn into_match(self) -> Match {
         Match {
             timestamp_ns: self.timestamp_ns,
             end_timestamp_ns: None,
-            values,
+            values: self.values,
             labels: self.labels.clone(),
             similarity: self.similarity,
             distance: None,
         }
     }
+}
+
+/// Sorts, best first and of equals the older, and lets go of what is behind the limit.
+fn keep_best(found: &mut Vec<Verified<'_>>, limit: usize) {
+    found.sort_unstable_by(|a, b| {
+        b.similarity
+            .total_cmp(&a.similarity)
+            .then(a.timestamp_ns.cmp(&b.timestamp_ns))
+            .then_with(|| a.labels.cmp(b.labels))
+    });
+    found.truncate(limit);
 }
 
 /// The least of the best similarities so far.
