@@ -208,6 +208,15 @@ impl Engine {
         })
     }
 
+    /// A span that all points of a series are in, from metadata; cheap. Deleted ones may have
+    /// been at its ends.
+    ///
+    /// # Errors
+    /// `SERIES_NOT_FOUND`.
+    pub fn extent(&self, series: &SeriesName) -> Result<Option<TimeRange>> {
+        self.shard(series).view(series).map(|(_, _, view)| view.extent())
+    }
+
     /// What reading a range takes, from metadata; cheap.
     ///
     /// # Errors

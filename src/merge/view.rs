@@ -65,6 +65,12 @@ impl SeriesView {
         sets
     }
 
+    /// A span that all points are in, without the disk; `None` where there is none.
+    pub fn extent(&self) -> Option<TimeRange> {
+        let memory = self.memory.iter().filter_map(SeriesSnapshot::range);
+        memory.chain(self.stored().filter_map(|(_, _, series)| series.range())).reduce(TimeRange::union)
+    }
+
     /// Upper bound of the points in a range, without the disk; and whether they can be read
     /// without it.
     pub fn estimate_rows(&self, range: TimeRange) -> (u64, bool) {

@@ -120,6 +120,7 @@ impl State {
 
     /// Tells everyone that the engine is open.
     pub fn set_engine(&self, engine: Engine) {
+        self.watches.opened(&engine);
         // Set once, by the one who opened it.
         let _ = self.engine.set(engine);
         self.opened.notify_waiters();

@@ -7,7 +7,7 @@
 //! is unlike all before it; who reads too slowly misses some, and is told how many.
 //!
 //! What is watched is stored by the engine; the profiles are made anew from the points at
-//! the start, without alerts.
+//! the start. What a series has when it is watched, and when the server starts, causes no alerts.
 
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -39,6 +39,8 @@ const REBUILD_PART: usize = 64;
 pub(super) struct Watches {
     /// By watch, in the order of the engine's list.
     status: Arc<Mutex<Vec<(Watch, Status)>>>,
+    /// Up to which time a series had points when it was watched.
+    known: Arc<Mutex<Vec<(Watch, i64)>>>,
     alerts: broadcast::Sender<Arc<Alert>>,
     stop: Deadline,
     wake: Arc<(Mutex<()>, Condvar)>,
@@ -73,6 +75,7 @@ impl Watches {
     pub fn new(memory_max: u64) -> Self {
         Self {
             status: Arc::default(),
+            known: Arc::default(),
             alerts: broadcast::channel(ALERTS_WAITING).0,
             stop: Deadline::none(),
             wake: Arc::default(),
@@ -90,6 +93,7 @@ impl Watches {
             engine: engine.clone(),
             workers: workers.clone(),
             status: self.status.clone(),
+            known: self.known.clone(),
             alerts: self.alerts.clone(),
             stop: self.stop.clone(),
             kept: Vec::new(),
@@ -99,6 +103,15 @@ impl Watches {
         let thread = thread.map_err(|e| Error::internal(format!("no thread for watches: {e}")))?;
         *self.thread.lock() = Some(thread);
         Ok(())
+    }
+
+    /// Notes what there is when an engine opens, before anybody else uses it.
+    pub fn opened(&self, engine: &Engine) {
+        let of = |watch: Watch| {
+            let known_ns = last_ns(engine, &watch.series);
+            (watch, known_ns)
+        };
+        *self.known.lock() = engine.watches().into_iter().map(of).collect();
     }
 
     /// Ends the thread.
@@ -132,9 +145,10 @@ impl Watches {
             ));
         }
         let watch = watch_of(request.clone());
+        let known_ns = last_ns(engine, &watch.series);
         engine.change_watches(|watches| {
             watches.retain(|other| !is_same(other, &watch));
-            watches.push(watch);
+            watches.push(watch.clone());
             let bytes: u64 = watches.iter().map(|watch| Upkeep::memory_bytes(watch.points_max)).sum();
             if watches.len() > WATCHES_MAX || bytes > self.memory_max {
                 return Err(Error::new(
@@ -149,6 +163,10 @@ impl Watches {
                     ),
                 ));
             }
+            // Before the thread can see the watch.
+            let mut known = self.known.lock();
+            known.retain(|(watch, _)| watches.contains(watch));
+            known.push((watch, known_ns));
             Ok(())
         })?;
         self.wake.1.notify_all();
@@ -207,11 +225,17 @@ fn is_same(one: &Watch, other: &Watch) -> bool {
     one.series == other.series && one.labels == other.labels && one.window == other.window
 }
 
+/// Up to which time a series has had points.
+fn last_ns(engine: &Engine, series: &SeriesName) -> i64 {
+    engine.extent(series).ok().flatten().map_or(i64::MIN, |extent| extent.end_ns)
+}
+
 /// The thread.
 struct Follower {
     engine: Arc<OnceLock<Engine>>,
     workers: Arc<rayon::ThreadPool>,
     status: Arc<Mutex<Vec<(Watch, Status)>>>,
+    known: Arc<Mutex<Vec<(Watch, i64)>>>,
     alerts: broadcast::Sender<Arc<Alert>>,
     stop: Deadline,
     kept: Vec<Kept>,
@@ -285,14 +309,19 @@ impl Follower {
             return;
         }
         let mut before = std::mem::take(&mut self.kept);
+        let mut known = self.known.lock();
         for watch in watches {
-            let known = before.iter().position(|kept| is_same(&kept.watch, &watch));
-            let known = known.map(|at| before.swap_remove(at));
-            self.kept.push(match known {
+            let same = before.iter().position(|kept| is_same(&kept.watch, &watch));
+            let same = same.map(|at| before.swap_remove(at));
+            let seen = known.iter().position(|(other, _)| *other == watch);
+            let seen_ns = seen.map(|at| known.swap_remove(at).1);
+            self.kept.push(match same {
                 Some(kept) if kept.watch.points_max == watch.points_max => Kept { watch, ..kept },
-                _ => Kept::new(watch),
+                Some(Kept { seen_ns, .. }) => Kept { seen_ns, ..Kept::new(watch) },
+                None => Kept { seen_ns, ..Kept::new(watch) },
             });
         }
+        drop(known);
         let mut status = self.status.lock();
         let old = std::mem::take(&mut *status);
         *status = self
@@ -444,11 +473,8 @@ fn take(
         push(kept, &times[same..], &values[same..], stop, &mut alerts)?;
         return Ok(alerts);
     }
-    // The points that are new may cause alerts, where there were some before.
-    let new_from = match kept.seen_ns {
-        Some(seen_ns) if kept.is_whole => times.partition_point(|&time| time <= seen_ns),
-        _ => times.len(),
-    };
+    // The points that are new may cause alerts.
+    let new_from = kept.seen_ns.map_or(times.len(), |seen_ns| times.partition_point(|&time| time <= seen_ns));
     let first = new_from.saturating_sub(points_max);
     let (old_times, old_values) = (&times[first..new_from], &values[first..new_from]);
     workers.install(|| kept.upkeep.rebuild(old_values));
@@ -613,6 +639,7 @@ mod tests {
                 engine: engine.clone(),
                 workers: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
                 status: watches.status.clone(),
+                known: watches.known.clone(),
                 alerts: watches.alerts.clone(),
                 stop: watches.stop.clone(),
                 kept: Vec::new(),
@@ -781,6 +808,42 @@ mod tests {
             assert!(alert.neighbor_timestamp_ns < alert.timestamp_ns);
         }
         assert_eq!(scene.watches.rows(&scene.engine())[0].alerts, found.len() as u64);
+    }
+
+    #[test]
+    fn what_comes_after_the_watch_is_new_however_late_the_thread_looks() {
+        let mut scene = Scene::on(SimDisk::new());
+        scene.create("s", 1);
+        let value = |at: i64| match at {
+            300..305 => 5.0,
+            500..510 => {
+                if at % 2 == 0 {
+                    9.0
+                } else {
+                    -9.0
+                }
+            }
+            _ => (at as f64 * 0.7).sin(),
+        };
+        let points: Vec<(i64, f64)> = (0..600).map(|at| (at, value(at))).collect();
+        scene.insert("s", &points[..200], &Labels::empty());
+        let ends = |scene: &mut Scene| {
+            scene.look();
+            let found = std::iter::from_fn(|| scene.alerts.try_recv().ok());
+            found.map(|alert| alert.end_timestamp_ns).collect::<Vec<i64>>()
+        };
+        scene.watch("s", 10, 400, &LabelFilter::any()).unwrap();
+        scene.insert("s", &points[200..400], &Labels::empty());
+        let found = ends(&mut scene);
+        assert!(!found.is_empty() && found.iter().all(|end| (300..314).contains(end)), "{found:?}");
+        // Neither is what was there when a server starts, but what comes then is.
+        scene.follower.kept.clear();
+        scene.engine().close().unwrap();
+        let mut scene = Scene::on(scene.disk);
+        scene.watches.opened(&scene.engine());
+        scene.insert("s", &points[400..], &Labels::empty());
+        let found = ends(&mut scene);
+        assert!(!found.is_empty() && found.iter().all(|end| (500..519).contains(end)), "{found:?}");
     }
 
     #[test]
