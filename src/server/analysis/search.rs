@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Result, Rows, SeriesName};
 use crate::engine::{Engine, Query};
 use crate::mp::{self, Progress, Snippets, Stretches};
-use crate::protocol::{Analysis, AnalysisKind, AnalysisSummary, Findings, Resample};
+use crate::protocol::{Analysis, AnalysisKind, AnalysisSummary, Findings, MotifOptions, Resample};
 
 use super::beside::Beside;
 use super::job::Job;
@@ -281,26 +281,34 @@ fn check_bytes(points: usize, bytes: u64, bytes_max: u64) -> Result<()> {
 const ROW_BYTES: u64 = 2 << 10;
 const NEIGHBOR_BYTES: u64 = 1 << 10;
 
-/// Bytes that the anomalies of so many points may take.
+/// Bytes that the anomalies or the occurrences of motifs of so many points may take.
 ///
 /// # Errors
 /// `LIMIT_EXCEEDED` for more than so many.
 pub(in super::super) fn answer_bytes(analysis: &Analysis, points: u64, bytes_max: u64) -> Result<u64> {
-    let AnalysisKind::Anomaly(options) = &analysis.kind else { return Ok(0) };
-    let (least, greatest) = options.lengths.unwrap_or_else(|| {
-        let window = analysis.window.unwrap_or(4);
-        (window, window)
-    });
+    let window = analysis.window.unwrap_or(4);
     // They don't overlap within their exclusion zones.
-    let of_a_length = points / (least as u64).div_ceil(4).saturating_add(1) + 1;
-    let rows = of_a_length.saturating_mul((greatest - least) as u64 + 1).min(analysis.k as u64);
-    let bytes = rows.saturating_mul(ROW_BYTES + NEIGHBOR_BYTES * options.neighbors as u64);
+    let of_a_length = |window: usize| points / (window as u64).div_ceil(4).saturating_add(1) + 1;
+    let k = analysis.k as u64;
+    let (rows, bytes, less) = match &analysis.kind {
+        AnalysisKind::Anomaly(options) => {
+            let (least, greatest) = options.lengths.unwrap_or((window, window));
+            let rows = of_a_length(least).saturating_mul((greatest - least) as u64 + 1).min(k);
+            let bytes = ROW_BYTES + NEIGHBOR_BYTES * options.neighbors as u64;
+            (rows, rows.saturating_mul(bytes), "lower k or neighbors")
+        }
+        AnalysisKind::Motif(MotifOptions { occurrences: true, .. }) => {
+            let rows = of_a_length(window);
+            (rows, rows.saturating_mul(NEIGHBOR_BYTES), "narrow the time range, or leave occurrences out")
+        }
+        _ => return Ok(0),
+    };
     if bytes > bytes_max {
         return Err(Error::new(
             ErrorCode::LimitExceeded,
             format!(
-                "up to {rows} answers may take {bytes} bytes, more than the {bytes_max} that one query may take; lower k or \
-                 neighbors, or raise TSDB_MEMORY_LIMIT"
+                "up to {rows} answers may take {bytes} bytes, more than the {bytes_max} that one query may take; \
+                 {less}, or raise TSDB_MEMORY_LIMIT"
             ),
         ));
     }
