@@ -331,7 +331,7 @@ impl Computation {
 /// Bytes that the profile of so many points takes at its worst: the points and their
 /// columns; candidates for each thread, and the profile.
 pub fn memory_bytes(points: u64, dimension: u64, threads: u64) -> u64 {
-    points.saturating_mul(dimension * (8 + 8 * 8 + 1) + 17 + threads * (20 + 24) + 24)
+    points.saturating_mul(dimension * (8 + 8 * 8 + 1) + 17 + threads * (32 + 32) + 24)
 }
 
 /// Computes the profile of a series with itself.
