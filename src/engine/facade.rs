@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::sync::atomic::Ordering;
+use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, RwLock, in_parallel, mpsc};
 use crate::base::{
     Clock, Deadline, Error, ErrorCode, LabelFilter, MemoryBudget, MemoryShares, Result, Rows, SeriesName,
@@ -107,6 +107,7 @@ impl Engine {
             vectors: VectorCache::new(cache.clone(), memory.blocks / 2),
             cache,
             counts: Counts::default(),
+            disk_is_full: AtomicBool::new(false),
             options,
         });
         let live_dir = database.generation_dir(live.generation);
@@ -217,14 +218,15 @@ impl Engine {
         self.shard(series).view(series).map(|(_, _, view)| view.extent())
     }
 
-    /// What reading a range takes, from metadata; cheap.
+    /// What reading the points of a range and of some labels takes, from metadata; cheap.
     ///
     /// # Errors
     /// `SERIES_NOT_FOUND`.
-    pub fn estimate(&self, series: &SeriesName, range: TimeRange) -> Result<Estimate> {
+    pub fn estimate(&self, series: &SeriesName, range: TimeRange, labels: &LabelFilter) -> Result<Estimate> {
         let (found, _, view) = self.shard(series).view(series)?;
         let (rows, is_at_hand) = view.estimate_rows(range);
-        Ok(Estimate { dimension: found.dimension, rows, is_at_hand })
+        let merge_bytes = view.merge_bytes(range, |set| labels.matches(set));
+        Ok(Estimate { dimension: found.dimension, rows, is_at_hand, merge_bytes })
     }
 
     /// Reads points.
@@ -560,6 +562,11 @@ impl Scan {
     /// Most bytes that are held between two pages, and can be [let go](Self::let_go).
     pub fn held_bytes(&self) -> u64 {
         self.pages.held_bytes()
+    }
+
+    /// What merging its sources takes while it is read, about.
+    pub fn merge_bytes(&self) -> u64 {
+        self.pages.merge_bytes()
     }
 
     /// Begins again with the first page.

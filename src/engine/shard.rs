@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex, RwLock};
 use crate::base::{
     Clock, Error, ErrorCode, Labels, MemoryBudget, MemoryShares, Result, SeriesName, TimeRange, caught,
@@ -33,6 +33,8 @@ pub(super) struct Environment {
     pub vectors: VectorCache,
     pub obsolete: ObsoleteFiles,
     pub counts: Counts,
+    /// Whether inserts were refused for lack of space when that was last looked at.
+    pub disk_is_full: AtomicBool,
 }
 
 impl Environment {
@@ -50,7 +52,7 @@ impl Environment {
     /// reserve.
     pub fn check_disk(&self) -> Result<()> {
         let reserve = self.options.disk_reserve_bytes;
-        match self.vfs.free_bytes(&self.options.data_dir) {
+        let checked = match self.vfs.free_bytes(&self.options.data_dir) {
             Ok(free) if free < reserve => Err(Error::new(
                 ErrorCode::ReadOnly,
                 format!(
@@ -61,7 +63,16 @@ impl Environment {
             )),
             // A disk that can't say is found to be full when it is.
             _ => Ok(()),
+        };
+        if self.disk_is_full.load(Ordering::Relaxed) != checked.is_err() {
+            self.disk_is_full.store(checked.is_err(), Ordering::Relaxed);
+            if let Err(e) = &checked {
+                tracing::warn!(error = %e, "inserts are refused");
+            } else {
+                tracing::info!("the disk has space again; inserts go on");
+            }
         }
+        checked
     }
 }
 

@@ -217,6 +217,8 @@ pub struct Estimate {
     pub rows: u64,
     /// Whether all that is read is in memory.
     pub is_at_hand: bool,
+    /// About what merging the sources takes: much where there are many label sets.
+    pub merge_bytes: u64,
 }
 
 /// Of two stamps of one name that are equal, the points are equal too: it changes with

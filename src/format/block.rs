@@ -10,6 +10,7 @@
 //!
 //! Layout 0 has one values column, time-major; layout 1 has one a dimension.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::{DIMENSION_MAX, Error, Result, ValueType};
@@ -46,11 +47,18 @@ pub struct Block {
 
 impl Block {
     /// The rows of each label set, in order.
-    pub fn runs(&self) -> impl Iterator<Item = (u32, std::ops::Range<usize>)> + '_ {
-        self.label_runs.iter().enumerate().map(|(at, &(start, id))| {
-            let end = self.label_runs.get(at + 1).map_or(self.columns.len(), |next| next.0 as usize);
-            (id, start as usize..end)
-        })
+    pub fn runs(&self) -> impl Iterator<Item = (u32, Range<usize>)> + '_ {
+        self.label_runs.iter().enumerate().map(|(at, &(_, id))| (id, self.run(at)))
+    }
+
+    /// The rows of one label set; `None` where it has none here.
+    pub fn rows_of(&self, label: u32) -> Option<Range<usize>> {
+        self.label_runs.binary_search_by_key(&label, |run| run.1).ok().map(|at| self.run(at))
+    }
+
+    fn run(&self, at: usize) -> Range<usize> {
+        let end = self.label_runs.get(at + 1).map_or(self.columns.len(), |next| next.0 as usize);
+        self.label_runs[at].0 as usize..end
     }
 
     /// Heap bytes in use.

@@ -143,6 +143,17 @@ impl Columns {
         self.timestamps.is_empty()
     }
 
+    /// A copy of some of the points.
+    pub fn part(&self, rows: Range<usize>) -> Self {
+        let seqs = match &self.seqs {
+            Seqs::Constant(seq) => Seqs::Constant(*seq),
+            Seqs::Each(seqs) => Seqs::Each(seqs[rows.clone()].to_vec()),
+        };
+        let mut values = Values::with_capacity(self.values.value_type(), rows.len() * self.dimension);
+        values.extend_from(&self.values, rows.start * self.dimension..rows.end * self.dimension);
+        Self { dimension: self.dimension, timestamps: self.timestamps[rows].to_vec(), seqs, values }
+    }
+
     /// Heap bytes in use.
     pub fn memory_bytes(&self) -> usize {
         self.timestamps.len() * 8 + self.seqs.memory_bytes() + self.values.memory_bytes()

@@ -39,13 +39,23 @@ pub struct Run {
     pub(super) rank: u32,
     parts: VecDeque<Part>,
     range: TimeRange,
+    /// Most rows that are held of a block; `None`: the whole block is.
+    rows_max: Option<usize>,
     current: Option<(Arc<Columns>, Range<usize>)>,
 }
 
 impl Run {
     /// The points of `parts` in `range`. Parts ascend in time and do not overlap.
     pub fn new(rank: u32, parts: impl IntoIterator<Item = Part>, range: TimeRange) -> Self {
-        Self { rank, parts: parts.into_iter().collect(), range, current: None }
+        let mut parts: VecDeque<Part> = parts.into_iter().collect();
+        // There may be a run for each of very many label sets.
+        parts.shrink_to_fit();
+        Self { rank, parts, range, rows_max: None, current: None }
+    }
+
+    /// Holds a copy of so many rows at a time, instead of the block that they are in.
+    pub(super) fn hold(&mut self, rows_max: usize) {
+        self.rows_max = Some(rows_max);
     }
 
     /// The columns and rows that come next; `None` until [`open`](Self::open).
@@ -70,6 +80,7 @@ impl Run {
     pub(super) fn open(&mut self) -> Result<bool> {
         self.current = None;
         while let Some(part) = self.parts.pop_front() {
+            let mut of_block = None;
             let (columns, rows) = match part {
                 Part::Memory(columns, rows) => (columns, rows),
                 Part::Buffered { points, labels } => {
@@ -77,29 +88,46 @@ impl Run {
                     (run.columns, run.rows)
                 }
                 Part::Stored { segment, series, block, label } => {
-                    let Some((series, entry)) = stored(&segment, series, block) else { continue };
-                    let block = segment.block(series, entry)?;
-                    let Some((_, rows)) = block.runs().find(|(found, _)| *found == label) else { continue };
-                    (block.columns.clone(), rows)
+                    let Some((of_series, entry)) = stored(&segment, series, block) else { continue };
+                    let found = segment.block(of_series, entry)?;
+                    let Some(rows) = found.rows_of(label) else { continue };
+                    of_block = Some((segment, series, block, label));
+                    (found.columns.clone(), rows)
                 }
             };
             let times = &columns.timestamps[rows.clone()];
             let start = rows.start + times.partition_point(|&t| t < self.range.start_ns);
             let end = rows.start + times.partition_point(|&t| t <= self.range.end_ns);
-            if start < end {
-                self.current = Some((columns, start..end));
-                return Ok(true);
+            if start >= end {
+                continue;
             }
+            self.current = Some(match (of_block, self.rows_max) {
+                (Some((segment, series, block, label)), Some(rows_max)) if columns.len() > rows_max => {
+                    let held = (end - start).min(rows_max);
+                    if start + held < end {
+                        // The rest follows when these are stepped over.
+                        self.parts.push_front(Part::Stored { segment, series, block, label });
+                    }
+                    (Arc::new(columns.part(start..start + held)), 0..held)
+                }
+                _ => (columns, start..end),
+            });
+            return Ok(true);
         }
         Ok(false)
     }
 
     /// Steps over `n` rows of the current part; false where the part is used up.
     pub(super) fn advance(&mut self, n: usize) -> bool {
-        if let Some((_, rows)) = &mut self.current {
+        if let Some((columns, rows)) = &mut self.current {
             rows.start += n;
             if rows.start < rows.end {
                 return true;
+            }
+            // What follows is later, whatever else is in its block: who waits for the run must
+            // not think that something may come before what others have next.
+            if let Some(last) = rows.end.checked_sub(1).and_then(|last| columns.timestamps.get(last)) {
+                self.range.start_ns = self.range.start_ns.max(last.saturating_add(1));
             }
         }
         self.current = None;

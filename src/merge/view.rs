@@ -13,6 +13,16 @@ use super::{Hidden, MergeOrder, Merger, Part, Run};
 /// set looks through all of them.
 const BUFFERED_SETS_MAX: usize = 4;
 
+/// What a run takes, and its place in the heap, beside its points.
+const RUN_BYTES: u64 = 256;
+/// Most bytes of blocks that a merge of many runs holds; beyond, it copies what comes next
+/// of each. Tests do so soon.
+const HELD_BYTES_MAX: u64 = if cfg!(test) { 8 << 10 } else { 4 << 20 };
+/// The least number of rows that is copied.
+const HELD_ROWS_MIN: u64 = 4;
+/// What such a copy takes beside its rows.
+const COPY_BYTES: u64 = 256;
+
 /// Label sets of a cached block whose rows in a range are counted.
 const COUNTED_RUNS_MAX: usize = 16;
 
@@ -95,6 +105,45 @@ impl SeriesView {
         (rows, is_at_hand)
     }
 
+    fn row_bytes(&self) -> u64 {
+        // Time, number and values.
+        16 + 8 * self.dimension as u64
+    }
+
+    /// How many runs a merge has, and the bytes of the blocks that they are in at a time.
+    fn count_runs(&self, range: TimeRange, is_wanted: impl Fn(&Labels) -> bool) -> (u64, u64) {
+        let in_range = |of: Option<TimeRange>| of.is_some_and(|of| of.overlaps(range));
+        let memory = self.memory.iter().filter(|memory| in_range(memory.range()));
+        let mut runs: u64 =
+            memory.map(|m| m.labels().iter().filter(|set| is_wanted(set)).count() as u64).sum();
+        let mut open_rows = 0;
+        for (_, _, series) in self.stored().filter(|(_, _, series)| in_range(series.range())) {
+            let wanted = series.labels.iter().filter(|set| is_wanted(set)).count() as u64;
+            let blocks = series.blocks.iter().filter(|block| block.range.overlaps(range));
+            let (blocks, rows) =
+                blocks.fold((0, 0), |(blocks, rows), block| (blocks + 1, rows + u64::from(block.rows)));
+            runs += wanted.min(rows);
+            // One block of each label set, of which several may be in one block.
+            open_rows += if wanted < blocks { rows / blocks * wanted } else { rows };
+        }
+        (runs, open_rows.saturating_mul(self.row_bytes()))
+    }
+
+    /// How many rows each of so many runs holds of such blocks.
+    fn held_rows(&self, runs: u64, open_bytes: u64) -> Option<u64> {
+        let rows = HELD_BYTES_MAX / runs.max(1) / self.row_bytes();
+        (open_bytes > HELD_BYTES_MAX && runs > 1).then_some(rows.max(HELD_ROWS_MIN))
+    }
+
+    /// What a merge in the order of time holds, about.
+    pub fn merge_bytes(&self, range: TimeRange, is_wanted: impl Fn(&Labels) -> bool) -> u64 {
+        let (runs, open_bytes) = self.count_runs(range, is_wanted);
+        let held = self
+            .held_rows(runs, open_bytes)
+            .map_or(open_bytes, |rows| runs * (COPY_BYTES + rows * self.row_bytes()).min(open_bytes));
+        runs * RUN_BYTES + held
+    }
+
     /// Merges the points in a range whose label set is one of `sets`.
     pub fn merge(&self, range: TimeRange, sets: &[Labels], order: MergeOrder) -> Merger {
         let rank = |labels: &Labels| sets.binary_search(labels).ok().map(|rank| rank as u32);
@@ -133,6 +182,14 @@ impl SeriesView {
                     .collect();
                 if !parts.is_empty() {
                     runs.push(Run::new(rank, parts, range));
+                }
+            }
+        }
+        if order == MergeOrder::Time && runs.len() > 1 {
+            let (_, open_bytes) = self.count_runs(range, |set| rank(set).is_some());
+            if let Some(rows) = self.held_rows(runs.len() as u64, open_bytes) {
+                for run in &mut runs {
+                    run.hold(rows as usize);
                 }
             }
         }

@@ -180,6 +180,11 @@ pub trait PageSource: Send {
 
     /// Gives back the memory of what can be read again: the next page is not wanted soon.
     fn let_go(&mut self);
+
+    /// Bytes that are held between two pages, of those that all share.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// The rows of a long reply, asked for one page after another.

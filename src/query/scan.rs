@@ -176,6 +176,11 @@ impl PageReader {
         if self.merge.is_some() { memory.map(|memory| memory.memory_bytes() as u64).sum() } else { 0 }
     }
 
+    /// What the merge of all of it holds, about.
+    pub fn merge_bytes(&self) -> u64 {
+        self.view.merge_bytes(self.range, |labels| self.sets.binary_search(labels).is_ok())
+    }
+
     /// Begins again with the first page.
     pub fn rewind(&mut self) {
         self.next_ns = Some(self.range.start_ns);

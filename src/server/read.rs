@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::{Deadline, Error, Result, Rows, SeriesName, TimeRange};
+use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Result, Rows, SeriesName, TimeRange};
 use crate::engine::{Engine, Estimate, Extent, Page, Query, Scan};
 use crate::protocol::{
     Analysis, Command, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow, PageSource, Pages, Reply,
@@ -26,6 +26,9 @@ const LITTLE_BYTES_MAX: u64 = 2 << 20;
 /// is read at a time.
 pub(super) const SHORT_BYTES_MAX: u64 = PIECE_BYTES as u64;
 
+/// Merges that take more share the memory of what computes.
+const WIDE_BYTES: u64 = 512 << 10;
+
 /// What a read will take, before it runs.
 pub(super) struct Cost {
     /// Upper bound of the rows.
@@ -38,6 +41,30 @@ pub(super) struct Cost {
     pub is_at_hand: bool,
     /// How much work it is.
     pub effort: Effort,
+    /// What merging its sources takes of that.
+    pub merge_bytes: u64,
+    /// Whether its reply is read page by page while it is sent.
+    pub is_paged: bool,
+}
+
+impl Cost {
+    /// Of no points yet.
+    pub fn of_computing() -> Self {
+        Self {
+            rows: 0,
+            bytes: 0,
+            computes: true,
+            is_at_hand: true,
+            effort: Effort::Little,
+            merge_bytes: 0,
+            is_paged: false,
+        }
+    }
+
+    /// Whether merging its many label sets is most of it.
+    pub fn is_wide(&self) -> bool {
+        self.merge_bytes > WIDE_BYTES
+    }
 }
 
 /// How much work a read is, roughly.
@@ -62,7 +89,9 @@ impl Effort {
 /// What a reply holds while it is sent, of the memory that it shares with others.
 pub(super) fn held_bytes(reply: &Reply) -> u64 {
     match reply {
-        Reply::LongPoints(_) | Reply::Export(_) => SENDING_BYTES,
+        Reply::LongPoints(LongPoints { pages, .. }) | Reply::Export(Export { pages, .. }) => {
+            SENDING_BYTES + pages.held_bytes()
+        }
         Reply::Matches { matches, .. } => {
             let values = |row: &MatchRow| row.values.as_ref().map_or(0, |values| 8 * values.len() as u64);
             matches.iter().map(|row| values(row) + similar::MATCH_BYTES).sum()
@@ -92,6 +121,9 @@ fn time_range(engine: &Engine, time: TimeSelection) -> TimeRange {
     }
 }
 
+/// A part of a series.
+pub(super) type Selected<'a> = (&'a SeriesName, TimeRange, &'a LabelFilter);
+
 /// What `command` will take where so many threads compute.
 ///
 /// # Errors
@@ -102,36 +134,52 @@ pub(super) fn cost(
     result_points_max: usize,
     threads: u64,
 ) -> Result<Cost> {
-    let of = |series: &SeriesName, range: TimeRange, limit: Option<usize>, computes: bool| -> Result<Cost> {
-        let Estimate { dimension, rows, is_at_hand } = engine.estimate(series, range)?;
+    let of = |(series, range, labels): Selected<'_>, limit: Option<usize>, computes: bool| -> Result<Cost> {
+        let Estimate { dimension, rows, is_at_hand, merge_bytes } = engine.estimate(series, range, labels)?;
         let rows = rows.min(limit.map_or(u64::MAX, |limit| limit as u64));
         let row_bytes = 8 * u64::from(dimension) + ROW_BYTES;
         let bytes = rows.saturating_mul(row_bytes).min(engine.query_bytes_max());
         let effort = Effort::of(rows, rows.saturating_mul(row_bytes), computes);
-        Ok(Cost { rows, bytes, computes, is_at_hand, effort })
+        Ok(Cost { rows, bytes, computes, is_at_hand, effort, merge_bytes, is_paged: false })
+    };
+    // Many label sets are merged by many threads of reading.
+    let merged = |cost: Cost| {
+        if !cost.is_wide() {
+            return Ok(cost);
+        }
+        let (bytes, bytes_max) = (cost.bytes + cost.merge_bytes, engine.query_bytes_max());
+        if bytes > bytes_max {
+            return Err(Error::new(
+                ErrorCode::LimitExceeded,
+                format!(
+                    "to put so many label sets in the order of time takes about {bytes} bytes, more than the {bytes_max}                      that one query may take; ask for fewer labels at a time, or raise TSDB_MEMORY_LIMIT"
+                ),
+            ));
+        }
+        Ok(Cost { bytes, effort: Effort::Much, ..cost })
     };
     // What is read while it is sent, if it is long.
     let sent = |cost: Cost| {
         let is_short = cost.bytes <= SHORT_BYTES_MAX;
         let is_quick = is_short && (cost.rows <= LEAST_ROWS_MAX || cost.is_at_hand);
         let effort = if is_quick { Effort::Least } else { cost.effort };
-        Cost { bytes: if is_short { 0 } else { SENDING_BYTES }, effort, ..cost }
+        merged(Cost { bytes: if is_short { 0 } else { SENDING_BYTES }, effort, is_paged: true, ..cost })
     };
     match command {
-        Command::Query { series, time, limit, .. } => {
+        Command::Query { series, time, labels, limit, .. } => {
             let limit = limit.unwrap_or(usize::MAX).min(result_points_max);
-            Ok(sent(of(series, time_range(engine, *time), Some(limit), false)?))
+            sent(of((series, time_range(engine, *time), labels), Some(limit), false)?)
         }
         // Counted before.
-        Command::Export { series, range, .. } => Ok(sent(of(series, *range, None, false)?)),
+        Command::Export { series, range, labels, .. } => sent(of((series, *range, labels), None, false)?),
         Command::FindSimilar(similar) => similar::cost(engine, similar, result_points_max, of),
         Command::Analyze(analysis) => {
-            let Analysis { series, range, join_labels, with, resample, .. } = &**analysis;
+            let Analysis { series, range, labels, join_labels, with, resample, .. } = &**analysis;
             let beside = match with {
-                Some(with) => of(&with.series, with.range, None, true)?,
-                None => Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true, effort: Effort::Little },
+                Some(with) => of((&with.series, with.range, &with.labels), None, true)?,
+                None => Cost::of_computing(),
             };
-            let whole = of(series, *range, None, true)?;
+            let whole = of((series, *range, labels), None, true)?;
             let (dimension, _) = engine.describe(series)?;
             let new = if resample.is_some() { analysis::NEW_POINTS_MAX } else { 1 };
             let points = (whole.rows + beside.rows).saturating_mul(new);
@@ -139,19 +187,20 @@ pub(super) fn cost(
             // Several label sets are there twice while they are taken apart.
             let rows = (whole.bytes + beside.bytes).saturating_mul(if *join_labels { new } else { 2 * new });
             let answer = analysis::answer_bytes(analysis, points, engine.query_bytes_max())?;
-            let bytes = rows.saturating_add(work).saturating_add(answer).min(engine.query_bytes_max());
+            let bytes = rows.saturating_add(work).saturating_add(answer).saturating_add(whole.merge_bytes);
+            let bytes = bytes.min(engine.query_bytes_max());
             let effort = Effort::of(whole.rows + beside.rows, whole.bytes + beside.bytes, true);
             Ok(Cost { bytes, effort, ..whole })
         }
         // Figures are gathered block by block.
         Command::Stats { series: Some(series) } => {
-            let cost = of(series, TimeRange::ALL, None, false)?;
-            Ok(Cost { bytes: 0, ..cost })
+            let cost = of((series, TimeRange::ALL, &LabelFilter::any()), None, false)?;
+            merged(Cost { bytes: 0, ..cost })
         }
         _ => {
             let bytes = engine.counters().series * SERIES_BYTES;
             let bytes = if bytes <= SHORT_BYTES_MAX { 0 } else { bytes };
-            Ok(Cost { rows: 0, bytes, computes: false, is_at_hand: false, effort: Effort::Little })
+            Ok(Cost { bytes, computes: false, is_at_hand: false, ..Cost::of_computing() })
         }
     }
 }
@@ -242,8 +291,9 @@ const HELD_PART: u64 = 8;
 /// The rows of a reply that are read while they are sent.
 struct Sent {
     scan: Scan,
-    /// Whether only points of some labels are wanted.
-    is_filtered: bool,
+    /// Whether a page may take long: only points of some labels are wanted, or many are merged.
+    is_slow: bool,
+    merge_bytes: u64,
     page_rows: usize,
     /// Rows in all, and those that are still to come.
     count: u64,
@@ -258,10 +308,11 @@ impl Sent {
     fn new(scan: Scan, count: u64, (settings, replies): (&Settings, &Budget)) -> Self {
         let page_rows = page_rows(scan.dimension());
         let timeout = Duration::from_secs(settings.request_timeout);
-        let is_filtered = scan.is_filtered();
+        let merge_bytes = Some(scan.merge_bytes()).filter(|bytes| *bytes > WIDE_BYTES).unwrap_or(0);
         Self {
+            is_slow: scan.is_filtered() || merge_bytes > 0,
+            merge_bytes,
             scan,
-            is_filtered,
             page_rows,
             count,
             left: count,
@@ -281,7 +332,7 @@ impl PageSource for Sent {
         let mut next = || self.scan.next_rows(limit, &Deadline::after(self.timeout));
         // A selective filter may read far for one page: other connections go on meanwhile, at
         // the price of another thread.
-        let page = if self.is_filtered { tokio::task::block_in_place(next) } else { next() }?;
+        let page = if self.is_slow { tokio::task::block_in_place(next) } else { next() }?;
         self.left = self.left.saturating_sub(page.as_ref().map_or(0, |rows| rows.len() as u64));
         let bytes = self.scan.held_bytes();
         if bytes > 0 && self.held.is_none() {
@@ -303,6 +354,10 @@ impl PageSource for Sent {
     fn let_go(&mut self) {
         self.scan.let_go();
         self.held = None;
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.merge_bytes
     }
 }
 

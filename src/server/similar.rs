@@ -11,7 +11,7 @@ use crate::engine::{Engine, Page, PointQuery, Query};
 use crate::protocol::{Like, MatchRow, Place, Reply, Similar};
 use crate::vector::{Match, Search, Target};
 
-use super::read::{Cost, Effort, ROW_BYTES};
+use super::read::{Cost, Effort, ROW_BYTES, Selected};
 
 /// What a match takes beside its values.
 pub(super) const MATCH_BYTES: u64 = 128;
@@ -29,11 +29,11 @@ pub(super) fn cost(
     engine: &Engine,
     similar: &Similar,
     result_points_max: usize,
-    of: impl Fn(&SeriesName, TimeRange, Option<usize>, bool) -> Result<Cost>,
+    of: impl Fn(Selected<'_>, Option<usize>, bool) -> Result<Cost>,
 ) -> Result<Cost> {
-    let mut most = Cost { rows: 0, bytes: 0, computes: true, is_at_hand: true, effort: Effort::Little };
+    let mut most = Cost::of_computing();
     for (series, dimension) in places(engine, &similar.place)? {
-        let whole = of(&series, similar.range, None, true)?;
+        let whole = of((&series, similar.range, &similar.labels), None, true)?;
         let numbers = match &similar.like {
             Like::Vector(vector) => vector.len() as u64,
             Like::Then { window, .. } => *window as u64 * u64::from(dimension),
@@ -59,7 +59,7 @@ pub(super) fn cost(
         };
         most.rows += whole.rows;
         // One series after the other.
-        most.bytes = most.bytes.max(bytes);
+        most.bytes = most.bytes.max((bytes + whole.merge_bytes).min(engine.query_bytes_max()));
     }
     most.effort = Effort::of(most.rows, most.bytes, true);
     Ok(most)

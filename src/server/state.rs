@@ -181,11 +181,15 @@ impl State {
     pub fn damage(&self) -> Option<String> {
         let counters = self.engine.get()?.counters();
         let (files, blocks) = (counters.damaged_files, counters.damaged_blocks);
+        let way_out = if files > 0 {
+            "start once with --recover=accept-loss"
+        } else {
+            "DROP the series that the block is of"
+        };
         (files + blocks > 0).then(|| {
             format!(
                 "degraded: damage is known of {files} files and of {blocks} blocks in others; queries of what they held \
-                 answer CORRUPT_DATA, naming the file: restore it, LOAD a snapshot, or start once with \
-                 --recover=accept-loss"
+                 answer CORRUPT_DATA, naming the file: restore it, LOAD a snapshot, or {way_out}"
             )
         })
     }
@@ -339,8 +343,9 @@ impl State {
                     .await
             }
             Command::Unwatch { series, window } => {
+                let state = self.clone();
                 self.maintain(move |engine, _| {
-                    let removed = Watches::unwatch(engine, &series, window)?;
+                    let removed = state.watches.unwatch(engine, &series, window)?;
                     Ok(Reply::Unwatched { removed })
                 })
                 .await
@@ -372,8 +377,11 @@ impl State {
         }
         // What takes little must not wait for what takes long.
         let is_long = cost.computes && cost.effort == Effort::Much;
-        let budget = if is_long { &self.computations } else { &self.replies };
-        if cost.bytes > 0 {
+        let budget = if is_long || cost.is_wide() { &self.computations } else { &self.replies };
+        // What may well be a short reply waits for none of the long ones: there are few threads
+        // for it, and a page for each.
+        let may_be_short = cost.is_paged && cost.effort == Effort::Little;
+        if cost.bytes > 0 && !may_be_short {
             *reserved = Some(budget.reserve(cost.bytes, MEMORY_WAIT).await?);
         }
         let pool = match cost.effort {
@@ -393,8 +401,13 @@ impl State {
         });
         let reply = answer.await?;
         // What it was computed with is free again.
-        if let Some(reserved) = reserved {
-            reserved.shrink(read::held_bytes(&reply));
+        let held = read::held_bytes(&reply);
+        match reserved {
+            Some(reserved) => reserved.shrink(held),
+            None if held > 0 && may_be_short => {
+                *reserved = Some(self.replies.reserve(held, MEMORY_WAIT).await?);
+            }
+            None => {}
         }
         if let Some(question) = question {
             self.answers.keep(question, &reply);

@@ -128,3 +128,51 @@ fn more_points_than_memory_are_written_recovered_and_read_within_the_limit() {
     assert_eq!(lines.data("GetStats", json!({"series": "all"}))["points"], SERIES * series_points);
     assert_within(&server, "all");
 }
+
+/// Each run of a merge takes memory, and there is one for each label set.
+#[test]
+fn very_many_label_sets_are_read_within_the_limit() {
+    const SETS: usize = 30_000;
+    let limit_mib = 96;
+    let temp = tempfile::tempdir().unwrap();
+    let server = start(temp.path(), limit_mib);
+    let mut lines = server.connect();
+    lines.text("CREATE l 1").summary();
+    for first in (0..SETS).step_by(1000) {
+        let points: Vec<_> = (first..first + 1000)
+            .map(|at| json!({"timestamp_ns": at, "values": [at], "labels": {"host": format!("machine-{at:08}")}}))
+            .collect();
+        assert_eq!(lines.data("BatchInsert", json!({"series": "l", "points": points}))["inserted"], 1000);
+    }
+    for is_stored in [false, true] {
+        let answered: usize = std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..24)
+                .map(|at| {
+                    let server = &server;
+                    scope.spawn(move || {
+                        let command = ["EXPORT l", "QUERY_RANGE l 0 100000", "STATS l"][at % 3];
+                        match server.connect().text(command) {
+                            Text::Ok { rows, .. } => {
+                                let expected = [1 + SETS, SETS, rows.len()][at % 3];
+                                assert_eq!(rows.len(), expected, "{command}");
+                                1
+                            }
+                            Text::Err { code, message } => {
+                                assert_eq!(code, "LIMIT_EXCEEDED", "{command}: {message}");
+                                0
+                            }
+                        }
+                    })
+                })
+                .collect();
+            readers.into_iter().map(|reader| reader.join().unwrap()).sum()
+        });
+        assert!(answered > 0);
+        let peak = peak_mib(&server);
+        println!("{SETS} label sets: at most {peak} MiB of {limit_mib} resident, {answered} of 24 answered");
+        assert!(peak <= limit_mib * 11 / 10, "{peak} MiB of {limit_mib}");
+        if !is_stored {
+            lines.text("FLUSH").summary();
+        }
+    }
+}
