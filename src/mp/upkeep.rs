@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use crate::base::Deadline;
+use crate::base::{Deadline, Result};
 use crate::kernels::slide::{BLOCK, Earlier, advance};
 use crate::kernels::{
     Instructions, centred_dot, constant_windows, median, norm, power_of_two_scale, squared_distance,
@@ -133,7 +133,8 @@ impl Upkeep {
             run: 0,
             pushed: 0,
         };
-        upkeep.rebuild(&[]);
+        // Of nothing there is no profile.
+        upkeep.set_up();
         upkeep
     }
 
@@ -154,11 +155,15 @@ impl Upkeep {
     }
 
     /// Starts anew with these finite values, the oldest first, or the last of them.
-    pub fn rebuild(&mut self, values: &[f64]) {
+    ///
+    /// # Errors
+    /// `TIMEOUT`; then it must be done again.
+    pub fn rebuild(&mut self, values: &[f64], deadline: &Deadline) -> Result<()> {
         self.raw = values[values.len().saturating_sub(self.points_max)..].to_vec();
         (self.base, self.gone) = (0, 0);
         self.set_up();
-        self.profile = self.whole_profile();
+        self.profile = self.whole_profile(deadline)?;
+        Ok(())
     }
 
     /// Makes everything but the profile from the values that are kept.
@@ -235,14 +240,26 @@ impl Upkeep {
         Nearest { index: nearest.index - self.gone, ..nearest }
     }
 
+    /// The newest window's nearest earlier one, if there is any.
+    pub fn newest(&mut self) -> Option<Nearest> {
+        let at = self.profile.len().checked_sub(1).filter(|at| *at >= self.gone - self.base)?;
+        if self.profile[at].is_some_and(|nearest| nearest.index < self.gone) {
+            self.profile[at] = self.find(at + self.base);
+        }
+        self.profile[at].map(|nearest| self.among_kept(nearest))
+    }
+
     /// The left profile of all windows that are kept, and counted from the oldest point that is.
-    pub fn profile(&mut self) -> Profile {
+    ///
+    /// # Errors
+    /// `TIMEOUT`.
+    pub fn profile(&mut self, deadline: &Deadline) -> Result<Profile> {
         let gone = self.gone;
         let has_left = |nearest: &Option<Nearest>| nearest.is_some_and(|nearest| nearest.index < gone);
         let kept = gone - self.base..self.profile.len();
         let stale: Vec<usize> = kept.filter(|&at| has_left(&self.profile[at])).collect();
         if stale.len() > STALE_MAX {
-            let fresh = self.whole_profile();
+            let fresh = self.whole_profile(deadline)?;
             for at in stale {
                 self.profile[at] = fresh[at + self.base - gone]
                     .map(|nearest| Nearest { index: nearest.index + gone, ..nearest });
@@ -253,7 +270,7 @@ impl Upkeep {
             }
         }
         let kept = &self.profile[gone - self.base..];
-        Profile {
+        Ok(Profile {
             distances: kept
                 .iter()
                 .map(|nearest| nearest.map_or(f64::INFINITY, |near| near.distance))
@@ -262,7 +279,7 @@ impl Upkeep {
                 .iter()
                 .map(|nearest| nearest.map_or(usize::MAX, |near| near.index - gone))
                 .collect(),
-        }
+        })
     }
 
     /// The last window that may be a neighbour of the newest one.
@@ -461,14 +478,19 @@ impl Upkeep {
     }
 
     /// The left profile of all kept windows by the tiles; indices from the oldest kept point.
-    fn whole_profile(&self) -> Vec<Option<Nearest>> {
+    fn whole_profile(&self, deadline: &Deadline) -> Result<Vec<Option<Nearest>>> {
         let selection =
             Selection { values: self.values(), dimension: 1, window: self.window, normalize: true };
-        let Ok(computation) = Computation::self_join(&selection) else { return vec![None; self.windows()] };
+        let Ok(computation) = Computation::self_join(&selection) else {
+            return Ok(vec![None; self.windows()]);
+        };
         let computation = computation.sides(Sides::Left).with(self.instructions);
-        let found = computation.run(&Deadline::none(), &Progress::default()).profile;
+        let found = computation.run(deadline, &Progress::default()).profile;
+        deadline.check()?;
         let pairs = found.distances.into_iter().zip(found.neighbors);
-        pairs.map(|(distance, index)| (index != usize::MAX).then_some(Nearest { distance, index })).collect()
+        Ok(pairs
+            .map(|(distance, index)| (index != usize::MAX).then_some(Nearest { distance, index }))
+            .collect())
     }
 
     /// Gives the memory back of what has left.
@@ -538,14 +560,14 @@ mod tests {
             let values = hostile(kind, n, 100 + kind as u64);
             for instructions in Instructions::available() {
                 let mut upkeep = Upkeep { instructions, ..Upkeep::new(window, 1 << 20) };
-                upkeep.rebuild(&values[..40 * kind]);
+                upkeep.rebuild(&values[..40 * kind], &Deadline::none()).unwrap();
                 let mut last = None;
                 for value in &values[40 * kind..] {
                     last = upkeep.push(*value);
                 }
                 let expected = left_oracle(&values, window);
                 let what = format!("kind {kind}, {}", instructions.name());
-                let found = upkeep.profile();
+                let found = upkeep.profile(&Deadline::none()).unwrap();
                 assert_eq!(found.distances.len(), expected.distances.len());
                 for (found, expected) in found.distances.iter().zip(&expected.distances) {
                     close(&what, *found, *expected);
@@ -581,7 +603,7 @@ mod tests {
                 }
                 // Asked for rarely, so that many neighbours have left; then often.
                 if at % 5 == 0 || at > 2000 {
-                    let found = upkeep.profile();
+                    let found = upkeep.profile(&Deadline::none()).unwrap();
                     assert_eq!(found.distances.len(), expected.distances.len(), "{what}");
                     for (found, expected) in found.distances.iter().zip(&expected.distances) {
                         close(&what, *found, *expected);
@@ -608,7 +630,8 @@ mod tests {
                 upkeep.push(*value);
             }
             assert_eq!(upkeep.values(), &values[400..]);
-            let (found, expected) = (upkeep.profile(), left_oracle(&values[400..], window));
+            let (found, expected) =
+                (upkeep.profile(&Deadline::none()).unwrap(), left_oracle(&values[400..], window));
             for (found, expected) in found.distances.iter().zip(&expected.distances) {
                 close("changed", *found, *expected);
             }
@@ -620,11 +643,11 @@ mod tests {
         let window = 20;
         let values = hostile(1, 9000, 3);
         let mut upkeep = Upkeep::new(window, 1 << 20);
-        upkeep.rebuild(&values[..500]);
+        upkeep.rebuild(&values[..500], &Deadline::none()).unwrap();
         for value in &values[500..] {
             upkeep.push(*value);
         }
-        let found = upkeep.profile();
+        let found = upkeep.profile(&Deadline::none()).unwrap();
         let selection = Selection { values: &values, dimension: 1, window, normalize: true };
         let batch = Computation::self_join(&selection).unwrap().sides(Sides::Left);
         let batch = batch.run(&Deadline::none(), &Progress::default()).profile;

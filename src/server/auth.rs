@@ -148,6 +148,14 @@ impl Auth {
         let mut users: Vec<Arc<User>> = self.fixed.iter().cloned().collect();
         if let Some(path) = &self.file {
             users.extend(read_file(path)?.into_iter().map(Arc::new));
+            if let Some(fixed) = &self.fixed
+                && users[1..].iter().any(|user| user.token == fixed.token)
+            {
+                return Err(Error::invalid(format!(
+                    "TSDB_AUTH_FILE {}: it gives the token of TSDB_AUTH_TOKEN another role; each token must differ",
+                    path.display()
+                )));
+            }
         }
         *self.users.write() = users;
         self.version.fetch_add(1, Ordering::Release);
@@ -448,6 +456,8 @@ mod tests {
         let path = temp.path().join("tokens");
         let write = |text: &str| write_atomic(&RealDisk, temp.path(), "tokens", text.as_bytes()).unwrap();
         write("# who  may  token\n\ngrafana read r-1\nplant write w-1\nroot admin a-1\n");
+        let twice = Auth::open(Some("w-1"), Some(&path)).err().unwrap();
+        assert!(twice.message().contains("TSDB_AUTH_TOKEN") && !twice.message().contains("w-1"), "{twice}");
         let auth = Auth::open(None, Some(&path)).unwrap();
         let allowed = |caller: &mut Caller| {
             let flush = caller.admit(&auth, &Command::Flush).is_ok();

@@ -9,6 +9,7 @@
 //! What is watched is stored by the engine; the profiles are made anew from the points at
 //! the start. What a series has when it is watched, and when the server starts, causes no alerts.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -43,6 +44,8 @@ pub(super) struct Watches {
     known: Arc<Mutex<Vec<(Watch, i64)>>>,
     alerts: broadcast::Sender<Arc<Alert>>,
     stop: Deadline,
+    /// Ends what the thread is about, which then begins again.
+    round: Arc<Mutex<Deadline>>,
     wake: Arc<(Mutex<()>, Condvar)>,
     thread: Mutex<Option<JoinHandle<()>>>,
     memory_max: u64,
@@ -78,6 +81,7 @@ impl Watches {
             known: Arc::default(),
             alerts: broadcast::channel(ALERTS_WAITING).0,
             stop: Deadline::none(),
+            round: Arc::default(),
             wake: Arc::default(),
             thread: Mutex::default(),
             memory_max,
@@ -96,6 +100,7 @@ impl Watches {
             known: self.known.clone(),
             alerts: self.alerts.clone(),
             stop: self.stop.clone(),
+            round: self.round.clone(),
             kept: Vec::new(),
         };
         let wake = self.wake.clone();
@@ -117,6 +122,7 @@ impl Watches {
     /// Ends the thread.
     pub fn stop(&self) {
         self.stop.cancel();
+        self.round.lock().cancel();
         self.wake.1.notify_all();
         if let Some(thread) = self.thread.lock().take() {
             // Its panics are caught.
@@ -177,10 +183,10 @@ impl Watches {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` where there is none; `READ_ONLY`.
-    pub fn unwatch(engine: &Engine, series: &SeriesName, window: Option<usize>) -> Result<usize> {
+    pub fn unwatch(&self, engine: &Engine, series: &SeriesName, window: Option<usize>) -> Result<usize> {
         let is_meant =
             |watch: &Watch| watch.series == *series && window.is_none_or(|window| window == watch.window);
-        engine.change_watches(|watches| {
+        let removed = engine.change_watches(|watches| {
             let before = watches.len();
             watches.retain(|watch| !is_meant(watch));
             match before - watches.len() {
@@ -189,7 +195,10 @@ impl Watches {
                 ))),
                 removed => Ok(removed),
             }
-        })
+        })?;
+        // It may be computing what nobody wants any more.
+        self.round.lock().cancel();
+        Ok(removed)
     }
 
     /// Everything that is watched, and how far it is.
@@ -238,6 +247,7 @@ struct Follower {
     known: Arc<Mutex<Vec<(Watch, i64)>>>,
     alerts: broadcast::Sender<Arc<Alert>>,
     stop: Deadline,
+    round: Arc<Mutex<Deadline>>,
     kept: Vec<Kept>,
 }
 
@@ -291,13 +301,19 @@ impl Follower {
 
     /// One look at everything.
     fn look(&mut self, engine: &Engine) {
+        let round = Deadline::none();
+        *self.round.lock() = round.clone();
+        // Whoever has stopped before did not see this round.
+        if self.stop.is_over() {
+            return;
+        }
         self.take_over(engine.watches());
         let mut at = 0;
         // Those of one series stand together: what has changed is told only once.
-        while at < self.kept.len() && !self.stop.is_over() {
+        while at < self.kept.len() && !round.is_over() {
             let series = self.kept[at].watch.series.clone();
             let end = at + self.kept[at..].iter().take_while(|kept| kept.watch.series == series).count();
-            self.look_at(engine, &series, at, end);
+            self.look_at(engine, &series, at..end, &round);
             at = end;
         }
     }
@@ -341,16 +357,16 @@ impl Follower {
         }
     }
 
-    fn look_at(&mut self, engine: &Engine, series: &SeriesName, at: usize, end: usize) {
+    fn look_at(&mut self, engine: &Engine, series: &SeriesName, which: Range<usize>, round: &Deadline) {
         let changes = match engine.changes(series) {
             Ok(changes) => changes,
-            Err(e) => return self.give_up(at..end, &e),
+            Err(e) => return self.give_up(which, &e),
         };
         let from_ns = changes.from_ns();
-        if from_ns.is_none() && self.kept[at..end].iter().all(|kept| kept.is_whole) {
+        if from_ns.is_none() && self.kept[which.clone()].iter().all(|kept| kept.is_whole) {
             return;
         }
-        for kept in at..end {
+        for kept in which.clone() {
             let is_behind = from_ns.is_some() || !self.kept[kept].is_whole;
             if is_behind {
                 self.set(&self.kept[kept].watch, |status| {
@@ -361,9 +377,9 @@ impl Follower {
         // Dropped and made again, with another dimension.
         if engine.describe(series).is_ok_and(|(dimension, _)| dimension != 1) {
             let error = Error::new(ErrorCode::DimensionMismatch, "its points have several values");
-            return self.give_up(at..end, &error);
+            return self.give_up(which, &error);
         }
-        for index in at..end {
+        for index in which {
             let kept = &self.kept[index];
             let from_ns = if kept.is_whole { from_ns } else { Some(i64::MIN) };
             let Some(from_ns) = from_ns else { continue };
@@ -377,7 +393,7 @@ impl Follower {
                 Ok,
             );
             let (kept, workers) = (&mut self.kept[index], &self.workers);
-            let taken = scan.and_then(|scan| take(kept, scan, range, from_ns, workers, &self.stop));
+            let taken = scan.and_then(|scan| take(kept, scan, range, from_ns, workers, round));
             match taken {
                 Ok(alerts) => {
                     let kept = &self.kept[index];
@@ -405,12 +421,18 @@ impl Follower {
     }
 
     /// Says why some watches do not go on; they begin anew when they can.
-    fn give_up(&mut self, which: std::ops::Range<usize>, error: &Error) {
+    fn give_up(&mut self, which: Range<usize>, error: &Error) {
         if self.stop.is_over() {
             return;
         }
         for at in which {
-            let watch = self.kept[at].watch.clone();
+            let Kept { watch, seen_ns, .. } = &self.kept[at];
+            let (watch, seen_ns) = (watch.clone(), *seen_ns);
+            if error.code() == ErrorCode::Timeout {
+                // Something else was stopped; it goes on where it was.
+                self.kept[at] = Kept { seen_ns, ..Kept::new(watch) };
+                continue;
+            }
             let problem = format!("{}: {}", error.code(), error.message());
             self.set(&watch, |status| {
                 let alerts = status.alerts;
@@ -477,7 +499,8 @@ fn take(
     let new_from = kept.seen_ns.map_or(times.len(), |seen_ns| times.partition_point(|&time| time <= seen_ns));
     let first = new_from.saturating_sub(points_max);
     let (old_times, old_values) = (&times[first..new_from], &values[first..new_from]);
-    workers.install(|| kept.upkeep.rebuild(old_values));
+    kept.is_whole = false;
+    workers.install(|| kept.upkeep.rebuild(old_values, stop))?;
     kept.times = old_times.to_vec();
     kept.begins_ns = if first > 0 { times[first] } else { begins_ns };
     // What comes into an empty series is new.
@@ -489,8 +512,7 @@ fn take(
 }
 
 fn newest_score(kept: &mut Kept) -> Option<f64> {
-    let distance = kept.upkeep.profile().distances.last().copied().filter(|distance| distance.is_finite());
-    distance.map(|distance| normalized(distance, kept.watch.window))
+    kept.upkeep.newest().map(|nearest| normalized(nearest.distance, kept.watch.window))
 }
 
 /// 2√m is how far two windows can be from each other.
@@ -642,6 +664,7 @@ mod tests {
                 known: watches.known.clone(),
                 alerts: watches.alerts.clone(),
                 stop: watches.stop.clone(),
+                round: watches.round.clone(),
                 kept: Vec::new(),
             };
             Self { disk, engine, follower, alerts: watches.subscribe(), watches }
@@ -709,7 +732,7 @@ mod tests {
                 };
                 let zone = watch.window.div_ceil(4);
                 let expected = oracle::nearest(&selection, &selection, |i, j| j + zone < i);
-                let found = kept.upkeep.profile();
+                let found = kept.upkeep.profile(&Deadline::none()).unwrap();
                 assert_eq!(found.distances.len(), expected.distances.len(), "{what}");
                 for (found, expected) in found.distances.iter().zip(&expected.distances) {
                     assert!(
@@ -847,6 +870,30 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_and_an_unwatch_end_what_is_under_way() {
+        let mut scene = Scene::on(SimDisk::new());
+        scene.create("s", 1);
+        let points: Vec<(i64, f64)> = (0..300).map(|at| (at, (at as f64 * 0.7).sin())).collect();
+        scene.insert("s", &points, &Labels::empty());
+        scene.watch("s", 10, 400, &LabelFilter::any()).unwrap();
+        scene.watch("s", 20, 400, &LabelFilter::any()).unwrap();
+        let engine = scene.engine();
+        scene.follower.take_over(engine.watches());
+        let round = Deadline::none();
+        *scene.watches.round.lock() = round.clone();
+        scene.watches.unwatch(&engine, &name("s"), Some(20)).unwrap();
+        scene.follower.look_at(&engine, &name("s"), 0..2, &round);
+        assert!(scene.follower.kept.iter().all(|kept| !kept.is_whole && kept.seen_ns == Some(299)));
+        scene.look();
+        scene.check("goes on");
+        assert_eq!((scene.follower.kept.len(), scene.follower.kept[0].times.len()), (1, 300));
+        scene.follower.kept.clear();
+        scene.watches.stop();
+        scene.look();
+        assert!(scene.follower.kept.is_empty());
+    }
+
+    #[test]
     fn what_can_not_be_watched_says_why() {
         let mut scene = Scene::on(SimDisk::new());
         let any = LabelFilter::any();
@@ -877,10 +924,10 @@ mod tests {
         scene.look();
         scene.check("made again");
         assert_eq!(problem(&scene), "");
-        assert_eq!(Watches::unwatch(&engine, &name("s"), Some(6)), Ok(1));
-        assert_eq!(Watches::unwatch(&engine, &name("s"), None), Ok(1));
+        assert_eq!(scene.watches.unwatch(&engine, &name("s"), Some(6)), Ok(1));
+        assert_eq!(scene.watches.unwatch(&engine, &name("s"), None), Ok(1));
         assert_eq!(
-            Watches::unwatch(&engine, &name("s"), None).unwrap_err().code(),
+            scene.watches.unwatch(&engine, &name("s"), None).unwrap_err().code(),
             ErrorCode::InvalidArgument
         );
         scene.look();

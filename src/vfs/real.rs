@@ -32,7 +32,9 @@ impl Vfs for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(RealFile(fs::File::open(path)?)))
+        // What is no file, such as a pipe, must not keep its opener waiting.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        Ok(Arc::new(RealFile(fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?)))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -154,6 +156,15 @@ impl DirLock for RealLock {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_keeps_nobody_waiting() {
+        let temp = tempfile::tempdir().unwrap();
+        let pipe = temp.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let read = RealDisk.open(&pipe).and_then(|file| file.read_at(&mut [0], 0));
+        assert!(read.is_err());
+    }
 
     #[test]
     fn a_second_lock_waits_for_the_first() {
