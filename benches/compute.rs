@@ -131,7 +131,7 @@ fn upkeep(c: &mut Criterion) {
     let (n, window, more) = (65_536, 100, 200);
     let values = walk(n + more, 8);
     let mut upkeep = Upkeep::new(window, n);
-    upkeep.rebuild(&values[..n]);
+    upkeep.rebuild(&values[..n], &Deadline::none()).unwrap();
     let mean = |at: usize| values[at..at + window].iter().sum::<f64>() / window as f64;
     let means: Vec<f64> = (0..values.len() - window).map(mean).collect();
     let definition = || {
