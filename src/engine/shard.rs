@@ -347,14 +347,24 @@ impl Shard {
         Ok((series.clone(), series.version(), state.view(series)))
     }
 
+    /// What ends the refusals here.
+    fn ways_out(&self) -> &'static str {
+        let is_unreadable = |trouble: &Error| trouble.code() == ErrorCode::CorruptData;
+        if self.trouble.read().as_ref().is_some_and(is_unreadable) {
+            "LOAD a snapshot: what can't be read of this shard's manifest is needed for anything else"
+        } else {
+            WAYS_OUT
+        }
+    }
+
     /// Why a series is not known.
     pub fn not_found(&self, name: &SeriesName) -> Error {
         match self.losses.iter().find(|loss| loss.range() == TimeRange::ALL) {
             None => Error::series_not_found(name.as_str()),
             Some(loss) => Error::corrupt(format!(
-                "series '{name}' is not known, but {} was damaged or is missing, and may have held it: CREATE it anew, \
-                 or {WAYS_OUT}",
-                loss.file
+                "series '{name}' is not known, but {} was damaged or is missing, and may have held it: {}",
+                loss.file,
+                self.ways_out()
             )),
         }
     }
@@ -366,13 +376,17 @@ impl Shard {
         match losses.find(|loss| loss.range().overlaps(range)) {
             None => Ok(()),
             Some(loss) if loss.range() == TimeRange::ALL => Err(Error::corrupt(format!(
-                "{} was damaged or is missing, and may have held any point of this series: {WAYS_OUT}",
-                loss.file
+                "{} was damaged or is missing, and may have held any point of this series: {}",
+                loss.file,
+                self.ways_out()
             ))),
             Some(loss) => Err(Error::corrupt(format!(
                 "{} was damaged or is missing, and may have held points of this series from {} to {}: query another time \
-                 range, or {WAYS_OUT}",
-                loss.file, loss.start_ns, loss.end_ns
+                 range, or {}",
+                loss.file,
+                loss.start_ns,
+                loss.end_ns,
+                self.ways_out()
             ))),
         }
     }

@@ -6,8 +6,8 @@
 //! of the set of pairs that were offered, not of their order: it does not depend on
 //! threads.
 //!
-//! In a series that repeats itself, or goes up evenly, a window has very many neighbours at a
-//! distance of nothing but rounding. These count as equal: once one is known, only smaller
+//! In a series that repeats itself a window has very many neighbours at a distance of nothing
+//! but rounding. These count as equal: once one is known, only smaller
 //! indices can win.
 
 use std::cell::{Cell, RefCell};
@@ -23,7 +23,7 @@ const CORRELATION_ERROR: f64 = 1e-11;
 /// Distances closer than this part may be equal, beside what a window's norm adds.
 const RELATIVE_ERROR: f64 = 1e-11;
 /// Distances of normalised windows that are smaller are as good as 0.
-const NOTHING: f64 = 1e-10;
+const NOTHING: f64 = 1e-12;
 /// Ties to have before they are thinned out: so many a window, as long as all are not more
 /// than the second number, and at least as many as there are windows.
 const TIES_OF_WINDOW: usize = 8;

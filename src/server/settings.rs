@@ -152,7 +152,7 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads a number of bytes, with an optional unit: B, K, M, G, also as KiB or KB, all
+/// Reads a number of bytes, with an optional unit: B, K, M, G, T, also as KiB or KB, all
 /// powers of 1024.
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -162,7 +162,8 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
-        _ => return Err(format!("the unit '{}' is unknown; use KiB, MiB or GiB", unit.trim())),
+        "t" | "tb" | "tib" => 1 << 40,
+        _ => return Err(format!("the unit '{}' is unknown; use KiB, MiB, GiB or TiB", unit.trim())),
     };
     let number: u64 = number.parse().map_err(|_| "give a number of bytes, such as 512MiB".to_owned())?;
     match number.checked_mul(factor) {
@@ -183,6 +184,7 @@ mod tests {
         assert_eq!(parse_bytes("256MiB"), Ok(256 << 20));
         assert_eq!(parse_bytes("256 mb"), Ok(256 << 20));
         assert_eq!(parse_bytes("2G"), Ok(2 << 30));
+        assert_eq!(parse_bytes("3TiB"), Ok(3 << 40));
         for bad in ["", "MiB", "1.5GiB", "-1", "12 parsecs", "0", "99999999999G"] {
             assert!(parse_bytes(bad).is_err(), "{bad}");
         }

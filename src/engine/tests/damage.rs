@@ -424,6 +424,9 @@ fn a_load_replaces_what_can_not_be_read_and_keeps_its_files() {
     for refused in [Step::Batch { series: "s", start: 0, rows: 1, value: 0, label: "" }, Step::Create("s")] {
         assert_eq!(refused.run(&engine).unwrap_err().code(), ErrorCode::CorruptData);
     }
+    // What does not help is not advised.
+    let said = points_of(&engine, "s").unwrap_err();
+    assert!(said.message().contains("LOAD a snapshot") && !said.message().contains("accept-loss"), "{said}");
     let saved = engine.save("partial", &Deadline::none());
     assert_eq!(saved.unwrap_err().code(), ErrorCode::CorruptData, "a snapshot of a part");
     engine.load("all.snap", &Deadline::none()).unwrap();
