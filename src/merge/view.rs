@@ -116,17 +116,23 @@ impl SeriesView {
         let memory = self.memory.iter().filter(|memory| in_range(memory.range()));
         let mut runs: u64 =
             memory.map(|m| m.labels().iter().filter(|set| is_wanted(set)).count() as u64).sum();
-        let mut open_rows = 0;
-        for (_, _, series) in self.stored().filter(|(_, _, series)| in_range(series.range())) {
+        let mut open: Vec<(TimeRange, u64)> = Vec::new();
+        for (_, _, series) in self.stored() {
+            let Some(span) = series.range().filter(|span| span.overlaps(range)) else { continue };
             let wanted = series.labels.iter().filter(|set| is_wanted(set)).count() as u64;
             let blocks = series.blocks.iter().filter(|block| block.range.overlaps(range));
             let (blocks, rows) =
                 blocks.fold((0, 0), |(blocks, rows), block| (blocks + 1, rows + u64::from(block.rows)));
             runs += wanted.min(rows);
             // One block of each label set, of which several may be in one block.
-            open_rows += if wanted < blocks { rows / blocks * wanted } else { rows };
+            open.push((span, if wanted < blocks { rows / blocks * wanted } else { rows }));
         }
-        (runs, open_rows.saturating_mul(self.row_bytes()))
+        // Segments that follow each other in time are open one after the other.
+        let at = |time: i64| {
+            open.iter().filter(|(span, _)| span.contains(time)).map(|(_, rows)| rows).sum::<u64>()
+        };
+        let most = open.iter().map(|(span, _)| at(span.start_ns)).max().unwrap_or(0);
+        (runs, most.saturating_mul(self.row_bytes()))
     }
 
     /// How many rows each of so many runs holds of such blocks.

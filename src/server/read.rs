@@ -27,7 +27,7 @@ const LITTLE_BYTES_MAX: u64 = 2 << 20;
 pub(super) const SHORT_BYTES_MAX: u64 = PIECE_BYTES as u64;
 
 /// Merges that take more share the memory of what computes.
-const WIDE_BYTES: u64 = 512 << 10;
+const WIDE_BYTES: u64 = 1 << 20;
 
 /// What a read will take, before it runs.
 pub(super) struct Cost {
