@@ -80,6 +80,10 @@ impl Environment {
 const WAYS_OUT: &str =
     "LOAD a snapshot; or start the server with --recover=accept-loss to take what is left for all there is";
 
+/// The same where not even the shard's manifest can be read.
+const WAY_OUT_WITHOUT_MANIFEST: &str =
+    "LOAD a snapshot: without its manifest nothing else can be done with this shard";
+
 /// Monotonic counters.
 #[derive(Default)]
 pub(super) struct Counts {
@@ -347,14 +351,14 @@ impl Shard {
         Ok((series.clone(), series.version(), state.view(series)))
     }
 
+    /// Whether nothing of it is served, for its manifest can't be read.
+    fn is_unreadable(&self) -> bool {
+        self.trouble.read().as_ref().is_some_and(|trouble| trouble.code() == ErrorCode::CorruptData)
+    }
+
     /// What ends the refusals here.
     fn ways_out(&self) -> &'static str {
-        let is_unreadable = |trouble: &Error| trouble.code() == ErrorCode::CorruptData;
-        if self.trouble.read().as_ref().is_some_and(is_unreadable) {
-            "LOAD a snapshot: what can't be read of this shard's manifest is needed for anything else"
-        } else {
-            WAYS_OUT
-        }
+        if self.is_unreadable() { WAY_OUT_WITHOUT_MANIFEST } else { WAYS_OUT }
     }
 
     /// Why a series is not known.
@@ -362,8 +366,9 @@ impl Shard {
         match self.losses.iter().find(|loss| loss.range() == TimeRange::ALL) {
             None => Error::series_not_found(name.as_str()),
             Some(loss) => Error::corrupt(format!(
-                "series '{name}' is not known, but {} was damaged or is missing, and may have held it: {}",
+                "series '{name}' is not known, but {} was damaged or is missing, and may have held it: {}{}",
                 loss.file,
+                if self.is_unreadable() { "" } else { "CREATE it anew, or " },
                 self.ways_out()
             )),
         }

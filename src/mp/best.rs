@@ -42,6 +42,18 @@ struct Candidate {
 /// Not computed yet.
 const UNKNOWN: f64 = -1.0;
 
+/// Ties of so many windows that are held before they are thinned out.
+fn ties_max(windows: usize) -> usize {
+    (TIES_OF_WINDOW * windows).min(TIES_MAX).max(windows) + 1024
+}
+
+/// Bytes that the best of so many windows take.
+pub(super) fn memory_bytes(windows: u64) -> u64 {
+    let columns = 3 * size_of::<f64>() + 2 * size_of::<u32>();
+    let ties = ties_max(usize::try_from(windows).unwrap_or(usize::MAX / 16)) * size_of::<Candidate>();
+    windows.saturating_mul(columns as u64).saturating_add(ties as u64)
+}
+
 /// Scores are correlations, or distances below zero: more is better.
 pub(super) struct Best<'a> {
     scores: Vec<Cell<f64>>,
@@ -83,7 +95,7 @@ impl<'a> Best<'a> {
             nothing: if prepared.normalize { NOTHING } else { 0.0 },
             thresholds: thresholds.map(Cell::new).collect(),
             ties: RefCell::default(),
-            ties_max: Cell::new((TIES_OF_WINDOW * n).min(TIES_MAX).max(n) + 1024),
+            ties_max: Cell::new(ties_max(n)),
             correlation,
             units: &prepared.units,
             found: join.found,
@@ -143,8 +155,9 @@ impl<'a> Best<'a> {
         if score < self.least(window) || self.found.iter().any(is_near_one_before) {
             return;
         }
-        let (window_index, neighbor) = (window as u32, neighbor as u32);
-        self.take(best, Candidate { window: window_index, neighbor, score, distance: UNKNOWN }, exact);
+        let candidate =
+            Candidate { window: window as u32, neighbor: neighbor as u32, score, distance: UNKNOWN };
+        self.take(best, candidate, exact);
     }
 
     #[inline]

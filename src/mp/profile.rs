@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use crate::base::{Deadline, Dimensions, Error, Result};
 use crate::kernels::Instructions;
 
-use super::Selection;
 use super::apart::{Near, nearest_apart};
 use super::prepare::{PAD, Prepared};
 use super::score::{distances_by_dimension, window_distance};
 use super::search::{CELLS_ALONE, Join, Progress};
 use super::sweep::Sweep;
+use super::{Selection, best};
 
 /// Fewer windows than this are looked through by one thread.
 const SCANNED_ALONE: usize = 4096;
@@ -331,7 +331,8 @@ impl Computation {
 /// Bytes that the profile of so many points takes at its worst: the points and their
 /// columns; candidates for each thread, and the profile.
 pub fn memory_bytes(points: u64, dimension: u64, threads: u64) -> u64 {
-    points.saturating_mul(dimension * (8 + 8 * 8 + 1) + 17 + threads * (32 + 32) + 24)
+    let of_threads = best::memory_bytes(points).saturating_mul(threads);
+    points.saturating_mul(dimension * (8 + 8 * 8 + 1) + 17 + 24).saturating_add(of_threads)
 }
 
 /// Computes the profile of a series with itself.

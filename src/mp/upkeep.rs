@@ -643,6 +643,9 @@ mod tests {
         let window = 20;
         let values = hostile(1, 9000, 3);
         let mut upkeep = Upkeep::new(window, 1 << 20);
+        let cancelled = Deadline::none();
+        cancelled.cancel();
+        assert!(upkeep.rebuild(&values, &cancelled).is_err(), "nobody waits for the end of it");
         upkeep.rebuild(&values[..500], &Deadline::none()).unwrap();
         for value in &values[500..] {
             upkeep.push(*value);

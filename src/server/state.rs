@@ -508,3 +508,47 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::base::{ManualClock, Points, ValueType};
+    use crate::engine::{Options, Write};
+    use crate::protocol::parse_line;
+    use crate::vfs::SimDisk;
+
+    #[test]
+    fn a_short_reply_waits_for_no_long_one() {
+        let options = Options { shards: 1, background: false, ..Options::new("/data") };
+        let engine =
+            Engine::open_with(Arc::new(SimDisk::new()), Arc::new(ManualClock::new(5)), options).unwrap();
+        let name = SeriesName::new("s").unwrap();
+        let create = Write::Create {
+            name: name.clone(),
+            dimension: 1,
+            value_type: ValueType::F64,
+            if_not_exists: false,
+        };
+        engine.write(create).unwrap();
+        let timestamps_ns: Vec<i64> = (0..20_000).collect();
+        let values = timestamps_ns.iter().map(|&at| at as f64).collect();
+        let points = Points { dimension: 1, timestamps_ns, values, ..Points::default() };
+        engine.write(Write::Insert { series: name, points }).unwrap();
+        let state = Arc::new(State::new(Settings::parse_from(["tsdb_server"])).unwrap());
+        state.set_engine(engine);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let _all = state.replies.reserve_now(u64::MAX).unwrap();
+            // What it will be is not known before: the memtable has many more points.
+            let command = parse_line(b"QUERY_RANGE s 0 9").unwrap().command.unwrap();
+            let cost = read::cost(state.engine_now().unwrap(), &command, usize::MAX, 1).unwrap();
+            assert!(cost.bytes > 0 && cost.effort == Effort::Little);
+            match state.read(command, &mut None).await {
+                Ok(Reply::Points { rows, .. }) => assert_eq!(rows.len(), 10),
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+}

@@ -11,7 +11,7 @@ fn sets(selection: &Selection<'_>, k: usize, radius: Radius) -> Vec<Motif> {
 #[test]
 fn motif_sets_are_the_oracles() {
     for (name, values) in hostile() {
-        if ["steps", "all flat", "flat stretches", "huge", "minute", "dying away"].contains(&name) {
+        if ["steps", "all flat", "flat stretches", "huge", "minute"].contains(&name) {
             continue; // ties that rounding decides; what the oracle can't square
         }
         for window in [12, 20] {
@@ -21,7 +21,14 @@ fn motif_sets_are_the_oracles() {
             assert_eq!(found.len(), expected.len(), "{name}");
             for (found, expected) in found.iter().zip(&expected) {
                 close(name, found.distance, expected.distance, window);
-                assert_eq!((found.a, found.b), (expected.a, expected.b), "{name}");
+                let (pair, expected_pair) = ((found.a, found.b), (expected.a, expected.b));
+                if name == "dying away" && pair != expected_pair {
+                    // Its windows just before a start are one spike: those at no distance but rounding
+                    // count as equal, and the first is named.
+                    assert!(found.distance < 1e-12 && expected.distance < 1e-12 && pair < expected_pair);
+                    break;
+                }
+                assert_eq!(pair, expected_pair, "{name}");
                 close(name, found.radius.unwrap(), 2.0 * expected.distance, window);
                 let indexes = |motif: &Motif| motif.occurrences.iter().map(|at| at.index).collect::<Vec<_>>();
                 assert_eq!(indexes(found), indexes(expected), "{name}");
