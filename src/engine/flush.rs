@@ -200,7 +200,9 @@ impl Shard {
         let _one_at_a_time = self.compacting.lock();
         let environment = &self.environment;
         let segments = self.state.read().segments.clone();
-        let infos: Vec<SegmentInfo> = segments.iter().map(|segment| segment.info().clone()).collect();
+        // What can't be read can't be merged.
+        let whole = segments.iter().filter(|segment| !segment.is_damaged());
+        let infos: Vec<SegmentInfo> = whole.map(|segment| segment.info().clone()).collect();
         let Some(chosen) = plan(&infos, &environment.options.compaction) else { return Ok(None) };
         self.refuse_in_trouble()?;
         let (inputs, others): (Vec<_>, Vec<_>) =

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex, RwLock};
 use crate::base::{Error, ErrorCode, Result, SEQ_MAX, TimeRange};
+use crate::compaction::{copy_readable, find_unreadable};
 use crate::format::{
-    HEADER_BYTES, MANIFEST, log_name, parse_log_name, parse_segment_name, parse_vectors_name,
+    FileHeader, HEADER_BYTES, MANIFEST, log_name, parse_log_name, parse_segment_name, parse_vectors_name,
 };
 use crate::manifest::{FileManifestStore, Loss, Manifest, ManifestStore, quarantine};
 use crate::memtable::Memtable;
-use crate::segments::Segment;
+use crate::segments::{Segment, SegmentInfo};
 use crate::vfs::{File, read_exact_at};
 use crate::wal::{Judgement, Record, Replay, read_log};
 
@@ -110,8 +111,9 @@ impl Shard {
         }
         // Where it is not known which of the files are live, they are left alone.
         let names = if unreadable.is_some() { Vec::new() } else { file_names(&environment, dir)? };
-        let next_segment_id = remove_unlisted(&environment, dir, &names, &manifest)?;
+        manifest.next_segment_id = remove_unlisted(&environment, dir, &names, &manifest)?;
         let segments = open_segments(&environment, &store, dir, number, &mut manifest, &catalog)?;
+        let next_segment_id = manifest.next_segment_id;
         for entry in segments.iter().flat_map(|segment| &segment.index().series) {
             if let Some(series) = catalog.by_id(entry.series_id) {
                 cardinality.note_label_sets(series, &entry.labels);
@@ -166,8 +168,7 @@ impl Shard {
         }
         file_names(environment, &self.dir)?.iter().try_for_each(|name| {
             let path = self.dir.join(name);
-            quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())
-                .map(drop)
+            set_aside(environment, &path, reason.message())
         })
     }
 
@@ -368,7 +369,7 @@ impl Shard {
         })?;
         for &first_seq in logs.iter().filter(|&&first_seq| Some(first_seq) != missing) {
             let path = self.dir.join(log_name(first_seq));
-            quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())?;
+            set_aside(environment, &path, reason.message())?;
         }
         // New records must not take numbers that the lost ones had.
         let lost_up_to =
@@ -484,7 +485,8 @@ fn sync_names(environment: &Environment, dir: &Path) -> Result<()> {
         .map_err(|e| Error::new(ErrorCode::ReadOnly, format!("{}: can't be synced: {e}", dir.display())))
 }
 
-/// Removes what an interrupted flush or compaction left; returns the next free id.
+/// Removes what an interrupted flush or compaction left; returns the next free id. What is
+/// noted as lost goes to quarantine.
 fn remove_unlisted(
     environment: &Environment,
     dir: &Path,
@@ -508,14 +510,24 @@ fn remove_unlisted(
                 sync_names(environment, dir)?;
                 is_synced = true;
             }
-            environment.obsolete.remove(dir.join(name));
+            let path = dir.join(name);
+            match manifest.losses.iter().find(|loss| loss.is_of(name)) {
+                Some(loss) => set_aside(environment, &path, &loss.reason)?,
+                None => environment.obsolete.remove(path),
+            }
         }
     }
     Ok(next_id)
 }
 
+/// Moves a damaged file to quarantine.
+fn set_aside(environment: &Environment, path: &Path, reason: &str) -> Result<()> {
+    quarantine(environment.vfs.as_ref(), &environment.options.data_dir, path, reason).map(drop)
+}
+
 /// Opens the segments that the manifest lists. Where degraded recovery is asked for,
-/// a damaged one goes to quarantine and becomes a loss.
+/// a damaged one goes to quarantine and becomes a loss. Where the loss is accepted, all
+/// blocks are read, and a segment takes the place of one that has blocks which can't be.
 fn open_segments(
     environment: &Environment,
     store: &FileManifestStore,
@@ -524,46 +536,56 @@ fn open_segments(
     manifest: &mut Manifest,
     catalog: &Catalog,
 ) -> Result<Vec<Arc<Segment>>> {
-    let mut segments = Vec::with_capacity(manifest.segments.len());
-    let mut lost = Vec::new();
-    for info in &manifest.segments {
+    let recover = environment.options.recover;
+    let open = |info: &SegmentInfo| {
         let cache = environment.cache.clone();
-        let opened = Segment::open(environment.vfs.as_ref(), dir, (number, manifest.origin), info, cache)
-            .and_then(|segment| catalog.check_segment(&segment).map(|()| segment));
-        match opened {
+        Segment::open(environment.vfs.as_ref(), dir, (number, manifest.origin), info, cache)
+            .and_then(|segment| catalog.check_segment(&segment).map(|()| segment))
+    };
+    let mut segments = Vec::with_capacity(manifest.segments.len());
+    let mut next = manifest.clone();
+    for info in &manifest.segments {
+        let (range, reason) = match open(info) {
             Ok(segment) => {
-                Shard::open_sidecar(environment, dir, &segment);
-                segments.push(Arc::new(segment));
+                let unreadable =
+                    if recover == Recover::AcceptLoss { find_unreadable(&segment)? } else { None };
+                let Some(unreadable) = unreadable else {
+                    Shard::open_sidecar(environment, dir, &segment);
+                    segments.push(Arc::new(segment));
+                    continue;
+                };
+                let header = FileHeader { id: next.next_segment_id, ..segment.header() };
+                next.next_segment_id += 1;
+                let rest = copy_readable(&segment, &unreadable, environment.vfs.clone(), dir, header)?;
+                if let Some(rest) = rest {
+                    segments.push(Arc::new(open(&rest)?));
+                    next.segments.push(rest);
+                }
+                (unreadable.range, unreadable.to_string())
             }
-            Err(e)
-                if environment.options.recover != Recover::Strict && e.code() == ErrorCode::CorruptData =>
-            {
-                tracing::error!(reason = %e, "a damaged segment goes to quarantine");
-                lost.push((info.clone(), e));
+            Err(e) if recover != Recover::Strict && e.code() == ErrorCode::CorruptData => {
+                (TimeRange { start_ns: info.start_ns, end_ns: info.end_ns }, e.message().to_owned())
             }
             Err(e) => return Err(hinted(&e)),
-        }
+        };
+        tracing::error!(reason, "a damaged segment goes to quarantine");
+        next.segments.retain(|segment| segment.id != info.id);
+        let file = dir.join(info.file_name()).display().to_string();
+        let TimeRange { start_ns, end_ns } = range;
+        next.losses.push(Loss { file, reason, start_ns, end_ns, series_below: manifest.next_series_id });
     }
-    if lost.is_empty() {
+    if next.losses.len() == manifest.losses.len() {
         return Ok(segments);
     }
-    let mut next = manifest.clone();
     next.revision += 1;
-    for (info, reason) in &lost {
-        let path = dir.join(info.file_name());
-        next.segments.retain(|segment| segment.id != info.id);
-        next.losses.push(Loss {
-            file: path.display().to_string(),
-            reason: reason.message().to_owned(),
-            start_ns: info.start_ns,
-            end_ns: info.end_ns,
-            series_below: manifest.next_series_id,
-        });
-        if environment.vfs.metadata(&path).is_ok_and(|found| found.is_some()) {
-            quarantine(environment.vfs.as_ref(), &environment.options.data_dir, &path, reason.message())?;
+    // Remembered before the first one goes: a crash in between must not hide it.
+    store.install(&next)?;
+    for loss in next.losses.iter().skip(manifest.losses.len()) {
+        let path = Path::new(&loss.file);
+        if environment.vfs.metadata(path).is_ok_and(|found| found.is_some()) {
+            set_aside(environment, path, &loss.reason)?;
         }
     }
-    store.install(&next)?;
     *manifest = next;
     Ok(segments)
 }

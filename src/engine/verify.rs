@@ -138,10 +138,12 @@ fn verify_shard(
                 .is_some_and(|of| manifest.segments.iter().all(|info| (info.id, info.hash) != of))
             || Path::new(&name).extension().is_some_and(|extension| extension == "tmp")
         {
-            found.notes.push(format!(
-                "{}: left by an interrupted flush or compaction; the next start removes it",
-                dir.join(&name).display()
-            ));
+            let next = if manifest.losses.iter().any(|loss| loss.is_of(&name)) {
+                "given up as damaged; the next start moves it to quarantine"
+            } else {
+                "left by an interrupted flush or compaction; the next start removes it"
+            };
+            found.notes.push(format!("{}: {next}", dir.join(&name).display()));
         }
     }
     verify_logs(vfs.as_ref(), dir, number, (logs, journals), &manifest, &mut state, found);

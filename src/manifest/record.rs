@@ -1,5 +1,7 @@
 //! The content of a manifest.
 
+use std::path::Path;
+
 use bincode::{Decode, Encode};
 
 use crate::base::{DIMENSION_MAX, Error, Result, SEQ_MAX, SeriesName, TimeRange, ValueType};
@@ -75,6 +77,11 @@ impl Loss {
     /// The time in which points may be missing.
     pub fn range(&self) -> TimeRange {
         TimeRange { start_ns: self.start_ns, end_ns: self.end_ns }
+    }
+
+    /// Whether this is the name of the file, wherever the data directory was then.
+    pub fn is_of(&self, file_name: &str) -> bool {
+        Path::new(&self.file).file_name().is_some_and(|name| name == file_name)
     }
 }
 

@@ -64,6 +64,11 @@ impl BlockCache {
         self.damaged.lock().insert(key);
     }
 
+    /// Whether blocks of a segment failed their checks.
+    pub(super) fn has_damaged(&self, segment: u64) -> bool {
+        self.damaged.lock().iter().any(|key| key.0 == segment)
+    }
+
     /// Blocks of open segments that failed their checks.
     pub fn damaged_blocks(&self) -> u64 {
         self.damaged.lock().len() as u64

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::sync::RwLock;
-use crate::base::{Error, Result};
+use crate::base::{Error, ErrorCode, Result};
 use crate::format::{Block, FileHeader, FileKind, HEADER_BYTES, decode_block};
 use crate::vfs::{File, Vfs, read_exact_at};
 
@@ -89,31 +89,43 @@ impl Segment {
         &self.index
     }
 
-    /// The bytes of a block.
+    /// Whether a block was found since it was opened that can't be read.
+    pub fn is_damaged(&self) -> bool {
+        self.cache.has_damaged(self.cache_key)
+    }
+
+    /// The bytes of a block. An error does not say which.
     pub fn read_block_bytes(&self, block: &BlockEntry) -> Result<Vec<u8>> {
         let mut bytes = vec![0; block.len as usize];
-        read_exact_at(self.file.as_ref(), &mut bytes, block.offset).map_err(|e| {
-            Error::unreadable(&e).context(format!("{}: block at byte {}", self.path.display(), block.offset))
-        })?;
+        read_exact_at(self.file.as_ref(), &mut bytes, block.offset).map_err(|e| Error::unreadable(&e))?;
         Ok(bytes)
     }
 
     /// A decoded block, past the cache.
     pub fn decode(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Block> {
-        let bytes = self.read_block_bytes(block)?;
-        let decoded = decode_block(&bytes, series.dimension, series.value_type)
+        let decoded = self
+            .read_block_bytes(block)
+            .and_then(|bytes| decode_block(&bytes, series.dimension, series.value_type))
             .and_then(|decoded| check_against_index(decoded, series, block));
         decoded.map_err(|e| {
-            self.cache.note_damaged((self.cache_key, block.offset));
-            Error::corrupt(format!(
-                "{}: block at byte {}: {}; stop the server and restore the file from a backup, or query around the time from \
-                 {} to {}",
-                self.path.display(),
-                block.offset,
+            if e.code() == ErrorCode::CorruptData {
+                self.cache.note_damaged((self.cache_key, block.offset));
+            }
+            e.context(format!("{}: block at byte {}", self.path.display(), block.offset))
+        })
+    }
+
+    /// The same for who wants its points: an error says what to do.
+    pub fn read(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Block> {
+        self.decode(series, block).map_err(|e| match e.code() {
+            ErrorCode::CorruptData => Error::corrupt(format!(
+                "{}; query around the time from {} to {}; or stop the server, and restore the file from a backup or \
+                 start once with --recover=accept-loss to give the block up",
                 e.message(),
                 block.range.start_ns,
                 block.range.end_ns
-            ))
+            )),
+            _ => e,
         })
     }
 
@@ -128,7 +140,7 @@ impl Segment {
         if let Some(found) = self.cache.get(key) {
             return Ok(found);
         }
-        let decoded = Arc::new(self.decode(series, block)?);
+        let decoded = Arc::new(self.read(series, block)?);
         self.cache.put(key, &decoded);
         Ok(decoded)
     }

@@ -181,15 +181,11 @@ impl State {
     pub fn damage(&self) -> Option<String> {
         let counters = self.engine.get()?.counters();
         let (files, blocks) = (counters.damaged_files, counters.damaged_blocks);
-        let way_out = if files > 0 {
-            "start once with --recover=accept-loss"
-        } else {
-            "DROP the series that the block is of"
-        };
         (files + blocks > 0).then(|| {
             format!(
                 "degraded: damage is known of {files} files and of {blocks} blocks in others; queries of what they held \
-                 answer CORRUPT_DATA, naming the file: restore it, LOAD a snapshot, or {way_out}"
+                 answer CORRUPT_DATA, naming the file: restore it, LOAD a snapshot, or start once with \
+                 --recover=accept-loss"
             )
         })
     }

@@ -157,3 +157,44 @@ fn a_directory_of_a_newer_version_is_left_alone() {
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
     }
 }
+
+#[test]
+fn one_start_gives_up_a_block_that_rotted() {
+    let temp = tempfile::tempdir().unwrap();
+    let start = |recover: &str| {
+        Server::start_in(temp.path(), |command| {
+            command.args(["--shards", "1", "--recover", recover]);
+        })
+    };
+    let server = start("strict");
+    let mut lines = server.connect();
+    for series in ["a", "b"] {
+        lines.text(&format!("CREATE {series} 1"));
+        lines.text(&format!("INSERT_AT {series} 1 1")).summary();
+    }
+    lines.text("FLUSH").summary();
+    assert_eq!(server.stop().code(), Some(0));
+    let shard = temp.path().join("gen-0000000001/shard-0000");
+    let mut files = std::fs::read_dir(&shard).unwrap().map(|entry| entry.unwrap().path());
+    let segment = files.find(|path| path.extension().is_some_and(|extension| extension == "seg")).unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let server = start("strict");
+    let mut lines = server.connect();
+    assert_eq!(lines.text("QUERY_RANGE a 0 9").code(), "CORRUPT_DATA");
+    assert_eq!(lines.text("QUERY_RANGE b 0 9").rows(), ["1 1"]);
+    drop(server);
+    for recover in ["accept-loss", "strict"] {
+        let server = start(recover);
+        let mut lines = server.connect();
+        assert!(lines.text("QUERY_RANGE a 0 9").rows().is_empty());
+        assert_eq!(lines.text("QUERY_RANGE b 0 9").rows(), ["1 1"]);
+        assert_eq!(get(server.address, "/ready", "").2, "ready\n");
+    }
+    let name = format!("gen-0000000001.shard-0000.{}", segment.file_name().unwrap().to_str().unwrap());
+    let kept = temp.path().join("quarantine").join(name);
+    assert_eq!(std::fs::read(&kept).unwrap(), bytes);
+    let reason = std::fs::read_to_string(kept.with_added_extension("reason")).unwrap();
+    assert!(reason.contains("of 1 points") && reason.contains("byte 40"), "{reason}");
+}

@@ -10,6 +10,7 @@ mod index;
 mod journal;
 mod model;
 mod panics;
+mod salvage;
 mod similar;
 mod steps;
 

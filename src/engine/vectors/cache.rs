@@ -46,7 +46,7 @@ pub(in crate::engine) fn read_vectors(
     for entry in &series.blocks {
         deadline.check()?;
         // Past the cache: all of it is read once.
-        vectors.push(&segment.decode(series, entry)?);
+        vectors.push(&segment.read(series, entry)?);
     }
     Ok(vectors.finish(series.labels.len()))
 }
