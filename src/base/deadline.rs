@@ -55,13 +55,15 @@ impl Deadline {
 
     /// `TIMEOUT` once the deadline is over.
     pub fn check(&self) -> Result<()> {
-        if self.is_over() {
-            return Err(Error::new(
-                ErrorCode::Timeout,
-                "the request ran out of time; narrow the time range or the selection, or raise the server's request timeout",
-            ));
+        if !self.is_over() {
+            return Ok(());
         }
-        Ok(())
+        let reason = if self.cancelled.load(Ordering::Relaxed) {
+            "the request was ended before it was done, since the server stops or its client left; send it again"
+        } else {
+            "the request ran out of time; narrow the time range or the selection, or raise the server's request timeout"
+        };
+        Err(Error::new(ErrorCode::Timeout, reason))
     }
 }
 

@@ -94,7 +94,13 @@ impl Connection {
             .write_all(line.as_bytes())
             .and_then(|()| stream.write_all(b"\n"))
             .and_then(|()| stream.flush());
-        sent.map_err(|e| self.broken(&e))
+        sent.map_err(|e| {
+            // A server that refuses the client's certificate says so, and hangs up.
+            match self.stream.fill_buf() {
+                Err(said) if said.kind() == std::io::ErrorKind::InvalidData => self.broken(&said),
+                _ => self.broken(&e),
+            }
+        })
     }
 
     /// The next line, as it was sent.

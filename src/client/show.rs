@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, Table};
 use serde_json::Value;
 
 use super::times::readable;
@@ -96,8 +96,14 @@ fn rows(value: &Value) -> &[Value] {
 fn table(header: &[&str], right: &[usize], body: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header.to_vec());
+    // Most series have points without labels only.
+    let labels = header.iter().position(|name| *name == "labels");
+    let unused = labels.filter(|&at| body.iter().all(|row| row.get(at).is_none_or(String::is_empty)));
     for row in body {
         table.add_row(row);
+    }
+    if let Some(column) = unused.and_then(|at| table.column_mut(at)) {
+        column.set_constraint(ColumnConstraint::Hidden);
     }
     for (at, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -111,17 +117,10 @@ fn table(header: &[&str], right: &[usize], body: Vec<Vec<String>>) -> String {
 
 fn points(data: &Value) -> String {
     let points = rows(&data["points"]);
-    let with_labels = points.iter().any(|point| point.get("labels").is_some());
-    let body = points.iter().map(|point| {
-        let mut row = vec![time(&point["timestamp_ns"]), values(&point["values"])];
-        if with_labels {
-            row.push(labels(&point["labels"]));
-        }
-        row
-    });
-    let header: &[&str] =
-        if with_labels { &["time (UTC)", "values", "labels"] } else { &["time (UTC)", "values"] };
-    let mut shown = table(header, &[1], body.collect());
+    let body = points
+        .iter()
+        .map(|point| vec![time(&point["timestamp_ns"]), values(&point["values"]), labels(&point["labels"])]);
+    let mut shown = table(&["time (UTC)", "values", "labels"], &[1], body.collect());
     if data["truncated"] == true {
         shown.push_str(&format!(
             "\n({} points; more from {} on: {})",
@@ -343,6 +342,9 @@ mod tests {
             "{shown}"
         );
         assert!(shown.ends_with("(windows of 3 points among 10)"), "{shown}");
+        assert!(shown.lines().next().unwrap().ends_with("labels"), "{shown}");
+        let data = json!({"window": 3, "n": 10, "anomalies": [{"timestamp_ns": 0, "score": 1.25}]});
+        assert!(!show("Anomaly", &data).contains("labels"), "a column of nothing");
         let data =
             json!({"window": 3, "n": 10, "motifs": [], "skipped": 4, "exact": false, "coverage": 0.25});
         let shown = show("Motif", &data);

@@ -93,7 +93,7 @@ fn iso(text: &str) -> Result<i64, String> {
              with --time-format"
         )
     };
-    let text = text.replace('/', "-");
+    let text = day_first(text).unwrap_or_else(|| text.replace('/', "-"));
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return nanoseconds(timestamp);
     }
@@ -101,6 +101,16 @@ fn iso(text: &str) -> Result<i64, String> {
         return nanoseconds(Offset::UTC.to_timestamp(civil).map_err(|_| wrong())?);
     }
     Err(wrong())
+}
+
+/// A time that begins with a date as 31.01.2014, the year first.
+fn day_first(text: &str) -> Option<String> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let mut parts = date.split('.');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let are_digits = [day, month, year].concat().bytes().all(|byte| byte.is_ascii_digit());
+    ((day.len(), month.len(), year.len()) == (2, 2, 4) && are_digits)
+        .then(|| format!("{year}-{month}-{day}{rest}"))
 }
 
 /// A decimal number of `unit` nanoseconds, exactly.
@@ -168,6 +178,7 @@ mod tests {
             "2014-01-31 12:00:00",
             "2014-01-31T12:00",
             "2014/01/31 12:00:00",
+            "31.01.2014 12:00",
             "2014-01-31T13:00:00+01:00",
             "2014-01-31T12:00:00Z",
             "1391169600",

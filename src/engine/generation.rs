@@ -98,7 +98,7 @@ impl Generation {
         let records: u64 = opened.iter().map(|opened| opened.report.records).sum();
         let torn: u64 = opened.iter().map(|opened| opened.report.torn_logs).sum();
         if records > 0 {
-            tracing::info!(records, torn_logs = torn, "logs replayed");
+            tracing::info!(records, torn_logs = torn, "what is in no segment yet was read from the logs");
         }
         Opened::give_up_damaged(&opened, &journals)?;
         let shards = opened.into_iter().map(Opened::finish).collect::<Result<Vec<_>>>()?;

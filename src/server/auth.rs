@@ -180,20 +180,21 @@ impl Auth {
     }
 }
 
-/// A token file: a line for each token, `<name> <role> <token>`; empty lines and those
-/// that begin with `#` are for people.
+/// A token file: a line for each token, `<name> <role> <token>`; empty lines and what
+/// stands behind a `#` that begins a word are for people.
 fn read_file(path: &Path) -> Result<Vec<User>> {
     let bad = |what: String| Error::invalid(format!("TSDB_AUTH_FILE {}: {what}", path.display()));
     let bytes = read_all(&RealDisk, path, FILE_BYTES_MAX).map_err(|e| bad(e.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| bad("it is not UTF-8 text".into()))?;
     let mut users: Vec<User> = Vec::new();
     for (line, text) in (1..).zip(text.lines().map(str::trim)) {
-        if text.is_empty() || text.starts_with('#') {
+        let words: Vec<&str> = text.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
+        if words.is_empty() {
             continue;
         }
         // What is wrong is said without the token.
         let expected = "expected '<name> <role> <token>', the role being read, write or admin";
-        let [name, role, token] = text.split_whitespace().collect::<Vec<_>>()[..] else {
+        let [name, role, token] = words[..] else {
             return Err(bad(format!("line {line}: {expected}")));
         };
         let role = Role::parse(role).ok_or_else(|| bad(format!("line {line}: {expected}")))?;
@@ -455,7 +456,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("tokens");
         let write = |text: &str| write_atomic(&RealDisk, temp.path(), "tokens", text.as_bytes()).unwrap();
-        write("# who  may  token\n\ngrafana read r-1\nplant write w-1\nroot admin a-1\n");
+        write("# who  may  token\n\ngrafana read r-1 # the dashboards\nplant write w-1\nroot admin a-1\n");
         let twice = Auth::open(Some("w-1"), Some(&path)).err().unwrap();
         assert!(twice.message().contains("TSDB_AUTH_TOKEN") && !twice.message().contains("w-1"), "{twice}");
         let auth = Auth::open(None, Some(&path)).unwrap();

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Deadline, ErrorCode, Result};
+use crate::base::{Deadline, Error, ErrorCode, Result};
 use crate::engine::Engine;
+use crate::vfs::{RealDisk, Vfs as _};
 
 use super::state::State;
 
@@ -26,6 +27,16 @@ pub(super) fn load(engine: &Engine, path: &Path) -> Result<()> {
             Ok(())
         }
         Err(e) if e.code() == ErrorCode::FileNotFound => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(parent) =
+                parent.filter(|parent| !RealDisk.metadata(parent).is_ok_and(|found| found.is_some()))
+            {
+                return Err(Error::invalid(format!(
+                    "TSDB_DATA_FILE {}: the directory {} does not exist; make it, or name another file",
+                    path.display(),
+                    parent.display()
+                )));
+            }
             tracing::info!(path = %path.display(), "the data file does not exist yet; it will be written");
             Ok(())
         }

@@ -99,6 +99,15 @@ fn the_data_file_is_written_at_a_stop_and_loaded_where_there_is_nothing() {
 }
 
 #[test]
+fn a_data_file_in_no_directory_is_refused_at_a_start() {
+    let temp = tempfile::tempdir().unwrap();
+    let output = server_command(temp.path()).args(["--data-file", "/nowhere/at/all.snap"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("/nowhere/at does not exist"), "{said}");
+}
+
+#[test]
 fn a_damaged_manifest_costs_its_shard_and_nothing_else() {
     let temp = tempfile::tempdir().unwrap();
     let server = Server::start_in(temp.path(), |_| {});
