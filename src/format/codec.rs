@@ -7,8 +7,8 @@ use pco::standalone::{simple_compress_into, simple_decompress_into};
 
 use crate::base::{Error, Result, ValueType};
 
-use super::decimals::{Decimal, to_integers, to_values};
-use super::integers::{Line, PCO_LEVEL, best_shape, compress};
+use super::decimals::{Decimal, from_nearest, likely_decimals, to_integers, to_nearest, to_values};
+use super::integers::{Kind, Line, PCO_LEVEL, encode_foreseen};
 use super::{Reader, Seqs, Values, put_i64_zigzag, put_varint};
 
 /// Fewer numbers than this are never worth pco's own header.
@@ -31,11 +31,15 @@ pub enum Codec {
     RunLength = 4,
     /// First number (zigzag varint), step (varint), rise from the first number to the
     /// last in steps (zigzag varint); then, as pco, how far each number is off this line
-    /// in steps.
+    /// in steps; nothing where all are on it.
     Line = 5,
     /// Values that are decimals: how many decimals (1 byte); then, as a column of its own
     /// (codec and bytes), the values times that power of ten.
     Decimal = 6,
+    /// Values near decimals: how many decimals (1 byte); the nearest decimals times that power
+    /// of ten, as a column of its own (codec and bytes); then, as another, how many floats
+    /// above its decimal each value is, in the order of their bits.
+    NearDecimal = 7,
 }
 
 impl Codec {
@@ -44,7 +48,8 @@ impl Codec {
     /// # Errors
     /// `CORRUPT_DATA` for a number that no codec has.
     pub fn from_id(id: u8) -> Result<Self> {
-        [Self::Raw, Self::Constant, Self::DeltaOfDelta, Self::Pco, Self::RunLength, Self::Line, Self::Decimal]
+        use Codec::{Constant, Decimal, DeltaOfDelta, Line, NearDecimal, Pco, Raw, RunLength};
+        [Raw, Constant, DeltaOfDelta, Pco, RunLength, Line, Decimal, NearDecimal]
             .into_iter()
             .find(|codec| *codec as u8 == id)
             .ok_or_else(|| Error::corrupt(format!("unknown column codec {id}")))
@@ -60,6 +65,7 @@ impl Codec {
             Self::RunLength => "run-length",
             Self::Line => "line",
             Self::Decimal => "decimal",
+            Self::NearDecimal => "near-decimal",
         }
     }
 }
@@ -94,14 +100,27 @@ impl Smallest {
         }
     }
 
+    /// Offers the nearest decimals and what is off them.
+    fn offer_near<T: Decimal>(&mut self, values: &[T]) {
+        if values.len() < PCO_ROWS_MIN {
+            return;
+        }
+        for decimals in likely_decimals(values) {
+            let Some((integers, off)) = to_nearest(values, decimals) else { return };
+            let mut column = vec![decimals];
+            encode_integers(&integers, Kind::NearDecimals, &mut column);
+            encode_integers(&off, Kind::Decimals, &mut column);
+            self.offer(Codec::NearDecimal, column);
+        }
+    }
+
     /// Offers what is left of integers beside what foretells them best.
-    fn offer_foreseen(&mut self, numbers: &[i64]) {
-        let Some((line, rests)) = Line::through(numbers) else { return self.offer_pco(numbers) };
+    fn offer_foreseen(&mut self, numbers: &[i64], kind: Kind) {
         let mut bytes = Vec::new();
-        line.encode(&mut bytes);
-        // The differences of what is off a line are those of the numbers but for a constant.
-        if compress(&rests, best_shape(&rests), &mut bytes) {
+        if encode_foreseen(numbers, kind, &mut bytes) {
             self.offer(Codec::Line, bytes);
+        } else {
+            self.offer_pco(numbers);
         }
     }
 
@@ -113,7 +132,7 @@ impl Smallest {
 
 /// Appends timestamps.
 pub(super) fn encode_timestamps(timestamps: &[i64], out: &mut Vec<u8>) {
-    encode_integers(timestamps, out);
+    encode_integers(timestamps, Kind::Clock, out);
 }
 
 /// Appends sequence numbers.
@@ -121,11 +140,13 @@ pub(super) fn encode_seqs(seqs: &Seqs, out: &mut Vec<u8>) {
     match seqs {
         Seqs::Constant(seq) => Smallest::new(Codec::Constant, seq.to_le_bytes().to_vec()).write(out),
         // A cast is a bijection; the decoder casts back.
-        Seqs::Each(seqs) => encode_integers(&seqs.iter().map(|&seq| seq as i64).collect::<Vec<_>>(), out),
+        Seqs::Each(seqs) => {
+            encode_integers(&seqs.iter().map(|&seq| seq as i64).collect::<Vec<_>>(), Kind::Clock, out);
+        }
     }
 }
 
-fn encode_integers(numbers: &[i64], out: &mut Vec<u8>) {
+fn encode_integers(numbers: &[i64], kind: Kind, out: &mut Vec<u8>) {
     let first = numbers.first().copied().unwrap_or_default();
     if numbers.iter().all(|&n| n == first) {
         Smallest::new(Codec::Constant, first.to_le_bytes().to_vec()).write(out);
@@ -139,7 +160,7 @@ fn encode_integers(numbers: &[i64], out: &mut Vec<u8>) {
     }
     let mut best = Smallest::new(Codec::DeltaOfDelta, delta_of_delta(numbers));
     if numbers.len() >= PCO_ROWS_MIN {
-        best.offer_foreseen(numbers);
+        best.offer_foreseen(numbers, kind);
     }
     if best.bytes.len() > numbers.len() * 8 {
         best.offer(Codec::Raw, numbers.iter().flat_map(|n| n.to_le_bytes()).collect());
@@ -201,13 +222,13 @@ fn encode_floats<T: Number + Decimal>(
         Some(first) if same => Smallest::new(Codec::Constant, bytes(first)).write(out),
         _ => {
             let mut best = Smallest::new(Codec::Raw, values.iter().flat_map(bytes).collect());
-            match to_integers(values) {
-                Some((decimals, integers)) => {
-                    let mut column = vec![decimals];
-                    encode_integers(&integers, &mut column);
-                    best.offer(Codec::Decimal, column);
-                }
-                None => best.offer_pco(values),
+            if let Some((decimals, integers)) = to_integers(values) {
+                let mut column = vec![decimals];
+                encode_integers(&integers, Kind::Decimals, &mut column);
+                best.offer(Codec::Decimal, column);
+            } else {
+                best.offer_pco(values);
+                best.offer_near(values);
             }
             best.write(out);
         }
@@ -278,11 +299,15 @@ impl RawColumn<'_> {
                 let mut reader = Reader::new(self.bytes);
                 let line = Line::decode(&mut reader)?;
                 let bytes = reader.take(reader.remaining())?;
-                let mut numbers = Self { codec: Codec::Pco, bytes }.pco(rows, 0_i64)?;
+                let mut numbers = if bytes.is_empty() {
+                    vec![0; rows]
+                } else {
+                    Self { codec: Codec::Pco, bytes }.pco(rows, 0_i64)?
+                };
                 line.restore(&mut numbers);
                 Ok(numbers)
             }
-            Codec::Decimal => self.unexpected(what),
+            Codec::Decimal | Codec::NearDecimal => self.unexpected(what),
         }
     }
 
@@ -324,6 +349,8 @@ impl RawColumn<'_> {
             (ValueType::F32, Codec::Pco) => Values::F32(self.pco(values, 0.0)?),
             (ValueType::F64, Codec::Decimal) => Values::F64(self.decimals(values)?),
             (ValueType::F32, Codec::Decimal) => Values::F32(self.decimals(values)?),
+            (ValueType::F64, Codec::NearDecimal) => Values::F64(self.near_decimals(values)?),
+            (ValueType::F32, Codec::NearDecimal) => Values::F32(self.near_decimals(values)?),
             _ => return self.unexpected("values"),
         })
     }
@@ -334,6 +361,16 @@ impl RawColumn<'_> {
         let integers = next_column(&mut reader)?.integers(values, "decimals")?;
         reader.finish()?;
         to_values(decimals, &integers)
+            .ok_or_else(|| Error::corrupt(format!("a column of {decimals} decimals")))
+    }
+
+    fn near_decimals<T: Decimal>(self, values: usize) -> Result<Vec<T>> {
+        let mut reader = Reader::new(self.bytes);
+        let decimals = reader.u8()?;
+        let integers = next_column(&mut reader)?.integers(values, "decimals")?;
+        let off = next_column(&mut reader)?.integers(values, "distances from decimals")?;
+        reader.finish()?;
+        from_nearest(decimals, &integers, &off)
             .ok_or_else(|| Error::corrupt(format!("a column of {decimals} decimals")))
     }
 
@@ -413,7 +450,7 @@ mod tests {
         assert_eq!(encoded(&[5; 100]), (Codec::Constant, 10));
         assert_eq!(encoded(&[3, 9]).0, Codec::DeltaOfDelta);
         let (codec, bytes) = encoded(&regular);
-        assert!(codec == Codec::Line && bytes < 60, "{bytes}");
+        assert!(codec == Codec::Line && bytes < 25, "{bytes}");
         // Jitter of a second in milliseconds: eleven bits.
         let mut rng = crate::base::Rng::new(5);
         let jitter: Vec<i64> =
@@ -433,6 +470,13 @@ mod tests {
         let hundredths = (0..500).map(|i| f64::from(i) / 100.0);
         assert_eq!(floats_survive(Values::F64(hundredths.clone().collect())), Codec::Decimal);
         assert_eq!(floats_survive(Values::F32(hundredths.map(|v| v as f32).collect())), Codec::Decimal);
+        // Decimals, some of which went through a calculation.
+        let mut rng = crate::base::Rng::new(5);
+        let near = (0..500).map(|i| {
+            let exact = (70_000_000 + rng.below(10_000_000)) as f64 / 1e6;
+            if i % 10 == 0 { exact.next_up() } else { exact }
+        });
+        assert_eq!(floats_survive(Values::F64(near.collect())), Codec::NearDecimal);
         floats_survive(Values::F64(vec![0.0, -0.0, f64::MIN_POSITIVE / 3.0, f64::MAX, -f64::MAX]));
         floats_survive(Values::F64((0..100).map(|i| if i % 2 == 0 { 0.0 } else { -0.0 }).collect()));
         assert_eq!(floats_survive(Values::F32((0..500).map(|i| (i as f32).sin()).collect())), Codec::Pco);
@@ -464,7 +508,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_give_a_column_or_an_error(codec in 0_u8..6, bytes: Vec<u8>, rows in 1_usize..200) {
+        fn any_bytes_give_a_column_or_an_error(codec in 0_u8..8, bytes: Vec<u8>, rows in 1_usize..200) {
             let Ok(codec) = Codec::from_id(codec) else { return Ok(()) };
             let column = RawColumn { codec, bytes: &bytes };
             let _ = column.timestamps(rows);
