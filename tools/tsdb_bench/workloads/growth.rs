@@ -107,7 +107,7 @@ fn stage(
     bench.ours.settle(process, options.idle())?;
     let form = &bench.ours.range_forms()[0];
     let requests = queries(form, 1, ROWS, series, points / series);
-    let query = query(process, form, &requests, ROWS, 1, options.time())?;
+    let query = query(process, form, &requests, ROWS, (1, 1), options.time())?;
     Ok(Stage { points, series, ingest, query, stall_in_ingest, stall_after })
 }
 

@@ -13,8 +13,9 @@ use crate::process::{Process, Scratch};
 use crate::subjects::{RangeForm, Subject, start_empty};
 use crate::table::Table;
 
-const CONNECTIONS: [usize; 3] = [1, 8, 64];
-const ROWS: [u64; 2] = [1000, 10];
+/// Rows of an answer, connections, and queries in flight on each.
+const CASES: [(u64, usize, usize); 7] =
+    [(1000, 1, 1), (1000, 8, 1), (1000, 64, 1), (10, 1, 1), (10, 8, 1), (10, 64, 1), (10, 64, 8)];
 /// Queries made for all connections together, to be sent over and over.
 const QUERIES: usize = 65_536;
 /// Answers that are compared with what was written, of each form.
@@ -39,10 +40,11 @@ pub fn run(bench: &Bench) -> Result<Table> {
             subject.range_forms().iter().map(move |form| (*subject, form, process))
         })
         .collect();
-    let rows = ROWS.map(|rows| rows.min(options.points_each()));
+    let cases =
+        CASES.map(|(rows, connections, pipeline)| (rows.min(options.points_each()), connections, pipeline));
     for (subject, form, process) in &contenders {
-        for rows in rows {
-            check(bench, *subject, form, process, rows)?;
+        for (rows, ..) in cases.iter().filter(|(_, connections, _)| *connections == 1) {
+            check(bench, *subject, form, process, *rows)?;
         }
     }
     let mut table = rate_table(
@@ -50,25 +52,24 @@ pub fn run(bench: &Bench) -> Result<Table> {
         "query",
         "queries",
     );
-    for rows in rows {
-        for connections in CONNECTIONS {
-            let mut entries: Vec<Entry> = contenders
-                .iter()
-                .map(|(subject, form, _)| Entry {
-                    label: format!("{} {}", subject.name(), form.name),
-                    is_ours: bench.is_ours(*subject),
-                    measures: Vec::new(),
-                })
-                .collect();
-            for _ in 0..options.rounds {
-                for ((_, form, process), entry) in contenders.iter().zip(&mut entries) {
-                    let requests = queries(form, connections, rows, options.series, options.points_each());
-                    let measure = query(process, form, &requests, rows, options.threads, options.time())?;
-                    entry.measures.push(measure);
-                }
+    for (rows, connections, pipeline) in cases {
+        let mut entries: Vec<Entry> = contenders
+            .iter()
+            .map(|(subject, form, _)| Entry {
+                label: format!("{} {}", subject.name(), form.name),
+                is_ours: bench.is_ours(*subject),
+                measures: Vec::new(),
+            })
+            .collect();
+        for _ in 0..options.rounds {
+            for ((_, form, process), entry) in contenders.iter().zip(&mut entries) {
+                let requests = queries(form, connections, rows, options.series, options.points_each());
+                let in_flight = (pipeline, options.threads);
+                entry.measures.push(query(process, form, &requests, rows, in_flight, options.time())?);
             }
-            add_rates(&mut table, &format!("{rows} rows, {connections} connections"), &entries);
         }
+        let each = if pipeline == 1 { String::new() } else { format!(" × {pipeline} in flight") };
+        add_rates(&mut table, &format!("{rows} rows, {connections} connections{each}"), &entries);
     }
     Ok(table)
 }
@@ -95,13 +96,13 @@ pub fn queries(
         .collect()
 }
 
-/// Asks for ranges of so many rows, one at a time on each connection.
+/// Asks for ranges of so many rows, so many at a time on each connection, by so many threads.
 pub fn query(
     process: &Process,
     form: &RangeForm,
     requests: &[Requests],
     rows: u64,
-    threads: usize,
+    (pipeline, threads): (usize, usize),
     time: Duration,
 ) -> Result<Measure> {
     let load = Load {
@@ -109,7 +110,7 @@ pub fn query(
         framing: form.framing,
         replies_each: 1,
         requests,
-        pipeline: 1,
+        pipeline,
         bursts: false,
         threads,
         until: Until::Elapsed(time),
