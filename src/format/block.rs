@@ -88,7 +88,7 @@ pub fn encode_block(columns: &Columns, label_ids: &[u32], out: &mut Vec<u8>) {
     out.push(if split { LAYOUT_SPLIT } else { LAYOUT_TOGETHER });
     encode_timestamps(&columns.timestamps, out);
     encode_label_ids(label_ids, out);
-    encode_seqs(&columns.seqs, out);
+    encode_seqs(&columns.seqs, rows, out);
     if split {
         for at in 0..dimension {
             encode_values(&pick_dimension(&columns.values, at, dimension), out);

@@ -136,9 +136,18 @@ pub(super) fn encode_timestamps(timestamps: &[i64], out: &mut Vec<u8>) {
 }
 
 /// Appends sequence numbers.
-pub(super) fn encode_seqs(seqs: &Seqs, out: &mut Vec<u8>) {
+pub(super) fn encode_seqs(seqs: &Seqs, rows: usize, out: &mut Vec<u8>) {
     match seqs {
         Seqs::Constant(seq) => Smallest::new(Codec::Constant, seq.to_le_bytes().to_vec()).write(out),
+        Seqs::Runs(runs) => {
+            let ends = runs.iter().skip(1).map(|&(start, _)| start).chain([rows as u32]);
+            let mut bytes = Vec::new();
+            for (&(start, seq), end) in runs.iter().zip(ends) {
+                put_varint(&mut bytes, u64::from(end - start));
+                put_i64_zigzag(&mut bytes, seq as i64);
+            }
+            Smallest::new(Codec::RunLength, bytes).write(out);
+        }
         // A cast is a bijection; the decoder casts back.
         Seqs::Each(seqs) => {
             encode_integers(&seqs.iter().map(|&seq| seq as i64).collect::<Vec<_>>(), Kind::Clock, out);
@@ -262,6 +271,10 @@ impl RawColumn<'_> {
         if self.codec == Codec::Constant {
             return Ok(Seqs::Constant(u64::from_le_bytes(self.constant()?)));
         }
+        if self.codec == Codec::RunLength {
+            let runs = self.runs(rows, "sequence numbers", |reader| Ok(reader.i64_zigzag()? as u64))?;
+            return Ok(Seqs::Runs(runs));
+        }
         Ok(Seqs::Each(self.integers(rows, "sequence numbers")?.into_iter().map(|seq| seq as u64).collect()))
     }
 
@@ -283,16 +296,10 @@ impl RawColumn<'_> {
             }
             Codec::Pco => self.pco(rows, 0_i64),
             Codec::RunLength => {
-                let mut reader = Reader::new(self.bytes);
+                let runs = self.runs(rows, "numbers", |reader| reader.i64_zigzag())?;
+                let ends = runs.iter().skip(1).map(|&(start, _)| start as usize).chain([rows]);
                 let mut numbers = Vec::with_capacity(rows);
-                while numbers.len() < rows {
-                    let run = reader.varint_max((rows - numbers.len()) as u64, "a run of numbers")?;
-                    if run == 0 {
-                        return Err(reader.error("an empty run of numbers"));
-                    }
-                    numbers.resize(numbers.len() + run, reader.i64_zigzag()?);
-                }
-                reader.finish()?;
+                runs.iter().zip(ends).for_each(|(&(_, number), end)| numbers.resize(end, number));
                 Ok(numbers)
             }
             Codec::Line => {
@@ -315,16 +322,27 @@ impl RawColumn<'_> {
         if self.codec != Codec::RunLength {
             return self.unexpected("label sets");
         }
+        self.runs(rows, "label sets", |reader| {
+            Ok(reader.varint_max(u64::from(u32::MAX), "a label set")? as u32)
+        })
+    }
+
+    /// The first row of each run, and what its rows have.
+    fn runs<T>(
+        self,
+        rows: usize,
+        what: &str,
+        read: impl Fn(&mut Reader<'_>) -> Result<T>,
+    ) -> Result<Vec<(u32, T)>> {
         let mut reader = Reader::new(self.bytes);
         let mut runs = Vec::new();
         let mut row = 0;
         while row < rows {
-            let len = reader.varint_max((rows - row) as u64, "a run of label sets")?;
+            let len = reader.varint_max((rows - row) as u64, "a run")?;
             if len == 0 {
-                return Err(reader.error("an empty run of label sets"));
+                return Err(reader.error(format_args!("an empty run of {what}")));
             }
-            let id = reader.varint_max(u64::from(u32::MAX), "a label set")? as u32;
-            runs.push((row as u32, id));
+            runs.push((row as u32, read(&mut reader)?));
             row += len;
         }
         reader.finish()?;

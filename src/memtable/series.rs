@@ -308,13 +308,10 @@ impl SeriesSnapshot {
             let run = chunk.seq_runs.partition_point(|&(start, _)| start as usize <= row);
             seqs.push(chunk.seq_runs[run - 1].1);
         }
-        let first = seqs[0];
-        let seqs =
-            if seqs.iter().all(|&seq| seq == first) { Seqs::Constant(first) } else { Seqs::Each(seqs) };
         let columns = Columns {
             dimension: self.dimension,
             timestamps: rows.iter().map(|row| row.0).collect(),
-            seqs,
+            seqs: Seqs::new(seqs),
             values,
         };
         SortedRun { labels: labels.clone(), rows: 0..columns.len(), columns: Arc::new(columns) }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::{Labels, Result, TimeRange};
-use crate::format::{Columns, Seqs};
+use crate::format::Columns;
 use crate::memtable::SeriesSnapshot;
 use crate::segments::{BlockEntry, Segment, SeriesEntry};
 
@@ -137,10 +137,7 @@ impl Run {
     /// The sequence number of the next row.
     pub(super) fn seq(&self) -> u64 {
         match &self.current {
-            Some((columns, rows)) => match &columns.seqs {
-                Seqs::Constant(seq) => *seq,
-                Seqs::Each(seqs) => seqs.get(rows.start).copied().unwrap_or_default(),
-            },
+            Some((columns, rows)) => columns.seqs.get(rows.start),
             None => u64::MAX,
         }
     }

@@ -88,7 +88,7 @@ impl SeriesView {
         let mut rows: u64 = memory.map(|memory| memory.points() as u64).sum();
         let mut is_at_hand = true;
         for (segment, _, series) in self.stored() {
-            for block in series.blocks.iter().filter(|block| block.range.overlaps(range)) {
+            for block in series.blocks_in(range) {
                 match segment.cached(block) {
                     // One of many label sets would be long to count.
                     Some(cached) if cached.label_runs.len() <= COUNTED_RUNS_MAX => {
@@ -120,7 +120,7 @@ impl SeriesView {
         for (_, _, series) in self.stored() {
             let Some(span) = series.range().filter(|span| span.overlaps(range)) else { continue };
             let wanted = series.labels.iter().filter(|set| is_wanted(set)).count() as u64;
-            let blocks = series.blocks.iter().filter(|block| block.range.overlaps(range));
+            let blocks = series.blocks_in(range);
             let (blocks, rows) =
                 blocks.fold((0, 0), |(blocks, rows), block| (blocks + 1, rows + u64::from(block.rows)));
             runs += wanted.min(rows);

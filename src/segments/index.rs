@@ -72,8 +72,24 @@ impl SeriesEntry {
         self.blocks.iter().map(|block| u64::from(block.len)).sum()
     }
 
+    /// The blocks whose span of time overlaps this one.
+    pub fn blocks_in(&self, range: TimeRange) -> impl Iterator<Item = &BlockEntry> {
+        let mut blocks = self.blocks.as_slice();
+        if self.labels.len() == 1 {
+            // They follow each other in time.
+            let first = blocks.partition_point(|block| block.range.end_ns < range.start_ns);
+            let end = blocks.partition_point(|block| block.range.start_ns <= range.end_ns);
+            blocks = blocks.get(first..end).unwrap_or_default();
+        }
+        blocks.iter().filter(move |block| block.range.overlaps(range))
+    }
+
     /// The time that its points span.
     pub fn range(&self) -> Option<TimeRange> {
+        if self.labels.len() == 1 {
+            let (first, last) = (self.blocks.first()?, self.blocks.last()?);
+            return Some(first.range.union(last.range));
+        }
         self.blocks.iter().map(|block| block.range).reduce(TimeRange::union)
     }
 }

@@ -165,7 +165,7 @@ impl SegmentWriter {
             };
             let n = (rows_max - pending.timestamps.len()).min(rows.end - row);
             pending.timestamps.extend_from_slice(&columns.timestamps[row..row + n]);
-            pending.seqs.extend((row..row + n).map(|row| columns.seqs.get(row)));
+            columns.seqs.copy_to(row..row + n, &mut pending.seqs);
             pending
                 .values
                 .extend_from(&columns.values, row * columns.dimension..(row + n) * columns.dimension);
@@ -211,18 +211,13 @@ impl SegmentWriter {
         let columns = Columns {
             dimension: series.dimension,
             timestamps: std::mem::take(&mut pending.timestamps),
-            seqs: if min_seq == max_seq {
-                Seqs::Constant(min_seq)
-            } else {
-                Seqs::Each(std::mem::take(&mut pending.seqs))
-            },
+            seqs: Seqs::new(std::mem::take(&mut pending.seqs)),
             values: std::mem::replace(&mut pending.values, Values::new(value_type)),
         };
         let mut encoded = std::mem::take(&mut self.encoded);
         encoded.clear();
         encode_block(&columns, &pending.label_ids, &mut encoded);
         pending.label_ids.clear();
-        pending.seqs.clear();
         series.blocks.push(BlockEntry {
             offset: self.out.position(),
             len: encoded.len() as u32,
