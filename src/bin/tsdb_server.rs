@@ -1,6 +1,6 @@
 //! The server program.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,11 +19,13 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Where the log can't be written, that can't be said either.
+        .log_internal_errors(false)
         .init();
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("tsdb_server: {}", e.message());
+            let _ = writeln!(std::io::stderr(), "tsdb_server: {}", e.message());
             ExitCode::FAILURE
         }
     }

@@ -84,7 +84,15 @@ impl Connection {
     }
 
     fn broken(&self, e: &dyn std::fmt::Display) -> Failure {
-        Failure::Unreachable(format!("the connection to {} broke: {e}", self.address))
+        let e = e.to_string();
+        // What rustls calls a certificate that the other end does not like.
+        let advice =
+            if ["CertificateRequired", "UnknownCA", "BadCertificate"].iter().any(|alert| e.contains(alert)) {
+                "; the server wants a certificate of its own clients' authority: --tls-cert and --tls-key"
+            } else {
+                ""
+            };
+        Failure::Unreachable(format!("the connection to {} broke: {e}{advice}", self.address))
     }
 
     /// Sends one line.

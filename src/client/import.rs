@@ -52,7 +52,10 @@ pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
         return Err(failure);
     }
     let seconds = started.elapsed().as_secs_f64();
-    let skipped = if sink.skipped > 0 { format!(", skipped {} lines", sink.skipped) } else { String::new() };
+    let skipped = match &sink.first_skipped {
+        Some(first) => format!(", skipped {} lines (the first: {first})", sink.skipped),
+        None => String::new(),
+    };
     println!("imported {} points into {}{skipped} in {seconds:.1} s", sink.acknowledged, options.series);
     Ok(())
 }
@@ -97,6 +100,8 @@ struct Sink<'a> {
     acknowledged: u64,
     acknowledged_line: u64,
     skipped: u64,
+    /// The first of them, and why.
+    first_skipped: Option<String>,
 }
 
 impl<'a> Sink<'a> {
@@ -114,6 +119,7 @@ impl<'a> Sink<'a> {
             acknowledged: 0,
             acknowledged_line: 0,
             skipped: 0,
+            first_skipped: None,
         })
     }
 
@@ -122,8 +128,9 @@ impl<'a> Sink<'a> {
     fn push(&mut self, line: u64, row: ReadRow) -> Result<()> {
         let row = match row {
             Ok(row) => row,
-            Err(_) if self.options.skip_invalid => {
+            Err(message) if self.options.skip_invalid => {
                 self.skipped += 1;
+                self.first_skipped.get_or_insert_with(|| format!("line {line}, {message}"));
                 return Ok(());
             }
             Err(message) => {

@@ -64,6 +64,7 @@ pub(super) fn run(connect: &Connect, options: &Plot) -> Result<()> {
         RealDisk.create(path)?.write_all_at(&bytes, 0)
     };
     write().map_err(on_file(path.display()))?;
+    println!("drawn to {}", path.display());
     for (at, line) in chart.legend().iter().enumerate() {
         println!("{}. {line}", at + 1);
     }

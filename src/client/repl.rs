@@ -154,6 +154,8 @@ fn interactive(mut session: Session) -> Result<()> {
             refresh_series(&mut editor, &mut session);
             continue;
         }
+        // As shells have it.
+        let line = if line.trim().eq_ignore_ascii_case("exit") { "QUIT".into() } else { line };
         let result = match session.run(&line) {
             // Servers are restarted; reads and most writes can be sent again, but what
             // the first did is not known.

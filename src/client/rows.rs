@@ -82,7 +82,7 @@ struct Columns {
 /// first line has none, what it has of the other usual ones.
 fn delimiter(start: &[u8]) -> u8 {
     let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    *b",;\t".iter().find(|&separator| line.contains(separator)).unwrap_or(&b',')
+    *b",;\t|".iter().find(|&separator| line.contains(separator)).unwrap_or(&b',')
 }
 
 fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<'_>) -> Result<()> {
@@ -91,13 +91,21 @@ fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<
     let mut record = StringRecord::new();
     let mut columns: Option<Columns> = None;
     let mut header: Option<StringRecord> = None;
+    let mut last_line = 0;
     loop {
         match reader.read_record(&mut record) {
             Ok(true) => {}
             Ok(false) => break,
             Err(e) => {
                 let line = e.position().map_or_else(|| reader.position().line(), csv::Position::line);
-                take(line, Err(e.to_string()))?;
+                let message = match e.kind() {
+                    csv::ErrorKind::Utf8 { .. } => {
+                        "it is not UTF-8 text; convert the file, for instance with `iconv -f latin1 -t utf8`"
+                            .into()
+                    }
+                    _ => e.to_string(),
+                };
+                take(line, Err(message))?;
                 if matches!(e.kind(), csv::ErrorKind::Io(_)) {
                     break;
                 }
@@ -105,6 +113,9 @@ fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<
             }
         }
         let line = record.position().map_or(0, csv::Position::line);
+        if record.len() == 1 && record.iter().all(|field| field.trim().is_empty()) {
+            continue;
+        }
         if columns.is_none() {
             if header.is_none()
                 && !options.no_header
@@ -119,9 +130,17 @@ fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<
                     .map_err(|message| at_line(options, names_line, &message))?,
             );
         }
+        last_line = line;
         if let Some(columns) = columns.as_ref().filter(|_| line >= options.from_line) {
             take(line, columns.read(&record))?;
         }
+    }
+    if last_line < options.from_line && options.from_line > 1 {
+        return Err(Failure::Usage(format!(
+            "--from-line {}: the last row of {} is in line {last_line}",
+            options.from_line,
+            options.file.display()
+        )));
     }
     if columns.is_none() {
         return Err(Failure::Refused(format!("{}: there is no data in the file", options.file.display())));
@@ -174,7 +193,7 @@ impl Columns {
                 .collect::<std::result::Result<Vec<_>, _>>()?
         };
         if values.is_empty() {
-            return Err("there is no value column; name some with --value-columns".into());
+            return Err("there is no value column; fields are separated by a comma, a semicolon, a tab or a |, and --value-columns names those of values".into());
         }
         let format = TimeFormat::parse(&options.time_format)?
             .detect(names.get(time).map_or("", String::as_str), first.get(time).unwrap_or_default());
@@ -182,6 +201,13 @@ impl Columns {
     }
 
     fn read(&self, record: &StringRecord) -> std::result::Result<Row, String> {
+        if record.iter().skip(self.names.len()).any(|field| !field.trim().is_empty()) {
+            return Err(format!(
+                "the row has {} fields, but there are {} columns; a field that holds the separator needs quotes",
+                record.len(),
+                self.names.len()
+            ));
+        }
         let field = |at: usize| {
             record.get(at).ok_or_else(|| {
                 format!(
@@ -199,9 +225,13 @@ impl Columns {
             match text.parse::<f64>() {
                 Ok(value) if value.is_finite() => values.push(value),
                 _ => {
+                    let advice = if text.contains(',') {
+                        "decimals have a point, not a comma"
+                    } else {
+                        "choose columns with --value-columns and --label-columns, or skip such rows with --skip-invalid"
+                    };
                     return Err(format!(
-                        "'{text}' in column '{}' is not a finite number; choose columns with --value-columns and \
-                         --label-columns, or skip such rows with --skip-invalid",
+                        "'{text}' in column '{}' is not a finite number; {advice}",
                         self.names[at]
                     ));
                 }

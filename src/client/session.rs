@@ -49,6 +49,13 @@ impl Session {
 
     /// Runs a command given as words of a shell, which has taken the quotes away.
     pub fn run_words(&mut self, words: &[String]) -> Result<()> {
+        const OPTIONS: [&str; 5] = ["--json", "--table", "--host", "--port", "--token"];
+        if let Some(option) = words.iter().skip(1).find(|word| OPTIONS.contains(&word.as_str())) {
+            let command = &words[0];
+            return Err(Failure::Usage(format!(
+                "options stand before the command: tsdb_client {option} … {command}"
+            )));
+        }
         match words {
             [line] => self.run(line),
             words => self.run(&words.iter().map(|word| requote(word)).collect::<Vec<_>>().join(" ")),

@@ -25,6 +25,7 @@ pub(super) fn show(kind: &str, data: &Value) -> String {
         "Snippets" => snippets(data),
         "GetStats" => stats(data),
         "ListSeries" => list(data),
+        "Watches" => watches(data),
         "Help" => help(data),
         "Quit" => "closed".to_owned(),
         "Ping" => format!("PONG from version {}", text(&data["version"])),
@@ -298,6 +299,17 @@ fn list(data: &Value) -> String {
         ]
     });
     table(&["series", "dimension", "type", "points"], &[1, 3], body.collect())
+}
+
+/// Whatever fields they have, the series first.
+fn watches(data: &Value) -> String {
+    let found = rows(&data["watches"]);
+    let Some(first) = found.first().and_then(Value::as_object) else { return "nothing is watched".into() };
+    let header: Vec<&str> = first.keys().map(String::as_str).collect();
+    let cell = |row: &Value, name: &str| {
+        if name.ends_with("_ns") { time(&row[name]) } else { text(&row[name]) }
+    };
+    table(&header, &[], found.iter().map(|row| header.iter().map(|name| cell(row, name)).collect()).collect())
 }
 
 fn help(data: &Value) -> String {

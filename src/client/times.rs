@@ -103,14 +103,18 @@ fn iso(text: &str) -> Result<i64, String> {
     Err(wrong())
 }
 
-/// A time that begins with a date as 31.01.2014, the year first.
+/// A time that begins with a date as 31.1.2014, the year first.
 fn day_first(text: &str) -> Option<String> {
-    let (date, rest) = text.split_at_checked(10)?;
+    let (date, time) = text.split_once(' ').unwrap_or((text, ""));
     let mut parts = date.split('.');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    let are_digits = [day, month, year].concat().bytes().all(|byte| byte.is_ascii_digit());
-    ((day.len(), month.len(), year.len()) == (2, 2, 4) && are_digits)
-        .then(|| format!("{year}-{month}-{day}{rest}"))
+    let fits = |part: &str, most: usize| part.len() <= most && part.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.next().is_some() || !fits(day, 2) || !fits(month, 2) || !fits(year, 4) || year.len() < 4 {
+        return None;
+    }
+    // 0:30 is half past midnight.
+    let zero = if time.find(':') == Some(1) { "0" } else { "" };
+    Some(format!("{year}-{month:0>2}-{day:0>2} {zero}{time}").trim_end().to_owned())
 }
 
 /// A decimal number of `unit` nanoseconds, exactly.
@@ -179,6 +183,7 @@ mod tests {
             "2014-01-31T12:00",
             "2014/01/31 12:00:00",
             "31.01.2014 12:00",
+            "31.1.2014 12:00:00",
             "2014-01-31T13:00:00+01:00",
             "2014-01-31T12:00:00Z",
             "1391169600",

@@ -22,7 +22,7 @@ use super::catalog::{Catalog, Series};
 use super::group::Ready;
 use super::journals::Journals;
 use super::options::Recover;
-use super::shard::{Environment, LogState, ManifestState, OldLog, Shard, State};
+use super::shard::{Environment, LogState, ManifestState, OldLog, Shard, State, WAY_OUT_WITHOUT_MANIFEST};
 
 /// Bytes that are written again at a time.
 const REWRITE_BYTES: usize = 1 << 20;
@@ -72,7 +72,8 @@ impl Opened {
         if let Some(reason) = unreadable {
             tracing::error!(shard = shard.number, %reason, "nothing of the shard is served");
             shard.losses.push(loss_of_all(shard.dir.join(MANIFEST).display().to_string(), &reason, u64::MAX));
-            *shard.trouble.write() = Some(reason);
+            let advice = format!("{}; {WAY_OUT_WITHOUT_MANIFEST}", reason.message());
+            *shard.trouble.write() = Some(Error::corrupt(advice));
         }
         Ok(Arc::new(shard))
     }
@@ -512,7 +513,11 @@ fn remove_unlisted(
             }
             let path = dir.join(name);
             match manifest.losses.iter().find(|loss| loss.is_of(name)) {
-                Some(loss) => set_aside(environment, &path, &loss.reason)?,
+                Some(loss) => {
+                    let reason = format!("it was given up before: {}", loss.reason);
+                    tracing::warn!(file = %path.display(), reason, "a file that is not served any more goes to quarantine");
+                    set_aside(environment, &path, &reason)?;
+                }
                 None => environment.obsolete.remove(path),
             }
         }

@@ -81,7 +81,7 @@ const WAYS_OUT: &str =
     "LOAD a snapshot; or start the server with --recover=accept-loss to take what is left for all there is";
 
 /// The same where not even the shard's manifest can be read.
-const WAY_OUT_WITHOUT_MANIFEST: &str =
+pub(super) const WAY_OUT_WITHOUT_MANIFEST: &str =
     "LOAD a snapshot: without its manifest nothing else can be done with this shard";
 
 /// Monotonic counters.

@@ -85,7 +85,9 @@ fn verify_shard(
     };
     found.files += 1;
     for loss in &manifest.losses {
-        found.notes.push(format!("{}: lost earlier, in quarantine: {}", loss.file, loss.reason));
+        found
+            .problems
+            .push(format!("{}: given up before, and not accepted as lost yet: {}", loss.file, loss.reason));
     }
     let cache = Arc::new(BlockCache::new(0));
     let cardinality = Arc::new(Cardinality::new(&Options::new(dir), cache.clone()));

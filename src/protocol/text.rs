@@ -194,7 +194,8 @@ impl<'a> Arguments<'a> {
 fn integer(word: &str, what: &str) -> Result<i64> {
     let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::new(ErrorCode::ParseError, format!("{what} '{word}' is not an integer")));
+        let unit = if what.ends_with("_ns") { "; times are nanoseconds since 1970" } else { "" };
+        return Err(Error::new(ErrorCode::ParseError, format!("{what} '{word}' is not an integer{unit}")));
     }
     word.parse().map_err(|_| {
         Error::invalid(format!("{what} {word} is out of range; use {} to {}", i64::MIN, i64::MAX))

@@ -59,9 +59,9 @@ impl BlockCache {
         }
     }
 
-    /// Notes that a block failed its checks.
-    pub(super) fn note_damaged(&self, key: Key) {
-        self.damaged.lock().insert(key);
+    /// Notes that a block failed its checks; false where that is known.
+    pub(super) fn note_damaged(&self, key: Key) -> bool {
+        self.damaged.lock().insert(key)
     }
 
     /// Whether blocks of a segment failed their checks.

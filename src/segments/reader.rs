@@ -108,10 +108,11 @@ impl Segment {
             .and_then(|bytes| decode_block(&bytes, series.dimension, series.value_type))
             .and_then(|decoded| check_against_index(decoded, series, block));
         decoded.map_err(|e| {
-            if e.code() == ErrorCode::CorruptData {
-                self.cache.note_damaged((self.cache_key, block.offset));
+            let e = e.context(format!("{}: block at byte {}", self.path.display(), block.offset));
+            if e.code() == ErrorCode::CorruptData && self.cache.note_damaged((self.cache_key, block.offset)) {
+                tracing::error!(reason = e.message(), "a block can't be read");
             }
-            e.context(format!("{}: block at byte {}", self.path.display(), block.offset))
+            e
         })
     }
 

@@ -147,7 +147,14 @@ impl Auth {
     pub fn reload(&self) -> Result<()> {
         let mut users: Vec<Arc<User>> = self.fixed.iter().cloned().collect();
         if let Some(path) = &self.file {
-            users.extend(read_file(path)?.into_iter().map(Arc::new));
+            let found = read_file(path)?;
+            if found.is_empty() && self.fixed.is_none() {
+                return Err(Error::invalid(format!(
+                    "TSDB_AUTH_FILE {}: it holds no token; nobody could do anything",
+                    path.display()
+                )));
+            }
+            users.extend(found.into_iter().map(Arc::new));
             if let Some(fixed) = &self.fixed
                 && users[1..].iter().any(|user| user.token == fixed.token)
             {
@@ -204,9 +211,6 @@ fn read_file(path: &Path) -> Result<Vec<User>> {
             )));
         }
         users.push(User { name: name.to_owned(), role, token: token.to_owned() });
-    }
-    if users.is_empty() {
-        return Err(bad("it holds no token; nobody could do anything".into()));
     }
     Ok(users)
 }
@@ -495,5 +499,10 @@ mod tests {
         auth.reload().unwrap();
         assert_eq!(allowed(&mut caller), (false, false, false));
         assert_eq!(format!("{:?}", auth.find("b-1").unwrap()), "other (admin)");
+        // Beside the token of the settings a file may be left without any.
+        let with_fixed = Auth::open(Some("master"), Some(&path)).unwrap();
+        write("# none\n");
+        with_fixed.reload().unwrap();
+        assert!(with_fixed.find("b-1").is_none() && with_fixed.find("master").is_some());
     }
 }

@@ -11,13 +11,15 @@ use crate::vfs::{RealDisk, Vfs as _};
 
 use super::state::State;
 
-/// Loads `path` where the database is empty; a file that is not there yet is no error.
+/// Loads `path` where the database is empty; a file that is not there yet is no error. Where the
+/// database holds data, a file that is there is moved to `<path>.previous` instead: it is
+/// about to be replaced, and may be another's.
 ///
 /// # Errors
 /// What a LOAD answers.
 pub(super) fn load(engine: &Engine, path: &Path) -> Result<()> {
     if !engine.is_empty() {
-        return Ok(());
+        return keep_previous(path);
     }
     match engine.load_from(path, &Deadline::none()) {
         Ok(loaded) => {
@@ -42,6 +44,25 @@ pub(super) fn load(engine: &Engine, path: &Path) -> Result<()> {
         }
         Err(e) => Err(e.context(format!("TSDB_DATA_FILE {}", path.display()))),
     }
+}
+
+fn keep_previous(path: &Path) -> Result<()> {
+    let mut previous = path.as_os_str().to_owned();
+    previous.push(".previous");
+    let renamed = match RealDisk.metadata(path) {
+        Ok(None) => return Ok(()),
+        Ok(Some(_)) => RealDisk.rename(path, Path::new(&previous)),
+        Err(e) => Err(e),
+    };
+    let previous = previous.display();
+    renamed.map_err(|e| {
+        Error::invalid(format!("TSDB_DATA_FILE {}: can't be moved to {previous}: {e}", path.display()))
+    })?;
+    tracing::info!(
+        "TSDB_DATA_FILE {}: not loaded, for the data directory holds data; it is kept as {previous}",
+        path.display()
+    );
+    Ok(())
 }
 
 /// Writes `path`; trouble is for the log.

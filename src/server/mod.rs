@@ -377,7 +377,9 @@ fn announce(state: &State, engine: &Engine, address: SocketAddr, metrics: Option
     let (shards, durability) = (engine.shard_count(), settings.durability);
     // Standard error is the log's; whoever wants only its warnings wants no banner.
     if tracing::enabled!(tracing::Level::INFO) {
-        eprintln!(
+        // On a full disk nobody reads it.
+        let _ = writeln!(
+            std::io::stderr(),
             "\nTSDB Vector {VERSION}\n  data     {} ({shards} shards, durability {durability})\n  listens  {address} \
              (text, JSON lines and HTTP{tls})\n  metrics  {metrics}\n\nIn a second terminal, for instance:\n  \
              {client} CREATE demo 1\n  {client} INSERT demo 21.5\n  {client}          (a session: HELP names all \

@@ -184,8 +184,8 @@ impl State {
         (files + blocks > 0).then(|| {
             format!(
                 "degraded: damage is known of {files} files and of {blocks} blocks in others; queries of what they held \
-                 answer CORRUPT_DATA, naming the file: restore it, LOAD a snapshot, or start once with \
-                 --recover=accept-loss"
+                 answer CORRUPT_DATA, naming the file: LOAD a snapshot, or start once with --recover=accept-loss; docs/operating.md \
+                 tells what else helps with a block"
             )
         })
     }

@@ -165,6 +165,18 @@ fn import_takes_files_as_they_are_and_names_bad_lines() {
     assert!(code == 1 && err.contains("--create"), "{err}");
     let (code, _, err) = import("c", "1,1\n", &["--create", "--value-columns", "nope"]);
     assert!(code == 1 && err.contains("nope"), "{err}");
+    // A comma for a decimal point must not make two fields of which the second is forgotten.
+    let (code, _, err) = import("d", "time,v\n2024-03-01 00:00,1,5\n", &["--create"]);
+    assert!(code == 1 && err.contains("3 fields") && err.contains("line 2"), "{err}");
+    let (code, _, err) = import("d", "time;v\n2024-03-01 00:00;1,5\n", &["--create"]);
+    assert!(code == 1 && err.contains("a point, not a comma"), "{err}");
+    let (code, out, err) =
+        import("d", "time|v|\n1.3.2024 0:00|1.5|\n \n", &["--create", "--value-columns", "v"]);
+    assert!(code == 0 && out.contains("1 points"), "{out} {err}");
+    let (code, _, err) = import("d", "time|v\n1.3.2024 0:00|1.5\n", &["--from-line", "9"]);
+    assert!(code == 2 && err.contains("line 2"), "{err}");
+    let (code, _, err) = run(server.client().args(["LIST", "--json"]));
+    assert!(code == 2 && err.contains("before the command"), "{err}");
 }
 
 #[test]

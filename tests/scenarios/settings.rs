@@ -91,11 +91,13 @@ fn the_data_file_is_written_at_a_stop_and_loaded_where_there_is_nothing() {
     assert!(file.exists());
     let server = Server::start_in(&temp.path().join("second"), with_file);
     assert_eq!(server.connect().text("QUERY_RANGE a 0 9").rows(), ["7 1,2 k=v"]);
-    // What is there is not replaced.
+    // What is there is not replaced, and the file of before is kept.
     server.connect().text("INSERT_AT a 8 3,4").summary();
     drop(server);
+    let before = std::fs::read(&file).unwrap();
     let server = Server::start_in(&temp.path().join("second"), with_file);
     assert_eq!(server.connect().text("QUERY_RANGE a 0 9").rows().len(), 2);
+    assert_eq!(std::fs::read(file.with_added_extension("previous")).unwrap(), before);
 }
 
 #[test]
