@@ -565,12 +565,7 @@ impl Shard {
             let path = self.dir.join(log_name(first_seq));
             Error::new(ErrorCode::ReadOnly, format!("{}: a log can't be made: {e}", path.display()))
         })?;
-        self.try_install(|manifest| manifest.newest_log = Some(first_seq)).inspect_err(|e| {
-            let known = self.manifest.lock();
-            if known.store.load().as_ref() != Ok(&known.manifest) {
-                self.refuse_writes(e);
-            }
-        })?;
+        self.install(|manifest| manifest.newest_log = Some(first_seq))?;
         Ok(writer)
     }
 

@@ -92,7 +92,7 @@ impl Shard {
             Some(writer.finish()?)
         };
         let segment = info.as_ref().map(|info| self.open_segment(info)).transpose()?;
-        self.install(|manifest| {
+        self.install_segment(info.as_ref(), |manifest| {
             manifest.flushed_seq = table.last_seq();
             manifest.segments.extend(info.clone());
             if self
@@ -145,14 +145,31 @@ impl Shard {
         FileHeader { origin: self.origin, ..FileHeader::new(FileKind::Segment, self.number, id, self.epoch) }
     }
 
-    /// Changes the manifest. A failed install leaves it open which manifest is in
-    /// force, so the shard must not go on.
+    /// Changes the manifest. Where the one before is in force still after a failure, as on a
+    /// full disk, it can be tried again; where that is open, the shard must not go on.
     pub fn install(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
-        self.try_install(change).inspect_err(|e| self.refuse_writes(e))
+        self.try_install(change).inspect_err(|e| {
+            let known = self.manifest.lock();
+            if known.store.load().as_ref() != Ok(&known.manifest) {
+                self.refuse_writes(e);
+            }
+        })
     }
 
-    /// The same for who can tell whether the shard may go on.
-    pub fn try_install(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
+    /// The same with a segment that was just written, which goes where it is not needed.
+    fn install_segment(
+        &self,
+        written: Option<&SegmentInfo>,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Result<()> {
+        self.install(change).inspect_err(|_| {
+            if let Some(info) = written.filter(|_| self.trouble.read().is_none()) {
+                self.environment.obsolete.remove(self.dir.join(info.file_name()));
+            }
+        })
+    }
+
+    fn try_install(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
         let mut current = self.manifest.lock();
         // Another install may have failed while this one waited.
         self.refuse_in_trouble()?;
@@ -213,7 +230,7 @@ impl Shard {
         let is_live = |series_id| self.state.read().catalog.by_id(series_id).is_some();
         let report = run_compaction(&task, is_live, &mut throttle)?;
         let output = report.output.as_ref().map(|info| self.open_segment(info)).transpose()?;
-        self.install(|manifest| {
+        self.install_segment(report.output.as_ref(), |manifest| {
             manifest.segments.retain(|segment| !chosen.contains(&segment.id));
             manifest.segments.extend(report.output.clone());
         })?;

@@ -26,6 +26,7 @@ impl Shard {
         let lacks = |segment: &&Arc<Segment>| {
             segment.info().rows >= self.environment.options.index_rows_min
                 && segment.sidecar().is_none()
+                && !segment.is_damaged()
                 && segment.index().series.iter().any(|series| self.is_worth_it(series))
         };
         let Some(segment) = segments.iter().find(lacks) else { return Ok(false) };

@@ -131,7 +131,10 @@ impl Engine {
         drop(live);
         old.stop();
         old.forget_memory();
-        if let Err(e) = remove_generation(self.vfs().as_ref(), self.data_dir(), old.record.generation) {
+        let set_aside = old.shards.iter().try_for_each(|shard| shard.set_aside_damaged());
+        let removed = set_aside
+            .and_then(|()| remove_generation(self.vfs().as_ref(), self.data_dir(), old.record.generation));
+        if let Err(e) = removed {
             tracing::warn!(error = %e, "the replaced generation stays until the next start");
         }
         Ok(())

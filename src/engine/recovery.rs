@@ -173,6 +173,15 @@ impl Shard {
         })
     }
 
+    /// Moves the segments of which a block was found that can't be read to quarantine, before
+    /// their generation, which is not live any more, is removed.
+    pub fn set_aside_damaged(&self) -> Result<()> {
+        let segments = self.state.read().segments.clone();
+        segments.iter().filter(|segment| segment.is_damaged()).try_for_each(|segment| {
+            set_aside(&self.environment, segment.path(), "a block can't be read; a LOAD has replaced it")
+        })
+    }
+
     fn replay_logs(&self, mut logs: Vec<u64>, journals: &Journals) -> Result<RecoveryReport> {
         let mut report = RecoveryReport::default();
         let newest = self.manifest.lock().manifest.newest_log;

@@ -296,6 +296,10 @@ impl RawColumn<'_> {
             }
             Codec::Pco => self.pco(rows, 0_i64),
             Codec::RunLength => {
+                #[expect(
+                    clippy::redundant_closure_for_method_calls,
+                    reason = "the method is of a reader of one lifetime"
+                )]
                 let runs = self.runs(rows, "numbers", |reader| reader.i64_zigzag())?;
                 let ends = runs.iter().skip(1).map(|&(start, _)| start as usize).chain([rows]);
                 let mut numbers = Vec::with_capacity(rows);

@@ -19,7 +19,7 @@ pub trait ManifestStore: Send + Sync {
 
     /// Puts `next` in force if the one in force has the revision before it. When this
     /// returns, no crash brings the old one back. After an error either may be in
-    /// force: the shard must not go on.
+    /// force, which [`load`](Self::load) tells: the shard must not go on with the new one.
     fn install(&self, next: &Manifest) -> Result<()>;
 }
 

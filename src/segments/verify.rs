@@ -19,6 +19,8 @@ use super::writer::SegmentInfo;
 /// `CORRUPT_DATA` naming file and place.
 pub fn verify_segment(vfs: &dyn Vfs, path: &Path, shard: u32, expected: &SegmentInfo) -> Result<()> {
     let segment = open_unlisted(vfs, path)?;
+    // First, for it says where.
+    verify_blocks(&segment)?;
     let found = SegmentInfo { hash: content_hash(vfs, path)?, ..segment.info().clone() };
     if found != *expected || segment.header().shard != shard {
         return Err(Error::corrupt(format!(
@@ -28,7 +30,7 @@ pub fn verify_segment(vfs: &dyn Vfs, path: &Path, shard: u32, expected: &Segment
             expected.hash
         )));
     }
-    verify_blocks(&segment)
+    Ok(())
 }
 
 fn content_hash(vfs: &dyn Vfs, path: &Path) -> Result<u128> {

@@ -315,8 +315,13 @@ impl SegmentWriter {
         };
         out.finish().map_err(|e| disk_error(&temp, &e))?;
         verify_segment(vfs.as_ref(), &temp, shard, &info)?;
-        vfs.rename(&temp, &dir.join(info.file_name())).map_err(|e| disk_error(&temp, &e))?;
-        vfs.sync_dir(&dir).map_err(|e| disk_error(&dir, &e))?;
+        let named = dir.join(info.file_name());
+        vfs.rename(&temp, &named).map_err(|e| disk_error(&temp, &e))?;
+        vfs.sync_dir(&dir).map_err(|e| {
+            // No manifest lists it.
+            let _ = vfs.remove(&named);
+            disk_error(&dir, &e)
+        })?;
         Ok(info)
     }
 }

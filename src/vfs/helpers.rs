@@ -40,16 +40,22 @@ pub fn read_all(vfs: &dyn Vfs, path: &Path, max_bytes: u64) -> io::Result<Vec<u8
 
 /// Replaces `dir/name` by `bytes`. After a crash the file has its old content or
 /// the new one, whole; once this returns, the new one. A crash may leave
-/// `name.tmp`, which the next call replaces.
+/// `name.tmp`, which the next call replaces; a failure leaves nothing.
 pub fn write_atomic(vfs: &dyn Vfs, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temp = dir.join(format!("{name}.tmp"));
     match vfs.remove(&temp) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let file = vfs.create(&temp)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync()?;
+    let write = || {
+        let file = vfs.create(&temp)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync()
+    };
+    write().inspect_err(|_| {
+        // On a full disk others need the room.
+        let _ = vfs.remove(&temp);
+    })?;
     vfs.rename(&temp, &dir.join(name))?;
     vfs.sync_dir(dir)
 }

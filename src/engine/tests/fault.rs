@@ -133,3 +133,56 @@ fn a_disk_that_fills_up_refuses_inserts_until_there_is_space() {
     batch(&engine, 100, 1).unwrap();
     engine.write(Write::Drop { name: name("s") }).unwrap();
 }
+
+/// A flush or a compaction that the disk had no room for is done once there is some, in the
+/// same process, and leaves no file that nobody lists. Only where it can't be known which
+/// manifest a restart would find, the shard must stop.
+#[test]
+fn a_full_disk_keeps_no_shard_from_going_on() {
+    let clock = Arc::new(ManualClock::new(5));
+    let options = || Options {
+        shards: 1,
+        compaction: crate::compaction::CompactionOptions { fanout: 2, ..Default::default() },
+        ..options()
+    };
+    for compacts in [false, true] {
+        let (mut failed, mut in_doubt) = (0, 0);
+        for operation in 0.. {
+            let disk = SimDisk::new();
+            let engine = Engine::open_with(Arc::new(disk.clone()), clock.clone(), options()).unwrap();
+            create(&engine, "s", 1).unwrap();
+            batch(&engine, 0, 20).unwrap();
+            if compacts {
+                engine.flush().unwrap();
+                batch(&engine, 10, 20).unwrap();
+                engine.flush().unwrap();
+            }
+            let step = || if compacts { engine.compact().map(drop) } else { engine.flush().map(drop) };
+            disk.fail_as(ErrorKind::StorageFull);
+            disk.fail_once(disk.operations() + operation);
+            if step().is_ok() {
+                break;
+            }
+            failed += 1;
+            let when = format!("compaction: {compacts}, operation {operation}");
+            if step().is_err() {
+                in_doubt += 1;
+                continue;
+            }
+            assert_eq!(engine.write_trouble(), None, "{when}");
+            batch(&engine, 100, 1).unwrap();
+            let before = content(&engine);
+            assert_eq!(before["s"].len(), if compacts { 31 } else { 21 }, "{when}");
+            let shard = Path::new("/data/gen-0000000001/shard-0000");
+            let names = disk.list(shard).unwrap().into_iter().map(|entry| entry.name);
+            let extra: Vec<String> =
+                names.filter(|name| !name.ends_with(".log") && name != "MANIFEST").collect();
+            assert!(extra.len() == 1 && extra[0].ends_with(".seg"), "{when}: {extra:?}");
+            drop(engine);
+            let after = Arc::new(disk.crash(Crash::KeepNothing, 0));
+            let engine = Engine::open_with(after, clock.clone(), options()).unwrap();
+            assert_eq!(content(&engine), before, "{when}");
+        }
+        assert!(failed > 5 && in_doubt <= 1, "{failed} failures, {in_doubt} of them in doubt");
+    }
+}

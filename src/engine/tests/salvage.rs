@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::damage::{files, points_of};
 use super::steps::Step;
 use super::*;
+use crate::format::block_rows_for;
 use crate::segments::open_unlisted;
+use crate::vector::Target;
 
 /// A database of which one block is damaged.
 struct Rotten {
@@ -148,6 +150,62 @@ fn a_damaged_segment_is_not_merged_again_and_again() {
         }
         assert!(engine.compact().unwrap() > 0, "others are merged");
         assert!(is_kept(&rotten, &rotten.disk));
+    }
+}
+
+/// A search for similar points reads all vectors of a segment at once, but it need not.
+#[test]
+fn similar_points_beside_a_damaged_block_are_found() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, Recover::Strict).unwrap();
+    create(&engine, "v", 64).unwrap();
+    let rows = 3 * block_rows_for(64) as i64;
+    let points = Points {
+        dimension: 64,
+        timestamps_ns: (0..rows).collect(),
+        values: (0..rows * 64).map(|at| (at % 97) as f64 + 1.0).collect(),
+        ..Points::default()
+    };
+    engine.write(Write::Insert { series: name("v"), points }).unwrap();
+    engine.flush().unwrap();
+    drop(engine);
+    let path = files(&disk).into_iter().find(|path| is_segment(path)).unwrap();
+    let blocks = open_unlisted(&disk, &path).unwrap().index().series[0].blocks.clone();
+    assert!(blocks.len() >= 3, "{blocks:?}");
+    let damaged = &blocks[1];
+    disk.open_write(&path).unwrap().write_all_at(&[0xee; 3], damaged.offset + 6).unwrap();
+    let engine = open(&disk, Recover::Strict).unwrap();
+    let find = |range| {
+        let target = Target::direction(&[1.0; 64], 64).unwrap();
+        let wanted = PointQuery { target, limit: 5, threshold: -1.0, recall: None };
+        let found =
+            engine.find_points(&name("v"), (range, &LabelFilter::any()), &[wanted], &Deadline::none());
+        found.map(|found| found[0].matches.len())
+    };
+    for _ in 0..2 {
+        assert_eq!(find(damaged.range).unwrap_err().code(), ErrorCode::CorruptData);
+        assert_eq!(find(TimeRange::new(0, damaged.range.start_ns - 1).unwrap()).unwrap(), 5);
+        assert_eq!(find(TimeRange::new(damaged.range.end_ns + 1, rows).unwrap()).unwrap(), 5);
+    }
+}
+
+/// What a LOAD replaces is removed, but for what nobody could read.
+#[test]
+fn a_load_keeps_a_damaged_segment() {
+    for rotten in rotten() {
+        let engine = open(&rotten.disk, Recover::Strict).unwrap();
+        assert!(points_of(&engine, rotten.series).is_err());
+        let other = SimDisk::new();
+        let source = open(&other, Recover::Strict).unwrap();
+        create(&source, "new", 1).unwrap();
+        let saved = source.save("new.snap", &Deadline::none()).unwrap().path;
+        let bytes = read_all(&other, &saved, 1 << 20).unwrap();
+        rotten.disk.create_dir(Path::new("/data/snapshots")).unwrap();
+        rotten.disk.create(&saved).unwrap().write_all_at(&bytes, 0).unwrap();
+        engine.load("new.snap", &Deadline::none()).unwrap();
+        assert_eq!(content(&engine).len(), 1);
+        assert_eq!(engine.counters().damaged_blocks, 0);
+        assert!(is_kept(&rotten, &rotten.disk) && rotten.disk.metadata(&rotten.segment).unwrap().is_none());
     }
 }
 

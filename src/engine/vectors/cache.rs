@@ -114,10 +114,11 @@ impl VectorCache {
         Some(entry.block.clone())
     }
 
-    /// The same, built where they are not there; `None` where they are too large.
+    /// The same, built where they are not there; `None` where they are too large, and where not
+    /// all of them can be read, for a search need not touch those.
     ///
     /// # Errors
-    /// `CORRUPT_DATA`, `TIMEOUT`.
+    /// `TIMEOUT`.
     pub fn get_or_build(
         &self,
         segment: &Arc<Segment>,
@@ -129,7 +130,7 @@ impl VectorCache {
             return Ok(Some(block));
         }
         let bytes = estimate_bytes(series);
-        if bytes > self.bytes_max() {
+        if bytes > self.bytes_max() || segment.is_damaged() {
             return Ok(None);
         }
         let _one_at_a_time = self.building.lock();
@@ -139,7 +140,10 @@ impl VectorCache {
         self.make_room(bytes as usize);
         let had_sidecar = segment.has_sidecar();
         let lists = read_lists(segment, series);
-        let block = Arc::new(read_vectors(segment, series, lists, deadline)?);
+        let block = match read_vectors(segment, series, lists, deadline) {
+            Err(_) if segment.is_damaged() => return Ok(None),
+            read => Arc::new(read?),
+        };
         self.put(segment, at, &block, had_sidecar);
         Ok(Some(block))
     }
