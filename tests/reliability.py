@@ -25,6 +25,7 @@ TESTS = [
     ("crash states with relaxed durability", "--lib", "crash::a_crash_with_relaxed_durability_leaves_what_came_first", r"relaxed durability: (\d+)", {}),
     ("crash states while damage is set aside", "--lib", "damage::a_crash_while_damage_is_set_aside_forgets_nothing", r"set aside: (\d+)", {}),
     ("fault points", "--lib", "fault::what_fails_is_said_and_what_is_said_is_so", r"points of failure: (\d+)", {}),
+    ("disks that filled up", "--lib", "fault::a_disk_may_be_full_after_any_byte", r"that filled up: (\d+)", {"TSDB_TEST_DISK_SIZES": "2000"}),
     ("fault points under threads", "--lib", "concurrency::a_disk_that_fails_at_any_operation_under_threads_loses_nothing", r"under threads: (\d+)", {}),
     ("panics", "--lib", "panics::a_panic_in_any_thread_stops_acknowledgements_and_says_why", r"panics: (\d+)", {}),
     ("damaged files", "--lib", "damage::no_damage_changes_an_answer", r"damaged files: (\d+)", {"TSDB_TEST_ALL_BITS": "1"}),

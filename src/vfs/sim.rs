@@ -44,6 +44,7 @@ struct State {
     fail_from: Option<u64>,
     fail_once: Option<u64>,
     fail_as: Option<io::ErrorKind>,
+    fail_as_os: Option<i32>,
     kill_at: Option<u64>,
     reads: u64,
     fail_reads: Option<std::ops::Range<u64>>,
@@ -52,6 +53,10 @@ struct State {
     free_bytes: Option<u64>,
     /// No file can get longer.
     is_full: bool,
+    /// Bytes that all files together may have.
+    capacity: Option<u64>,
+    /// A read gives half of what it could.
+    reads_short: bool,
     /// Numbers drawn by lot: always the same ones, in the same order.
     drawn: u64,
 }
@@ -207,6 +212,27 @@ impl SimDisk {
         self.0.lock().fail_as = Some(kind);
     }
 
+    /// They fail with this error of the operating system instead, by Linux's numbers.
+    pub fn fail_as_os(&self, code: i32) {
+        self.0.lock().fail_as_os = Some(code);
+    }
+
+    /// From now on all files together may have so many bytes, and what does not fit is not
+    /// written; `None`: any number.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.0.lock().capacity = bytes;
+    }
+
+    /// Bytes of all files that have a name.
+    pub fn used_bytes(&self) -> u64 {
+        self.0.lock().used_bytes()
+    }
+
+    /// From now on reads give only a part of what they could, though at least a byte.
+    pub fn read_short(&self) {
+        self.0.lock().reads_short = true;
+    }
+
     /// After `operations` more changes, syncs, reads and openings by threads whose name
     /// begins with `thread` (`?` where it has none), the next one panics.
     pub fn panic_in(&self, thread: &str, operations: u64) {
@@ -311,6 +337,30 @@ impl State {
         std::panic::resume_unwind(Box::new(format!("simulated panic in {name}")));
     }
 
+    fn used_bytes(&self) -> u64 {
+        let len = |name: &Name| match name {
+            Name::File(inode) => self.files.get(inode).map_or(0, |file| file.bytes.len() as u64),
+            Name::Dir => 0,
+        };
+        self.names.values().map(len).sum()
+    }
+
+    /// How long a file of so many bytes can get that is to have `wanted`.
+    fn longest(&self, len: u64, wanted: u64) -> u64 {
+        match self.capacity {
+            _ if self.is_full => len.min(wanted),
+            Some(capacity) => wanted.min(len + capacity.saturating_sub(self.used_bytes())),
+            None => wanted,
+        }
+    }
+
+    fn failure(&self, what: String) -> io::Error {
+        match self.fail_as_os {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(self.fail_as.unwrap_or(io::ErrorKind::Other), what),
+        }
+    }
+
     fn count_operation(&mut self) -> io::Result<()> {
         self.count_to_panic();
         let number = self.operations;
@@ -319,8 +369,7 @@ impl State {
             return Err(io::Error::other(format!("killed at operation {number}")));
         }
         if self.fail_from.is_some_and(|from| number >= from) || self.fail_once == Some(number) {
-            let kind = self.fail_as.unwrap_or(io::ErrorKind::Other);
-            return Err(io::Error::new(kind, format!("simulated failure of operation {number}")));
+            return Err(self.failure(format!("simulated failure of operation {number}")));
         }
         Ok(())
     }
@@ -330,8 +379,7 @@ impl State {
         let number = self.reads;
         self.reads += 1;
         if self.fail_reads.as_ref().is_some_and(|numbers| numbers.contains(&number)) {
-            let kind = self.fail_as.unwrap_or(io::ErrorKind::Other);
-            return Err(io::Error::new(kind, format!("simulated failure of read {number}")));
+            return Err(self.failure(format!("simulated failure of read {number}")));
         }
         Ok(())
     }
@@ -480,7 +528,9 @@ impl Vfs for SimDisk {
     }
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
-        Ok(self.0.lock().free_bytes.unwrap_or(1 << 40))
+        let state = self.0.lock();
+        let left = state.capacity.map(|capacity| capacity.saturating_sub(state.used_bytes()));
+        Ok(left.or(state.free_bytes).unwrap_or(1 << 40))
     }
 
     fn draw(&self) -> io::Result<u64> {
@@ -508,6 +558,13 @@ struct SimFile {
 }
 
 impl SimFile {
+    /// How long the file can get, at most `wanted`.
+    fn fits(&self, wanted: u64) -> u64 {
+        let state = self.disk.0.lock();
+        let len = state.files.get(&self.inode).map_or(0, |file| file.bytes.len() as u64);
+        state.longest(len, wanted)
+    }
+
     /// Changes the file, or does what a failure leaves.
     fn change(&self, act: impl FnOnce(&mut Inode), failed: impl FnOnce(&mut Inode)) -> io::Result<()> {
         let mut state = self.disk.0.lock();
@@ -541,24 +598,29 @@ impl File for SimFile {
         let file = state.files.get(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         let rest = file.bytes.get(offset as usize..).unwrap_or_default();
         let n = rest.len().min(buf.len());
+        let n = if state.reads_short { n.div_ceil(2) } else { n };
         buf[..n].copy_from_slice(&rest[..n]);
         Ok(n)
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        {
-            let state = self.disk.0.lock();
-            let len = state.files.get(&self.inode).map_or(0, |file| file.bytes.len() as u64);
-            if state.is_full && offset + buf.len() as u64 > len {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-        }
         // One that fails has written a part.
         let write = |part: &[u8]| Change::Write(offset, part.to_vec());
+        let end = offset + buf.len() as u64;
+        let fits = self.fits(end).saturating_sub(offset).min(buf.len() as u64) as usize;
+        if fits < buf.len() {
+            if fits > 0 {
+                self.change(|file| file.make(write(&buf[..fits])), |_| {})?;
+            }
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.change(|file| file.make(write(buf)), |file| file.make(write(&buf[..buf.len() / 2])))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.fits(len) < len {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.change(|file| file.make(Change::SetLen(len)), |_| {})
     }
 
@@ -644,6 +706,29 @@ mod tests {
         let error = file.write_all_at(b"ABCD", 4).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(read_all(&disk, Path::new("/f"), 9).unwrap(), b"abcdAB", "a short write");
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_fits() {
+        let disk = SimDisk::new();
+        let file = disk.create(Path::new("/f")).unwrap();
+        file.write_all_at(b"abcd", 0).unwrap();
+        disk.set_capacity(Some(6));
+        assert_eq!((disk.used_bytes(), disk.free_bytes(Path::new("/")).unwrap()), (4, 2));
+        assert_eq!(file.write_all_at(b"ABCDEFGH", 0).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(read_all(&disk, Path::new("/f"), 9).unwrap(), b"ABCDEF");
+        assert!(file.set_len(7).is_err());
+        file.write_all_at(b"xyz", 3).unwrap();
+        let other = disk.create(Path::new("/g")).unwrap();
+        assert!(other.write_all_at(b"1", 0).is_err());
+        disk.remove(Path::new("/f")).unwrap();
+        other.write_all_at(b"123456", 0).unwrap();
+        disk.read_short();
+        assert_eq!(other.read_at(&mut [0; 6], 0).unwrap(), 3);
+        assert_eq!(read_all(&disk, Path::new("/g"), 9).unwrap(), b"123456");
+        disk.fail_reads(0..u64::MAX);
+        disk.fail_as_os(24);
+        assert_eq!(other.read_at(&mut [0; 6], 0).unwrap_err().raw_os_error(), Some(24));
     }
 
     #[test]

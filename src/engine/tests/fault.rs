@@ -186,3 +186,109 @@ fn a_full_disk_keeps_no_shard_from_going_on() {
         assert!(failed > 5 && in_doubt <= 1, "{failed} failures, {in_doubt} of them in doubt");
     }
 }
+
+/// A disk with room for so many bytes more than a new database has, at many places of each
+/// scenario: what was acknowledged is there, and once there is room, after a restart at the
+/// latest, it can be written to.
+#[test]
+fn a_disk_may_be_full_after_any_byte() {
+    let sizes: u64 = std::env::var("TSDB_TEST_DISK_SIZES").map_or(60, |sizes| sizes.parse().unwrap());
+    let clock = Arc::new(ManualClock::new(5));
+    let open = |disk: &SimDisk| {
+        let options = Options { disk_reserve_bytes: 0, ..options() };
+        Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
+    };
+    let one = |steps: &[Step], when: &str, disk: &SimDisk| {
+        let mut worlds = Worlds::new();
+        let mut is_refused = false;
+        if let Ok(engine) = open(disk) {
+            for step in steps {
+                is_refused |= run_and_tell(*step, &engine, &mut worlds).is_err();
+            }
+            worlds.found(&content(&engine), when);
+        }
+        disk.set_capacity(None);
+        for crash in [Crash::KeepNothing, Crash::KeepSome] {
+            let mut worlds = worlds.clone();
+            let engine = open(&disk.crash(crash, 1)).unwrap_or_else(|e| panic!("{when}: {e}"));
+            worlds.found(&content(&engine), &format!("{when}, {crash:?}"));
+            assert_eq!(engine.write_trouble(), None, "{when}, {crash:?}");
+            create(&engine, "new", 1).unwrap();
+            insert(&engine, "new", Some(1), 1.0, &Labels::empty()).unwrap();
+        }
+        is_refused
+    };
+    let tried = all_steps(200..206).into_par_iter().map(|(scenario, steps)| {
+        let new = SimDisk::new();
+        drop(open(&new).unwrap());
+        let after = new.crash(Crash::KeepAll, 0);
+        assert!(!one(&steps, &scenario, &after));
+        let (least, most) = (new.used_bytes(), after.used_bytes().max(new.used_bytes() + 4096));
+        let mut rng = Rng::new(sizes);
+        let mut refused = 0;
+        for _ in 0..sizes {
+            let capacity = least + rng.below(most - least);
+            let disk = new.crash(Crash::KeepAll, 0);
+            disk.set_capacity(Some(capacity));
+            refused += u64::from(one(&steps, &format!("{scenario}, {capacity} bytes"), &disk));
+        }
+        refused
+    });
+    let refused: u64 = on_all_processors(|| tried.sum());
+    println!("disks that filled up: {refused}");
+    assert!(refused > sizes, "{refused} are few");
+}
+
+#[test]
+fn reads_that_come_in_pieces_are_put_together() {
+    let clock = Arc::new(ManualClock::new(5));
+    for (scenario, steps) in all_steps(300..303) {
+        let (whole, pieces) = (SimDisk::new(), SimDisk::new());
+        pieces.read_short();
+        let [whole, pieces] = [whole, pieces].map(|disk| {
+            let engine = open(&disk, &clock).unwrap();
+            for step in &steps {
+                // What is refused is refused on both.
+                let _ = step.run(&engine);
+            }
+            drop(engine);
+            content(&open(&disk, &clock).unwrap())
+        });
+        assert_eq!(whole, pieces, "{scenario}");
+    }
+}
+
+/// A process that may open no more files can't tell what is in them: nothing is taken for
+/// damaged, and nothing is set aside.
+#[test]
+fn a_lack_of_descriptors_is_no_damage() {
+    let clock = Arc::new(ManualClock::new(5));
+    let disk = SimDisk::new();
+    let engine = open(&disk, &clock).unwrap();
+    create(&engine, "s", 1).unwrap();
+    batch(&engine, 0, 50).unwrap();
+    engine.flush().unwrap();
+    batch(&engine, 40, 50).unwrap();
+    let before = content(&engine);
+    drop(engine);
+    let mut refused = 0;
+    for recover in [Recover::Strict, Recover::Degraded, Recover::AcceptLoss] {
+        for read in 0.. {
+            let disk = disk.crash(Crash::KeepAll, 0);
+            disk.fail_as_os(24);
+            disk.fail_reads(read..u64::MAX);
+            let open = || {
+                let options = Options { recover, ..options() };
+                Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
+            };
+            let Err(e) = open() else { break };
+            let is_no_damage = matches!(e.code(), ErrorCode::LimitExceeded | ErrorCode::ReadOnly);
+            assert!(is_no_damage && e.message().contains("os error 24"), "{recover:?}, read {read}: {e}");
+            disk.fail_reads(0..0);
+            assert_eq!(content(&open().unwrap()), before, "{recover:?}, read {read}");
+            assert!(disk.list(Path::new("/data/quarantine")).is_err(), "{recover:?}, read {read}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 30, "{refused}");
+}
