@@ -18,7 +18,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Most of the time goes into building one crate anew for each.
-ENVIRONMENT = {**os.environ, "CARGO_INCREMENTAL": "1", "CARGO_PROFILE_DEV_OPT_LEVEL": "0", "CARGO_PROFILE_DEV_DEBUG": "0"}
+ENVIRONMENT = {**os.environ, "CARGO_INCREMENTAL": "1", "CARGO_PROFILE_DEV_OPT_LEVEL": "0"}
 
 # Name, file, text that comes once in it, replacement. Two syncs are not here, for the simulated disk knows nothing of
 # what they are for: that of the directory that a file leaves for quarantine (a rename is one change, durable with its
