@@ -55,7 +55,11 @@ fn matrix_profile(c: &mut Criterion) {
     compare(c, "matrix profile, n = 1,500, m = 64 (cells)", cells, ("the naive oracle", naive), || {
         black_box(profile(&selection, &Deadline::none()).unwrap());
     });
-    profile_speed();
+    // A table of its own, which takes minutes: not where something else is asked for.
+    let mut filters = std::env::args().skip(1).filter(|arg| !arg.starts_with('-'));
+    if filters.all(|filter| "matrix profile".contains(&filter)) {
+        profile_speed();
+    }
 }
 
 /// Billions of pairs of windows a second, everything included: by the wall clock, the best
@@ -144,9 +148,18 @@ fn upkeep(c: &mut Criterion) {
     };
     let name = "a point of a kept left profile, n = 65,536, m = 100";
     compare(c, name, more as u64, ("all covariances from the definition", definition), || {
+        black_box(upkeep.push_all(&values[n..]));
+    });
+    let mut one_by_one = Upkeep::new(window, n);
+    one_by_one.rebuild(&values[..n], &Deadline::none()).unwrap();
+    let single = || {
         for value in &values[n..] {
-            black_box(upkeep.push(*value));
+            black_box(one_by_one.push(*value));
         }
+    };
+    let name = "the same, some points together";
+    compare(c, name, more as u64, ("one by one", single), || {
+        black_box(upkeep.push_all(&values[n..]));
     });
 }
 
