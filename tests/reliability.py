@@ -2,7 +2,7 @@
 
     python3 tests/reliability.py [--soak] [--mutations] [--without-fuzzing]
 
-The ordinary run stays below 20 minutes on two cores, building included. --soak is the same code with more seeds,
+The ordinary run stays below 20 minutes on two cores once the fuzz targets are built. --soak is the same code with more seeds,
 and takes hours. --mutations also takes out one safeguard after the other (see tests/mutations.py), which alone takes
 more than the rest. Exits with 1 where something failed; what it printed is then shown.
 """
