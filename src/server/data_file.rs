@@ -1,25 +1,26 @@
 //! The data file: a snapshot that is loaded into an empty database at start and kept
 //! fresh while the server runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::base::{Deadline, Error, ErrorCode, Result};
 use crate::engine::Engine;
-use crate::vfs::{RealDisk, Vfs as _};
+use crate::vfs::{FileReader, FileWriter, RealDisk, Vfs as _};
 
 use super::state::State;
 
 /// Loads `path` where the database is empty; a file that is not there yet is no error. Where the
-/// database holds data, a file that is there is moved to `<path>.previous` instead: it is
-/// about to be replaced, and may be another's.
+/// database holds data, one that is there may be another's, and is noted as unread.
 ///
 /// # Errors
 /// What a LOAD answers.
-pub(super) fn load(engine: &Engine, path: &Path) -> Result<()> {
+pub(super) fn load(engine: &Engine, path: &Path, is_unread: &AtomicBool) -> Result<()> {
     if !engine.is_empty() {
-        return keep_previous(path);
+        is_unread.store(true, Ordering::Relaxed);
+        return Ok(());
     }
     match engine.load_from(path, &Deadline::none()) {
         Ok(loaded) => {
@@ -46,27 +47,38 @@ pub(super) fn load(engine: &Engine, path: &Path) -> Result<()> {
     }
 }
 
-fn keep_previous(path: &Path) -> Result<()> {
-    let mut previous = path.as_os_str().to_owned();
-    previous.push(".previous");
-    let renamed = match RealDisk.metadata(path) {
-        Ok(None) => return Ok(()),
-        Ok(Some(_)) => RealDisk.rename(path, Path::new(&previous)),
-        Err(e) => Err(e),
-    };
-    let previous = previous.display();
-    renamed.map_err(|e| {
-        Error::invalid(format!("TSDB_DATA_FILE {}: can't be moved to {previous}: {e}", path.display()))
-    })?;
-    tracing::info!(
-        "TSDB_DATA_FILE {}: not loaded, for the data directory holds data; it is kept as {previous}",
-        path.display()
-    );
+/// Copies a file that was not read to `<path>.previous`. A copy, so that at no time there is
+/// no file of that name.
+fn keep_previous(path: &Path) -> std::io::Result<()> {
+    if RealDisk.metadata(path)?.is_none() {
+        return Ok(());
+    }
+    let [previous, temp] = [".previous", ".previous.tmp"].map(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    });
+    match RealDisk.remove(&temp) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut copy = FileWriter::new(RealDisk.create(&temp)?);
+    std::io::copy(&mut FileReader::new(RealDisk.open(path)?, 0), &mut copy)?;
+    copy.finish()?;
+    RealDisk.rename(&temp, &previous)?;
+    tracing::info!(path = %path.display(), kept = %previous.display(), "the data file was not loaded; it is kept");
     Ok(())
 }
 
-/// Writes `path`; trouble is for the log.
-pub(super) fn save(engine: &Engine, path: &Path, deadline: &Deadline) {
+/// Writes `path`, of which a file that was not read is kept; trouble is for the log.
+pub(super) fn save(engine: &Engine, path: &Path, is_unread: &AtomicBool, deadline: &Deadline) {
+    if is_unread.load(Ordering::Relaxed) {
+        if let Err(e) = keep_previous(path) {
+            tracing::error!(path = %path.display(), error = %e, "the data file was not written, for the one there can't be kept");
+            return;
+        }
+        is_unread.store(false, Ordering::Relaxed);
+    }
     match engine.save_to(path, deadline) {
         Ok(saved) => {
             tracing::info!(path = %path.display(), points = saved.points, bytes = saved.bytes, "wrote the data file");
@@ -90,8 +102,9 @@ pub(super) async fn keep(state: Arc<State>) {
             continue;
         }
         let path = path.clone();
+        let saving = state.clone();
         let job = state.maintain(move |engine, deadline| {
-            save(engine, &path, deadline);
+            save(engine, &path, &saving.data_file_is_unread, deadline);
             Ok(crate::protocol::Reply::Bye)
         });
         // A full queue means that another save or load is at work; the next tick tries

@@ -170,7 +170,7 @@ async fn serve(state: Arc<State>) -> Result<()> {
         move || {
             state.stop_pools();
             if let Some(path) = &state.settings.data_file {
-                data_file::save(&engine, path, &Deadline::none());
+                data_file::save(&engine, path, &state.data_file_is_unread, &Deadline::none());
             }
             engine.close()
         }
@@ -193,7 +193,7 @@ fn open(state: Arc<State>) -> Result<oneshot::Receiver<Result<Engine>>> {
         let settings = &state.settings;
         let opened = Engine::open(settings.engine_options()).and_then(|engine| {
             if let Some(path) = &settings.data_file {
-                data_file::load(&engine, path)?;
+                data_file::load(&engine, path, &state.data_file_is_unread)?;
             }
             Ok(engine)
         });

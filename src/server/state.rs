@@ -1,5 +1,6 @@
 //! What all connections share, and how a command is answered.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ const MEMORY_WAIT: Duration = Duration::from_secs(10);
 
 /// What all connections share.
 pub(super) struct State {
+    /// Whether a data file may be there that was not read, and is not to be lost.
+    pub data_file_is_unread: AtomicBool,
     pub settings: Settings,
     pub auth: Auth,
     pub tls: Option<Tls>,
@@ -93,6 +96,7 @@ impl State {
                        TSDB_MEMORY_LIMIT";
         let running = Arc::new(Running::default());
         Ok(Self {
+            data_file_is_unread: AtomicBool::new(false),
             auth: Auth::open(settings.auth_token.as_deref(), settings.auth_file.as_deref())?,
             tls: Tls::open(&settings)?,
             audit: Arc::new(AuditLog::open(settings.audit_log.as_deref())?),
