@@ -148,18 +148,9 @@ fn upkeep(c: &mut Criterion) {
     };
     let name = "a point of a kept left profile, n = 65,536, m = 100";
     compare(c, name, more as u64, ("all covariances from the definition", definition), || {
-        black_box(upkeep.push_all(&values[n..]));
-    });
-    let mut one_by_one = Upkeep::new(window, n);
-    one_by_one.rebuild(&values[..n], &Deadline::none()).unwrap();
-    let single = || {
         for value in &values[n..] {
-            black_box(one_by_one.push(*value));
+            black_box(upkeep.push(*value));
         }
-    };
-    let name = "the same, some points together";
-    compare(c, name, more as u64, ("one by one", single), || {
-        black_box(upkeep.push_all(&values[n..]));
     });
 }
 

@@ -59,4 +59,4 @@ pub use search::Progress;
 pub use segment::{Change, changes_of, corrected_arc_curve};
 pub use selection::{Selection, default_gap, stretches, windows_without_gaps};
 pub use snippets::{Snippet, Snippets, SnippetsFound};
-pub use upkeep::{Nearest, Pushed, TOGETHER, Upkeep};
+pub use upkeep::{Nearest, Upkeep};

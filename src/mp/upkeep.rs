@@ -29,9 +29,6 @@ const CORRELATION_ERROR: f64 = 1e-11;
 const GREATEST_MAX: f64 = 2048.0;
 /// More windows without their neighbour than this are not looked at one by one.
 const STALE_MAX: usize = 64;
-/// Points that are taken together: each block of covariances takes so many steps while it is
-/// in the processor's nearest memory.
-pub const TOGETHER: usize = 16;
 
 /// A window's nearest earlier one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,25 +37,6 @@ pub struct Nearest {
     pub distance: f64,
     /// Its first point, counted from the oldest kept one.
     pub index: usize,
-}
-
-/// What a point that was added found.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pushed {
-    /// The nearest earlier window of the one that the point ends, if there is any.
-    pub nearest: Option<Nearest>,
-    /// Points that are kept since, itself included.
-    pub points: usize,
-}
-
-/// The covariances of a window, as far as it is looked for its nearest.
-struct States<'a> {
-    /// Those of the first windows, one by one.
-    front: &'a [f64],
-    /// The greatest of each block behind them, weighted.
-    bounds: &'a [f64],
-    /// Appends those of a block.
-    block: &'a mut dyn FnMut(usize, &mut Vec<f64>),
 }
 
 /// How values become those that are computed with: (x·a − b)·c, with powers of two.
@@ -108,8 +86,6 @@ pub struct Upkeep {
     /// of a vector that grows at its front.
     covariances: Vec<f64>,
     head: usize,
-    /// Those of before the last steps that were taken together.
-    before: Vec<f64>,
     /// Where the next covariances start anew.
     renewed: usize,
     /// Covariances at the front that are new, and the maxima of the blocks behind them.
@@ -148,7 +124,6 @@ impl Upkeep {
             profile: Vec::new(),
             covariances: Vec::new(),
             head: 0,
-            before: Vec::new(),
             renewed: 0,
             unstepped: 0,
             maxima: Vec::new(),
@@ -233,21 +208,6 @@ impl Upkeep {
         self.profile.truncate(self.windows());
     }
 
-    /// Adds finite values; says of each what [`push`](Self::push) would.
-    pub fn push_all(&mut self, values: &[f64]) -> Vec<Pushed> {
-        let mut found = Vec::with_capacity(values.len());
-        let mut rest = values;
-        while !rest.is_empty() {
-            let taken = self.push_together(rest, &mut found);
-            if let [value, ..] = rest[taken..] {
-                let nearest = self.push(value);
-                found.push(Pushed { nearest, points: self.points() });
-            }
-            rest = rest.get(taken + 1..).unwrap_or_default();
-        }
-        found
-    }
-
     /// Adds a finite value; the newest window's nearest earlier one, if there is any.
     pub fn push(&mut self, value: f64) -> Option<Nearest> {
         self.run = if self.raw.last() == Some(&value) { self.run + 1 } else { 1 };
@@ -270,128 +230,10 @@ impl Upkeep {
             self.find_newest()
         };
         self.profile.push(nearest);
-        self.forget_much_that_left();
+        if self.gone - self.base > BLOCK.max(self.points() / 4) {
+            self.forget_what_left();
+        }
         nearest.map(|nearest| self.among_kept(nearest))
-    }
-
-    /// Adds the first of these values, as many as can be taken together, which may be none; says
-    /// how many.
-    fn push_together(&mut self, values: &[f64], found: &mut Vec<Pushed>) -> usize {
-        let collapsed = |upkeep: &Self, since| upkeep.collapsed.back().is_some_and(|&window| window >= since);
-        if self.covariances.len() == self.head
-            || collapsed(self, self.gone)
-            || self.points() < 2 * self.window
-        {
-            return 0;
-        }
-        // The window of each step, and the first one that is kept then.
-        let mut steps: Vec<(usize, usize)> = Vec::with_capacity(TOGETHER);
-        let mut all_anew = None;
-        for &value in values.iter().take(TOGETHER) {
-            let transformed = self.transform.apply(value);
-            let is_unlike = transformed.abs() > GREATEST_MAX || !transformed.is_finite();
-            if is_unlike || self.pushed + 1 > self.points() / 2 {
-                break;
-            }
-            self.run = if self.raw.last() == Some(&value) { self.run + 1 } else { 1 };
-            self.raw.push(value);
-            self.values.push(transformed);
-            let has_left = usize::from(self.points() > self.points_max);
-            self.gone += has_left;
-            self.pushed += 1;
-            self.describe_newest();
-            let newest = self.gone + self.windows() - 1;
-            if collapsed(self, newest) {
-                all_anew = Some(has_left);
-                break;
-            }
-            steps.push((newest, self.gone));
-        }
-        self.step_together(&steps, found);
-        if let Some(has_left) = all_anew {
-            self.head += has_left;
-            self.step();
-            let nearest = self.find_newest();
-            self.profile.push(nearest);
-            let nearest = nearest.map(|nearest| self.among_kept(nearest));
-            found.push(Pushed { nearest, points: self.points() });
-        }
-        self.forget_much_that_left();
-        steps.len() + usize::from(all_anew.is_some())
-    }
-
-    /// Takes the covariances down their diagonals for these windows, of which energy collapses
-    /// in none, and finds the nearest of each: block by block, and for what is looked at more
-    /// closely once more from where the block began.
-    fn step_together(&mut self, steps: &[(usize, usize)], found: &mut Vec<Pushed>) {
-        let (Some(&(first_newest, _)), Some(&(newest, gone))) = (steps.first(), steps.last()) else { return };
-        let mut before = std::mem::take(&mut self.before);
-        before.clear();
-        before.extend_from_slice(&self.covariances[self.head..]);
-        let last_of = |newest: usize| newest - self.exclusion - 1;
-        // The window of the first of them at the first step.
-        let first = last_of(first_newest) + 1 - before.len();
-        let (base, instructions) = (self.base, self.instructions);
-        // One step of a block, and its greatest.
-        let advance_block = |upkeep: &Self,
-                             (step, newest): (usize, usize),
-                             block: usize,
-                             states: &mut [f64],
-                             greatest: &mut Vec<f64>| {
-            let from = first + step + block * BLOCK - base;
-            let part = from..from + states.len();
-            let earlier = Earlier {
-                first: &upkeep.first[part.clone()],
-                second: &upkeep.second[part.clone()],
-                weights: &upkeep.weights[part],
-            };
-            let new = (upkeep.first[newest - base], upkeep.second[newest - base]);
-            advance(instructions, states, earlier, new, greatest);
-        };
-        let mut covariances = std::mem::take(&mut self.covariances);
-        let mut maxima = vec![Vec::with_capacity(before.len().div_ceil(BLOCK)); steps.len()];
-        let mut of_block = Vec::with_capacity(1);
-        for (block, states) in covariances[self.head..].chunks_mut(BLOCK).enumerate() {
-            for (step, (maxima, &(newest, _))) in maxima.iter_mut().zip(steps).enumerate() {
-                advance_block(self, (step, newest), block, states, &mut of_block);
-                maxima.extend_from_slice(&of_block);
-            }
-        }
-        self.covariances = covariances;
-        // Windows before these, while nothing leaves.
-        let mut front: Vec<f64> = Vec::new();
-        for (step, (&(newest, gone), maxima)) in steps.iter().zip(&maxima).enumerate() {
-            let mut from = first + step - front.len();
-            let (firsts, seconds) = (&self.first, &self.second);
-            let (new_first, new_second) = (firsts[newest - base], seconds[newest - base]);
-            for (window, state) in (from..).zip(&mut front) {
-                *state += firsts[window - base] * new_second + seconds[window - base] * new_first;
-            }
-            while from > gone {
-                from -= 1;
-                front.insert(0, self.covariance(from, newest));
-            }
-            let mut block = |block: usize, out: &mut Vec<f64>| {
-                let begin = out.len();
-                out.extend_from_slice(before.chunks(BLOCK).nth(block).unwrap_or_default());
-                let states = &mut out[begin..];
-                for (step, &(newest, _)) in steps.iter().enumerate().take(step + 1) {
-                    advance_block(self, (step, newest), block, states, &mut of_block);
-                }
-            };
-            let states = States { front: &front, bounds: maxima, block: &mut block };
-            let nearest = self.nearest(newest, (gone, newest - self.exclusion - 1), states);
-            self.profile.push(nearest);
-            let nearest = nearest.map(|nearest| Nearest { index: nearest.index - gone, ..nearest });
-            found.push(Pushed { nearest, points: newest - gone + self.window });
-        }
-        for &state in front.iter().rev() {
-            self.grow();
-            self.head -= 1;
-            self.covariances[self.head] = state;
-        }
-        self.renew(steps.len(), newest, gone);
-        self.before = before;
     }
 
     fn among_kept(&self, nearest: Nearest) -> Nearest {
@@ -528,7 +370,11 @@ impl Upkeep {
             self.head -= 1;
             self.covariances[self.head] = self.covariance(gone, newest);
         }
-        self.renew(1, newest, gone);
+        let renew = count.div_ceil(STEPS_MAX);
+        for _ in 0..renew {
+            self.renewed = (self.renewed + 1) % count;
+            self.covariances[self.head + self.renewed] = self.covariance(gone + self.renewed, newest);
+        }
         let all_anew = self.collapsed.back() == Some(&newest);
         let anew: Vec<usize> = if all_anew {
             (gone..=last).collect()
@@ -551,15 +397,6 @@ impl Upkeep {
         }
     }
 
-    /// Has the next covariances start anew, as many as are due after so many steps.
-    fn renew(&mut self, steps: usize, newest: usize, gone: usize) {
-        let count = self.covariances.len() - self.head;
-        for _ in 0..steps * count.div_ceil(STEPS_MAX) {
-            self.renewed = (self.renewed + 1) % count;
-            self.covariances[self.head + self.renewed] = self.covariance(gone + self.renewed, newest);
-        }
-    }
-
     /// Makes room before the first covariance.
     fn grow(&mut self) {
         if self.head == 0 {
@@ -573,24 +410,26 @@ impl Upkeep {
     fn find_newest(&self) -> Option<Nearest> {
         let last = self.last_neighbor()?;
         let newest = self.gone + self.windows() - 1;
-        let (front, behind) = self.covariances[self.head..].split_at(self.unstepped);
-        let mut block = |block: usize, out: &mut Vec<f64>| {
-            out.extend_from_slice(behind.chunks(BLOCK).nth(block).unwrap_or_default());
-        };
-        let states = States { front, bounds: &self.maxima, block: &mut block };
-        self.nearest(newest, (self.gone, last), states)
+        let states = &self.covariances[self.head..];
+        self.nearest(newest, last, states, (self.unstepped, &self.maxima))
     }
 
     /// The nearest of any window, from the definition.
     fn find(&self, window: usize) -> Option<Nearest> {
         let last = self.last_neighbor_of(window)?;
-        let front = self.covariances_of(window, last);
-        self.nearest(window, (self.gone, last), States { front: &front, bounds: &[], block: &mut |_, _| () })
+        let states = self.covariances_of(window, last);
+        self.nearest(window, last, &states, (states.len(), &[]))
     }
 
     /// The nearest of a window, given its covariances with those from the first kept one to
-    /// `last`.
-    fn nearest(&self, window: usize, (gone, last): (usize, usize), states: States<'_>) -> Option<Nearest> {
+    /// `last`: of some without, and of the others with a bound for each block.
+    fn nearest(
+        &self,
+        window: usize,
+        last: usize,
+        states: &[f64],
+        (unbounded, bounds): (usize, &[f64]),
+    ) -> Option<Nearest> {
         let mut best: Option<Nearest> = None;
         let is_constant = |window: usize| self.constant[window - self.base];
         let own = if is_constant(window) { Vec::new() } else { self.normalized(window) };
@@ -607,52 +446,37 @@ impl Upkeep {
                 best = Some(Nearest { distance, index });
             }
         };
-        let kept_constant = self.constants.iter().copied().find(|&other| other >= gone);
+        let kept_constant = self.constants.iter().copied().find(|&other| other >= self.gone);
         kept_constant.filter(|&other| other <= last).into_iter().for_each(&mut offer);
         if is_constant(window) {
-            let varied = (gone..=last).find(|&other| !is_constant(other));
+            let varied = (self.gone..=last).find(|&other| !is_constant(other));
             varied.into_iter().for_each(&mut offer);
             return best;
         }
-        let weights = &self.weights[gone - self.base..=last - self.base];
+        let weights = &self.weights[self.gone - self.base..=last - self.base];
+        // Constant windows have weight 0 and were offered above.
+        let weighted =
+            |at: usize| if weights[at] > 0.0 { states[at] * weights[at] } else { f64::NEG_INFINITY };
         let error = CORRELATION_ERROR / self.weights[window - self.base];
-        // Of the front, or of a block; constant windows have weight 0 and were offered above.
-        let mut block_states = Vec::new();
-        let mut part = |block: Option<usize>, take: &mut dyn FnMut(usize, f64)| {
-            block_states.clear();
-            let (from, part) = match block {
-                None => (0, states.front),
-                Some(block) => {
-                    (states.block)(block, &mut block_states);
-                    (states.front.len() + block * BLOCK, block_states.as_slice())
-                }
-            };
-            for (at, (state, weight)) in (from..).zip(part.iter().zip(&weights[from..])) {
-                if *weight > 0.0 {
-                    take(at, state * weight);
-                }
-            }
+        let blocks = |least: f64| {
+            let near = bounds.iter().enumerate().filter(move |(_, bound)| **bound >= least);
+            near.flat_map(|(at, _)| unbounded + at * BLOCK..states.len().min(unbounded + (at + 1) * BLOCK))
         };
-        let bound = states.bounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let mut greatest = f64::NEG_INFINITY;
-        part(None, &mut |_, weighted| greatest = greatest.max(weighted));
-        if bound > 0.0 {
-            greatest = greatest.max(bound);
+        let greatest_of = |greatest: f64, at: usize| greatest.max(weighted(at));
+        let bound = bounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut greatest = (0..unbounded).fold(f64::NEG_INFINITY, greatest_of);
+        // A bound of 0 may be a constant window's.
+        greatest = if bound > 0.0 {
+            greatest.max(bound)
         } else {
-            // That may be a constant window's.
-            for block in 0..states.bounds.len() {
-                part(Some(block), &mut |_, weighted| greatest = greatest.max(weighted));
-            }
-        }
+            blocks(f64::NEG_INFINITY).fold(greatest, greatest_of)
+        };
         if greatest > f64::NEG_INFINITY {
-            let near = states.bounds.iter().enumerate().filter(|(_, bound)| **bound >= greatest - error);
-            for block in std::iter::once(None).chain(near.map(|(block, _)| Some(block))) {
-                part(block, &mut |at, weighted| {
-                    if weighted >= greatest - error {
-                        offer(gone + at);
-                    }
-                });
-            }
+            let candidates = (0..unbounded).chain(blocks(greatest - error));
+            candidates
+                .filter(|&at| weighted(at) >= greatest - error)
+                .map(|at| self.gone + at)
+                .for_each(&mut offer);
         }
         best
     }
@@ -671,13 +495,6 @@ impl Upkeep {
         Ok(pairs
             .map(|(distance, index)| (index != usize::MAX).then_some(Nearest { distance, index }))
             .collect())
-    }
-
-    /// The same once it is much, for all behind it move.
-    fn forget_much_that_left(&mut self) {
-        if self.gone - self.base > BLOCK.max(self.points() / 4) {
-            self.forget_what_left();
-        }
     }
 
     /// Gives the memory back of what has left.
@@ -748,10 +565,9 @@ mod tests {
             for instructions in Instructions::available() {
                 let mut upkeep = Upkeep { instructions, ..Upkeep::new(window, 1 << 20) };
                 upkeep.rebuild(&values[..40 * kind], &Deadline::none()).unwrap();
-                // One by one, or some together.
                 let mut last = None;
-                for part in values[40 * kind..].chunks(1 + kind * kind) {
-                    last = upkeep.push_all(part).last().and_then(|pushed| pushed.nearest);
+                for value in &values[40 * kind..] {
+                    last = upkeep.push(*value);
                 }
                 let expected = left_oracle(&values, window);
                 let what = format!("kind {kind}, {}", instructions.name());
@@ -771,18 +587,11 @@ mod tests {
             let window = 12;
             let values = hostile(kind, 3000, 7 + kind as u64);
             let mut upkeep = Upkeep::new(window, points_max);
-            let mut rng = Rng::new(kind as u64);
-            let mut pushed = VecDeque::new();
-            for at in 0..values.len() {
-                if pushed.is_empty() {
-                    let together = (1 + rng.below(40) as usize).min(values.len() - at);
-                    pushed.extend(upkeep.push_all(&values[at..at + together]));
-                    assert_eq!(pushed.len(), together);
-                }
-                let Pushed { nearest, points } = pushed.pop_front().unwrap();
+            for (at, value) in values.iter().enumerate() {
+                let nearest = upkeep.push(*value);
                 let kept = &values[(at + 1).saturating_sub(points_max)..=at];
-                assert_eq!(points, kept.len());
-                if at % 97 != 0 && at + 1 != values.len() && !(pushed.is_empty() && at % 7 == 0) {
+                assert_eq!(upkeep.points(), kept.len());
+                if at % 97 != 0 && at + 1 != values.len() {
                     continue;
                 }
                 let expected = left_oracle(kept, window);
@@ -797,7 +606,7 @@ mod tests {
                     None => assert!(expected.distances.last().is_none_or(|distance| distance.is_infinite())),
                 }
                 // Asked for rarely, so that many neighbours have left; then often.
-                if pushed.is_empty() && (at % 5 == 0 || at > 2000) {
+                if at % 5 == 0 || at > 2000 {
                     let found = upkeep.profile(&Deadline::none()).unwrap();
                     assert_eq!(found.distances.len(), expected.distances.len(), "{what}");
                     for (found, expected) in found.distances.iter().zip(&expected.distances) {
@@ -821,7 +630,9 @@ mod tests {
             assert_eq!(upkeep.points(), kept);
             let from = values.len() - points_max + kept;
             values[from..].iter_mut().for_each(|value| *value *= -2.0);
-            upkeep.push_all(&values[from..]);
+            for value in &values[from..] {
+                upkeep.push(*value);
+            }
             assert_eq!(upkeep.values(), &values[400..]);
             let (found, expected) =
                 (upkeep.profile(&Deadline::none()).unwrap(), left_oracle(&values[400..], window));
@@ -840,7 +651,9 @@ mod tests {
         cancelled.cancel();
         assert!(upkeep.rebuild(&values, &cancelled).is_err(), "nobody waits for the end of it");
         upkeep.rebuild(&values[..500], &Deadline::none()).unwrap();
-        upkeep.push_all(&values[500..]);
+        for value in &values[500..] {
+            upkeep.push(*value);
+        }
         let found = upkeep.profile(&Deadline::none()).unwrap();
         let selection = Selection { values: &values, dimension: 1, window, normalize: true };
         let batch = Computation::self_join(&selection).unwrap().sides(Sides::Left);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Background, Deadline, Error, ErrorCode, Result, SeriesName, TimeRange, caught};
 use crate::engine::{Engine, Page, Query, Scan, Watch};
-use crate::mp::{Pushed, TOGETHER, Upkeep};
+use crate::mp::{Nearest, Upkeep};
 use crate::protocol::Alert;
 
 use super::{Shared, Status, is_same};
@@ -311,41 +311,40 @@ fn push(
     stop: &Deadline,
     alerts: &mut Vec<Alert>,
 ) -> Result<()> {
-    let mut rest = times.len();
-    for (times, values) in times.chunks(TOGETHER).zip(values.chunks(TOGETHER)) {
-        if stop.is_over() {
+    for (at, (&time, &value)) in times.iter().zip(values).enumerate() {
+        if at % 64 == 0 && stop.is_over() {
             // Half of it is worse than none.
             kept.is_whole = false;
             stop.check()?;
         }
-        for (&time, pushed) in times.iter().zip(kept.upkeep.push_all(values)) {
-            rest -= 1;
-            kept.times.push(time);
-            let left = kept.times.len() - pushed.points;
-            if left > 0 {
-                // Rarely, for all behind it move.
-                kept.begins_ns = kept.times[left];
-                if left > kept.watch.points_max / 4 || rest == 0 {
-                    kept.times.drain(..left);
-                }
+        let nearest = kept.upkeep.push(value);
+        kept.times.push(time);
+        let left = kept.times.len() - kept.upkeep.points();
+        if left > 0 {
+            // Rarely, for all behind it move.
+            kept.begins_ns = kept.times[left];
+            if left > kept.watch.points_max / 4 || at + 1 == times.len() {
+                kept.times.drain(..left);
             }
-            let window = kept.watch.window;
-            kept.score = pushed.nearest.map(|nearest| normalized(nearest.distance, window));
-            if kept.seen_ns.is_none_or(|seen_ns| time > seen_ns) {
-                kept.seen_ns = Some(time);
-                alerts.extend(alert(kept, pushed));
-            }
+        }
+        let window = kept.watch.window;
+        kept.score = nearest.map(|nearest| normalized(nearest.distance, window));
+        if kept.seen_ns.is_none_or(|seen_ns| time > seen_ns) {
+            kept.seen_ns = Some(time);
+            alerts.extend(nearest.and_then(|nearest| alert(kept, nearest)));
         }
     }
     Ok(())
 }
 
 /// The alert of the newest window, if it is one.
-fn alert(kept: &Kept, pushed: Pushed) -> Option<Alert> {
+fn alert(kept: &Kept, nearest: Nearest) -> Option<Alert> {
     let Watch { series, labels, window, threshold, .. } = &kept.watch;
-    let nearest = pushed.nearest.filter(|_| pushed.points >= HISTORY_WINDOWS * window)?;
+    if kept.upkeep.points() < HISTORY_WINDOWS * window {
+        return None;
+    }
     let normalized_score = normalized(nearest.distance, *window);
-    let times = &kept.times[kept.times.len() - pushed.points..];
+    let times = &kept.times[kept.times.len() - kept.upkeep.points()..];
     (normalized_score >= *threshold).then(|| Alert {
         series: series.clone(),
         labels: labels.clone(),
