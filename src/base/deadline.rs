@@ -77,7 +77,10 @@ mod tests {
         let other = deadline.clone();
         assert!(other.check().is_ok());
         deadline.cancel();
-        assert_eq!(other.check().unwrap_err().code(), ErrorCode::Timeout);
+        let ended = other.check().unwrap_err();
+        assert!(ended.code() == ErrorCode::Timeout && ended.message().contains("ended before"), "{ended}");
+        let late = Deadline::after(Duration::ZERO).check().unwrap_err();
+        assert!(late.code() == ErrorCode::Timeout && late.message().contains("out of time"), "{late}");
     }
 
     #[test]

@@ -473,6 +473,11 @@ mod tests {
         assert_eq!(encoded(&[3, 9]).0, Codec::DeltaOfDelta);
         let (codec, bytes) = encoded(&regular);
         assert!(codec == Codec::Line && bytes < 25, "{bytes}");
+        // A gap in the middle is one odd difference; a line through both parts would leave a bit
+        // of every point.
+        let gap: Vec<i64> = [&regular[..300], &regular[700..]].concat();
+        let (codec, bytes) = encoded(&gap);
+        assert!(codec == Codec::Line && bytes < 100, "{bytes}");
         // Jitter of a second in milliseconds: eleven bits.
         let mut rng = crate::base::Rng::new(5);
         let jitter: Vec<i64> =

@@ -148,8 +148,13 @@ fn by_bits(steps: &[i64], rise: i64) -> Shape {
         twice += bits(delta.wrapping_sub(last_delta));
         (last, last_delta) = (step, delta);
     }
-    if line <= once && line <= twice {
-        Shape::Line
+    cheapest((line, Shape::Line), once, twice)
+}
+
+/// The shape that costs least; of equals the simplest.
+fn cheapest<C: PartialOrd>((cost, shape): (C, Shape), once: C, twice: C) -> Shape {
+    if cost <= once && cost <= twice {
+        shape
     } else if once <= twice {
         Shape::Differences(1)
     } else {
@@ -178,13 +183,7 @@ fn by_entropy(steps: &[i64]) -> Shape {
         }
     }
     let [plain, once, twice] = left.map(entropy);
-    if plain <= once && plain <= twice {
-        Shape::Plain
-    } else if once <= twice {
-        Shape::Differences(1)
-    } else {
-        Shape::Differences(2)
-    }
+    cheapest((plain, Shape::Plain), once, twice)
 }
 
 /// About how many bits a number of such a sample takes: the more, the rarer it is, and the
@@ -259,6 +258,8 @@ mod tests {
         assert_eq!(by_bits(&[0, 100, 200, 300], 300), Shape::Line);
         assert_eq!(by_bits(&[0, 100, 201, 299, 402], 402), Shape::Line);
         assert_eq!(by_bits(&[0, 300, 310, 305, 300], 300), Shape::Differences(1));
+        let squares: Vec<i64> = (0..50).map(|at| at * at * 1000).collect();
+        assert_eq!(by_bits(&squares, 49 * 49 * 1000), Shape::Differences(2));
     }
 
     #[test]
