@@ -1,6 +1,7 @@
 //! Group commit: many callers, one log frame, one sync, then the memtable, then the
 //! replies. Small frames of several shards share a sync, that of their journal.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,6 +116,7 @@ pub(super) fn commit_together<'a>(
     let mut must_wait = Vec::new();
     let mut commits: Vec<Commit<'_>> = Vec::new();
     let mut bytes = 0;
+    let room = OnceCell::new();
     for shard in shards {
         if bytes >= FRAME_BYTES_TARGET {
             // Who is next should not wait for all of them.
@@ -129,7 +131,7 @@ pub(super) fn commit_together<'a>(
                 continue;
             }
         };
-        if let Some(commit) = shard.begin_commit(admitted) {
+        if let Some(commit) = shard.begin_commit(admitted, &room) {
             bytes += commit.frame_bytes();
             commits.push(commit);
         }
@@ -347,8 +349,9 @@ impl Shard {
     }
 
     /// Takes what waits, and makes a frame of as much of it as fits, which is not written
-    /// yet. `None` where nothing waits.
-    fn begin_commit(&self, admitted: Result<()>) -> Option<Commit<'_>> {
+    /// yet. `None` where nothing waits. Whether the disk has `room` is asked once for all
+    /// shards.
+    fn begin_commit(&self, admitted: Result<()>, room: &OnceCell<Result<()>>) -> Option<Commit<'_>> {
         let mut log = self.log.lock();
         // A committer that panicked leaves a log that nobody may use.
         let admitted = admitted.and_then(|()| self.refuse_in_trouble());
@@ -362,16 +365,22 @@ impl Shard {
         }
         let mut writes = writes.into_iter();
         // The callers stay out of it, for they are to hear of a panic.
-        let frame = admitted
-            .and_then(|()| self.guarded("a group commit", || Ok(self.make_frame(&mut log, &mut writes))));
+        let frame = admitted.and_then(|()| {
+            self.guarded("a group commit", || Ok(self.make_frame(&mut log, &mut writes, room)))
+        });
         Some(Commit { shard: self, log, callers, rest: writes.collect(), frame })
     }
 
     /// Makes a frame of as many writes as fit; the rest stays in `writes`.
-    fn make_frame(&self, log: &mut LogState, writes: &mut std::vec::IntoIter<Write>) -> Frame {
+    fn make_frame(
+        &self,
+        log: &mut LogState,
+        writes: &mut std::vec::IntoIter<Write>,
+        room: &OnceCell<Result<()>>,
+    ) -> Frame {
         self.forget_vanished(log);
         let mut draft = Draft::default();
-        let room = self.environment.check_disk();
+        let room = room.get_or_init(|| self.environment.check_disk());
         let mut outcomes: Vec<Result<Outcome>> = Vec::new();
         let mut records: Vec<Record> = Vec::new();
         let mut frame_bytes = 0;

@@ -405,13 +405,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.settle().await?;
         let reply = if let Command::Subscribe { series } = command {
             let strings = envelope.timestamps_as_strings;
-            self.subscription = Some(Subscription::new(&self.state.watches, series.clone(), strings));
-            Reply::Subscribed { series }
+            let known = match &series {
+                Some(series) => {
+                    self.state.engine().await.and_then(|engine| engine.describe(series).map(drop))
+                }
+                None => Ok(()),
+            };
+            known.map(|()| {
+                self.subscription = Some(Subscription::new(&self.state.watches, series.clone(), strings));
+                Reply::Subscribed { series }
+            })
         } else {
             self.subscription = None;
-            Reply::Unsubscribed
+            Ok(Reply::Unsubscribed)
         };
-        let reply = Ok(reply);
         self.state.metrics.observe(label, &reply, started.elapsed());
         self.render(envelope, reply).await
     }

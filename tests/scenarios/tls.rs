@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -84,6 +85,24 @@ fn signed(dir: &Path, name: &str) -> [PathBuf; 3] {
     files
 }
 
+/// What the Python client makes of a server that wants a certificate; `None` without Python.
+fn python_lists(port: u16, dir: &Path, name: &str) -> Option<Output> {
+    let mut command = Command::new("python3");
+    crate::support::clear_environment(&mut command);
+    let output = command
+        .arg("-c")
+        .arg(format!(
+            "import tsdb_client as t\n\
+             with t.TSDBClient(port={port}, retries=0, tls=True, tls_ca='server-ca.pem', tls_cert='{name}-cert.pem', \
+             tls_key='{name}-key.pem') as client: assert client.list_series() == []"
+        ))
+        .current_dir(dir)
+        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output();
+    output.inspect_err(|_| println!("SKIPPED: there is no python3, so its client was not tested")).ok()
+}
+
 #[test]
 fn a_client_shows_its_certificate_where_one_is_wanted() {
     let temp = tempfile::tempdir().unwrap();
@@ -105,6 +124,13 @@ fn a_client_shows_its_certificate_where_one_is_wanted() {
     assert!(list(Some((&client_cert, &client_key)), &ca));
     assert!(!list(None, &ca));
     assert!(!list(Some((&other_cert, &other_key)), &ca));
+    for (name, succeeds) in [("client", true), ("other", false)] {
+        if let Some(output) = python_lists(server.address.port(), temp.path(), name) {
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), succeeds, "{name}: {err}");
+            assert!(succeeds || err.contains("CONNECTION_"), "{name}: {err}");
+        }
+    }
     assert_eq!(server.connect().text("LIST").code(), "UNAUTHORIZED");
     let (status, _, body) = get(server.address, "/health", "");
     assert!(status == 401 && body.contains("UNAUTHORIZED"), "{status} {body}");

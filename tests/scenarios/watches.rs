@@ -106,6 +106,7 @@ fn what_can_not_be_watched_is_refused() {
     lines.text("CREATE s 1").rows();
     lines.text("CREATE pair 2").rows();
     assert_eq!(lines.text("WATCH nowhere 20").code(), "SERIES_NOT_FOUND");
+    assert_eq!(lines.text("SUBSCRIBE nowhere").code(), "SERIES_NOT_FOUND");
     assert_eq!(lines.text("WATCH pair 20").code(), "DIMENSION_MISMATCH");
     assert_eq!(lines.text("WATCH s 20 1.5").code(), "INVALID_ARGUMENT");
     assert_eq!(lines.text("WATCH s").code(), "PARSE_ERROR");
