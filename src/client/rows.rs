@@ -1,5 +1,7 @@
 //! Rows out of a file, CSV or JSON lines, each with the number of its line.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{BufRead, Read};
 
 use csv::StringRecord;
@@ -85,19 +87,60 @@ fn delimiter(start: &[u8]) -> u8 {
     *b",;\t|".iter().find(|&separator| line.contains(separator)).unwrap_or(&b',')
 }
 
+/// Passes bytes on and remembers where the lines begin that are not blank: the reader of
+/// CSV takes the end of the line before, and blank ones, for a part of a record.
+struct LineStarts<'a, R> {
+    inner: R,
+    /// Offset and number of each such line that is not behind a record that was asked for.
+    starts: &'a RefCell<VecDeque<(u64, u64)>>,
+    offset: u64,
+    line: u64,
+    at_start: bool,
+}
+
+impl<R: Read> Read for LineStarts<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let mut rest = &buffer[..read];
+        while let Some(&first) = rest.first() {
+            if self.at_start && !matches!(first, b'\r' | b'\n') {
+                self.starts.borrow_mut().push_back((self.offset, self.line));
+            }
+            let end = memchr::memchr(b'\n', rest).map(|at| at + 1);
+            (self.line, self.at_start) = (self.line + u64::from(end.is_some()), end.is_some());
+            let taken = end.unwrap_or(rest.len());
+            self.offset += taken as u64;
+            rest = &rest[taken..];
+        }
+        Ok(read)
+    }
+}
+
+/// The line of the first record at this offset or behind it.
+fn line_of(starts: &RefCell<VecDeque<(u64, u64)>>, position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else { return 0 };
+    let mut starts = starts.borrow_mut();
+    while starts.front().is_some_and(|(offset, _)| *offset < position.byte()) {
+        starts.pop_front();
+    }
+    starts.front().map_or_else(|| position.line(), |(_, line)| *line)
+}
+
 fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<'_>) -> Result<()> {
+    let starts = RefCell::default();
+    let reader = LineStarts { inner: reader, starts: &starts, offset: 0, line: 1, at_start: true };
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(reader);
     let mut record = StringRecord::new();
     let mut columns: Option<Columns> = None;
-    let mut header: Option<StringRecord> = None;
+    let mut header: Option<(u64, StringRecord)> = None;
     let mut last_line = 0;
     loop {
         match reader.read_record(&mut record) {
             Ok(true) => {}
             Ok(false) => break,
             Err(e) => {
-                let line = e.position().map_or_else(|| reader.position().line(), csv::Position::line);
+                let line = line_of(&starts, Some(e.position().unwrap_or(reader.position())));
                 let message = match e.kind() {
                     csv::ErrorKind::Utf8 { .. } => {
                         "it is not UTF-8 text; convert the file, for instance with `iconv -f latin1 -t utf8`"
@@ -112,7 +155,7 @@ fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<
                 continue;
             }
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = line_of(&starts, record.position());
         if record.len() == 1 && record.iter().all(|field| field.trim().is_empty()) {
             continue;
         }
@@ -121,12 +164,12 @@ fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<
                 && !options.no_header
                 && !record.iter().any(|field| field.trim().parse::<f64>().is_ok())
             {
-                header = Some(record.clone());
+                header = Some((line, record.clone()));
                 continue;
             }
-            let names_line = header.as_ref().unwrap_or(&record).position().map_or(line, csv::Position::line);
+            let names_line = header.as_ref().map_or(line, |(line, _)| *line);
             columns = Some(
-                Columns::find(options, header.as_ref(), &record)
+                Columns::find(options, header.as_ref().map(|(_, header)| header), &record)
                     .map_err(|message| at_line(options, names_line, &message))?,
             );
         }

@@ -93,6 +93,9 @@ impl Session {
 
     /// Shows alerts as they come, until the connection or the program ends.
     fn show_alerts(&mut self) -> Result<()> {
+        if std::io::stderr().is_terminal() {
+            eprintln!("Alerts follow as they come. Ctrl-C ends this program.");
+        }
         loop {
             let line = self.connection.line()?;
             let mut out = std::io::stdout().lock();

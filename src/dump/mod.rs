@@ -126,6 +126,11 @@ fn run_task(vfs: &Arc<dyn Vfs>, task: &Task, out: &mut impl Write) -> Result<(),
 }
 
 fn check(vfs: &Arc<dyn Vfs>, data_dir: &std::path::Path, out: &mut impl Write) -> Result<(), Problem> {
+    if vfs.metadata(data_dir).is_ok_and(|found| found.is_none()) {
+        return Err(
+            Error::invalid(format!("{} does not exist; name a data directory", data_dir.display())).into()
+        );
+    }
     inspect::refuse_where_a_server_runs(vfs.as_ref(), data_dir)?;
     let found = verify(vfs, data_dir);
     for note in &found.notes {

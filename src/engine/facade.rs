@@ -148,14 +148,16 @@ impl Engine {
         generation.shard(write.series()).submit(write, Box::new(done));
     }
 
-    /// Has everything committed that is queued: on this thread, where no other is at it.
-    /// Returns before all of it is durable where another thread is.
-    pub fn commit(&self) {
+    /// Commits everything that is queued on this thread, where no other is at it. Says
+    /// whether more was queued meanwhile, which the caller is to commit too: by calling this
+    /// again once those have their answers who waited for this time.
+    pub fn commit(&self) -> bool {
         let generation = self.inner.generation.read();
         if self.inner.environment.options.background {
-            generation.groups.iter().for_each(|group| group.commit_or_wake());
+            generation.groups.iter().fold(false, |more, group| more | group.commit_here())
         } else {
             generation.shards.iter().for_each(|shard| shard.commit_pending());
+            false
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::sync::atomic::{AtomicU32, Ordering};
 use crate::base::sync::mpsc::{SyncSender, sync_channel};
-use crate::base::sync::{Condvar, Mutex};
+use crate::base::sync::{Condvar, Mutex, MutexGuard};
 use crate::wal::JournalWriter;
 
 use super::commit::{LOOK_AGAIN_AFTER, commit_together};
@@ -45,9 +45,17 @@ impl Ready {
 
     /// Wakes the thread that commits, if there is something to do.
     pub fn wake(&self) {
-        if !self.waiting.lock().shards.is_empty() {
+        if !self.is_empty() {
             self.filled.notify_one();
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.lock().shards.is_empty()
+    }
+
+    fn take_now(&self) -> Vec<u32> {
+        std::mem::take(&mut self.waiting.lock().shards)
     }
 
     /// The group whose journal may hold frames of a log that is begun now.
@@ -98,7 +106,9 @@ pub(super) struct Group {
     /// In the order of their numbers.
     shards: Vec<Arc<Shard>>,
     ready: Arc<Ready>,
-    /// Locked before any `log`. Who holds it commits.
+    /// Locked before `journals`. Who holds it commits, and sees to what came meanwhile.
+    turn: Mutex<()>,
+    /// Locked before any `log`.
     journals: Mutex<Journals>,
     environment: Arc<Environment>,
     /// Tells the flusher to look.
@@ -116,8 +126,16 @@ impl Group {
         before: u64,
     ) -> Option<Self> {
         let environment = shards.first()?.environment.clone();
-        let (journals, flush_now) = (Mutex::default(), Mutex::new(None));
-        let group = Self { number, dir: dir.to_owned(), shards, ready, journals, environment, flush_now };
+        let group = Self {
+            number,
+            dir: dir.to_owned(),
+            shards,
+            ready,
+            turn: Mutex::default(),
+            journals: Mutex::default(),
+            environment,
+            flush_now: Mutex::default(),
+        };
         group.begin_journals(before);
         group.ready.waiting.lock().is_served = true;
         Some(group)
@@ -132,7 +150,7 @@ impl Group {
             let at_most = (!must_wait.is_empty()).then_some(LOOK_AGAIN_AFTER);
             let Some(mut ready) = self.ready.take(at_most) else { break };
             ready.append(&mut must_wait);
-            must_wait = self.commit(&mut self.journals.lock(), ready);
+            must_wait = self.commit(&self.turn.lock(), ready);
         }
         *self.flush_now.lock() = None;
     }
@@ -152,22 +170,30 @@ impl Group {
         }
     }
 
-    /// Commits what waits on the caller's thread, if nobody is at it; otherwise wakes the
-    /// thread that does. An idle database so answers without a second thread.
-    pub fn commit_or_wake(&self) {
-        if !self.ready.waiting.lock().shards.is_empty()
-            && let Some(mut journals) = self.journals.try_lock()
-        {
-            let ready = std::mem::take(&mut self.ready.waiting.lock().shards);
-            for shard in self.commit(&mut journals, ready) {
-                self.ready.add(shard);
-            }
+    /// Commits what waits on the caller's thread, if nobody is at it. Says whether more came
+    /// meanwhile, which is the caller's too. What must wait for memory the thread of this
+    /// group has.
+    pub fn commit_here(&self) -> bool {
+        if self.ready.is_empty() {
+            return false;
+        }
+        // Who is at it looks again at the end.
+        let Some(turn) = self.turn.try_lock() else { return false };
+        let must_wait = self.commit(&turn, self.ready.take_now());
+        drop(turn);
+        if must_wait.is_empty() {
+            return !self.ready.is_empty();
+        }
+        for shard in must_wait {
+            self.ready.add(shard);
         }
         self.ready.wake();
+        false
     }
 
     /// Commits what waits in these shards; says which of them must wait.
-    fn commit(&self, journals: &mut Journals, mut ready: Vec<u32>) -> Vec<u32> {
+    fn commit(&self, _turn: &MutexGuard<'_, ()>, mut ready: Vec<u32>) -> Vec<u32> {
+        let journals = &mut *self.journals.lock();
         ready.sort_unstable();
         let is_ready = |shard: &&Arc<Shard>| ready.binary_search(&shard.number).is_ok();
         let shards: Vec<&Shard> = self.shards.iter().filter(is_ready).map(|shard| &**shard).collect();
@@ -191,8 +217,7 @@ impl Group {
     /// Commits what waits now.
     #[cfg(test)]
     pub fn commit_ready(&self) {
-        let ready = std::mem::take(&mut self.ready.waiting.lock().shards);
-        self.commit(&mut self.journals.lock(), ready);
+        self.commit(&self.turn.lock(), self.ready.take_now());
         if self.journals.lock().next.is_none() {
             self.make_next();
         }

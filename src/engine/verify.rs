@@ -1,6 +1,7 @@
 //! Checks a data directory offline, without changing it: every checksum, the
 //! manifests against the files, the logs against each other.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::base::{Deadline, Error, Result};
 use crate::format::{
     UNFINISHED_SAVE, log_name, parse_log_name, parse_segment_name, parse_vectors_name, shard_name,
 };
-use crate::manifest::{Database, FileManifestStore, Manifest, ManifestStore, read_watches};
+use crate::manifest::{CurrentRecord, Database, FileManifestStore, Manifest, ManifestStore, read_watches};
 use crate::memtable::Memtable;
 use crate::query::count_points;
 use crate::segments::{BlockCache, Segment, Sidecar, verify_segment};
@@ -40,33 +41,41 @@ pub struct Verification {
 /// Checks the database in `data_dir`. Nobody may have it open.
 pub fn verify(vfs: &Arc<dyn Vfs>, data_dir: &Path) -> Verification {
     let mut found = Verification::default();
-    match Database::open(vfs.clone(), data_dir) {
-        Ok((database, live)) => {
-            found.files += 2;
-            match read_watches(vfs.as_ref(), data_dir) {
-                Ok(watches) => found.files += u64::from(!watches.is_empty()),
-                Err(e) => found.problems.push(e.message().to_owned()),
-            }
-            let dir = database.generation_dir(live.generation);
-            match Journals::read(vfs.as_ref(), &dir, live.origin) {
-                Ok(journals) => {
-                    found.files += journals.count();
-                    found.problems.extend(journals.damages().map(|(_, damage)| damage.message().to_owned()));
-                    for number in 0..database.shards() {
-                        let of = (database.shards(), live.origin);
-                        verify_shard(vfs, &dir.join(shard_name(number)), number, of, &journals, &mut found);
-                    }
-                    found
-                        .problems
-                        .extend(journals.all_cut().iter().map(|reason| reason.message().to_owned()));
-                }
-                Err(e) => found.problems.push(e.message().to_owned()),
-            }
+    let opened =
+        Database::open(vfs.clone(), data_dir).map(|(database, live)| (database, live, 2)).or_else(|e| {
+            found.problems.push(e.message().to_owned());
+            // What a start would serve that makes the file anew.
+            Database::infer(vfs.clone(), data_dir)
+                .map(|(database, live, unusable)| (database, live, 2 - unusable.len() as u64))
+        });
+    if let Ok((database, live, files)) = opened {
+        found.files += files;
+        match read_watches(vfs.as_ref(), data_dir) {
+            Ok(watches) => found.files += u64::from(!watches.is_empty()),
+            Err(e) => found.problems.push(e.message().to_owned()),
         }
-        Err(e) => found.problems.push(e.message().to_owned()),
+        verify_generation(vfs, &database, live, &mut found);
     }
     verify_snapshots(vfs.as_ref(), &data_dir.join("snapshots"), &mut found);
+    // A journal is looked at for each shard that needs it.
+    let mut said = HashSet::new();
+    found.problems.retain(|problem| said.insert(problem.clone()));
     found
+}
+
+fn verify_generation(vfs: &Arc<dyn Vfs>, database: &Database, live: CurrentRecord, found: &mut Verification) {
+    let dir = database.generation_dir(live.generation);
+    let journals = match Journals::read(vfs.as_ref(), &dir, live.origin) {
+        Ok(journals) => journals,
+        Err(e) => return found.problems.push(e.message().to_owned()),
+    };
+    found.files += journals.count();
+    found.problems.extend(journals.damages().map(|(_, damage)| damage.message().to_owned()));
+    for number in 0..database.shards() {
+        let of = (database.shards(), live.origin);
+        verify_shard(vfs, &dir.join(shard_name(number)), number, of, &journals, found);
+    }
+    found.problems.extend(journals.all_cut().iter().map(|reason| reason.message().to_owned()));
 }
 
 fn verify_shard(
@@ -81,7 +90,10 @@ fn verify_shard(
     let store = FileManifestStore::new(vfs.clone(), dir, number);
     let manifest = match store.load().and_then(|manifest| of_generation(manifest, of, dir)) {
         Ok(manifest) => manifest,
-        Err(e) => return found.problems.push(e.message().to_owned()),
+        Err(e) => {
+            found.problems.push(e.message().to_owned());
+            return note_unread(vfs.as_ref(), dir, found);
+        }
     };
     found.files += 1;
     for loss in &manifest.losses {
@@ -158,6 +170,18 @@ fn verify_shard(
             Ok(points) => found.points += points,
             Err(e) => found.problems.push(e.message().to_owned()),
         }
+    }
+}
+
+/// Without its manifest nothing says what the files of a shard must hold.
+fn note_unread(vfs: &dyn Vfs, dir: &Path, found: &mut Verification) {
+    let is_of_manifest = |name: &str| parse_log_name(name).is_some() || parse_segment_name(name).is_some();
+    let unread = vfs.list(dir).map_or(0, |all| all.iter().filter(|one| is_of_manifest(&one.name)).count());
+    if unread > 0 {
+        found.notes.push(format!(
+            "{}: {unread} logs and segments were not read, for only the manifest says what they must hold",
+            dir.display()
+        ));
     }
 }
 
@@ -336,6 +360,26 @@ mod tests {
         assert_eq!(found.points, 3 * 7, "each timestamp twice, the newest wins");
         assert!(found.files >= 7, "{found:?}"); // two records, two manifests, segment, log, snapshot
         assert!(!check(&SimDisk::new()).problems.is_empty());
+    }
+
+    #[test]
+    fn what_is_below_a_damaged_current_or_database_is_checked_too() {
+        for name in ["CURRENT", "DATABASE"] {
+            let disk = sample();
+            let healthy = check(&disk);
+            disk.open_write(&Path::new("/data").join(name)).unwrap().set_len(0).unwrap();
+            let found = check(&disk);
+            assert!(found.problems.len() == 1 && found.problems[0].contains(name), "{found:?}");
+            assert_eq!((found.files, found.points), (healthy.files - 1, healthy.points));
+            let segment = (0..2)
+                .map(|shard| Path::new("/data/gen-0000000001").join(shard_name(shard)))
+                .flat_map(|dir| disk.list(&dir).unwrap().into_iter().map(move |entry| dir.join(entry.name)))
+                .find(|path| path.extension().is_some_and(|extension| extension == "seg"))
+                .expect("a segment");
+            disk.open_write(&segment).unwrap().write_all_at(&[0xff; 8], 60).unwrap();
+            let found = check(&disk);
+            assert!(found.problems.iter().any(|problem| problem.contains(".seg")), "{found:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct CurrentRecord {
     pub origin: u64,
 }
 
+/// Names of files that can't be used, and why.
+type Unusable = Vec<(&'static str, Error)>;
+
 /// A data directory, opened or just made.
 pub struct Database {
     vfs: Arc<dyn Vfs>,
@@ -77,14 +80,15 @@ impl Database {
         Ok((Self { vfs, dir: dir.to_owned(), record }, live))
     }
 
-    /// Opens a directory whose `CURRENT` or `DATABASE` may be damaged or another's, and makes
-    /// them anew where the rest leaves no doubt: the only generation there is must be live,
-    /// and each manifest says the number of shards and what the generation drew by lot. What
-    /// could not be used goes to quarantine.
+    /// What a directory must be whose `CURRENT` or `DATABASE` may be damaged or another's,
+    /// where the rest leaves no doubt: the only generation there is must be live, and each
+    /// manifest says the number of shards and what the generation drew by lot. With it come
+    /// the files that can't be used, and why. Changes nothing.
     ///
     /// # Errors
     /// `CORRUPT_DATA` where there is doubt, saying what to do.
-    pub fn mend(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, CurrentRecord)> {
+    pub fn infer(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, CurrentRecord, Unusable)> {
+        let mut unusable = Unusable::new();
         let of_this_database = |live: CurrentRecord| match said_by_manifests(&vfs, dir, live.generation)?[..]
         {
             [(_, origin)] if origin != live.origin => Err(Error::corrupt(format!(
@@ -98,19 +102,33 @@ impl Database {
         let live = read_current(vfs.as_ref(), dir).and_then(of_this_database).or_else(|e| {
             let generation = only_generation(vfs.as_ref(), dir, &e)?;
             let (_, origin) = agreed_by_manifests(&vfs, dir, generation, &e)?;
-            let live = CurrentRecord { generation, origin };
-            set_aside(vfs.as_ref(), dir, CURRENT, &e)?;
-            write_record(vfs.as_ref(), dir, CURRENT, generation, &live)?;
-            tracing::error!(generation, reason = %e, "CURRENT was made anew");
-            Ok(live)
+            unusable.push((CURRENT, e));
+            Ok(CurrentRecord { generation, origin })
         })?;
-        read_database(vfs.as_ref(), dir).map(drop).or_else(|e| {
+        let record = read_database(vfs.as_ref(), dir).or_else(|e| {
             let (shards, _) = agreed_by_manifests(&vfs, dir, live.generation, &e)?;
-            set_aside(vfs.as_ref(), dir, DATABASE, &e)?;
-            write_record(vfs.as_ref(), dir, DATABASE, 0, &DirectoryRecord { shards })?;
-            tracing::error!(shards, reason = %e, "DATABASE was made anew");
-            Ok(())
+            unusable.push((DATABASE, e));
+            Ok(DirectoryRecord { shards })
         })?;
+        Ok((Self { vfs, dir: dir.to_owned(), record }, live, unusable))
+    }
+
+    /// Opens a directory as [`infer`](Self::infer) sees it. What could not be used goes to
+    /// quarantine, and is made anew.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA` where there is doubt, saying what to do.
+    pub fn mend(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<(Self, CurrentRecord)> {
+        let (database, live, unusable) = Self::infer(vfs.clone(), dir)?;
+        for (name, reason) in unusable {
+            set_aside(vfs.as_ref(), dir, name, &reason)?;
+            if name == CURRENT {
+                write_record(vfs.as_ref(), dir, name, live.generation, &live)?;
+            } else {
+                write_record(vfs.as_ref(), dir, name, 0, &database.record)?;
+            }
+            tracing::error!(file = name, %reason, "made anew");
+        }
         Self::open(vfs, dir)
     }
 

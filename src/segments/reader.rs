@@ -120,7 +120,7 @@ impl Segment {
     pub fn read(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Block> {
         self.decode(series, block).map_err(|e| match e.code() {
             ErrorCode::CorruptData => Error::corrupt(format!(
-                "{}; query around the time from {} to {}; or stop the server, and restore the file from a backup or \
+                "{}; leave out the time from {} to {}; or stop the server, and restore the file from a backup or \
                  start once with --recover=accept-loss to give the block up",
                 e.message(),
                 block.range.start_ns,

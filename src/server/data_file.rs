@@ -47,7 +47,7 @@ pub(super) fn load(engine: &Engine, path: &Path, is_unread: &AtomicBool) -> Resu
     }
 }
 
-/// Copies a file that was not read to `<path>.previous`. A copy, so that at no time there is
+/// Copies a file that was not read to `<path>.previous`, unless one is kept there. A copy, so that at no time there is
 /// no file of that name.
 fn keep_previous(path: &Path) -> std::io::Result<()> {
     if RealDisk.metadata(path)?.is_none() {
@@ -58,6 +58,10 @@ fn keep_previous(path: &Path) -> std::io::Result<()> {
         name.push(ending);
         PathBuf::from(name)
     });
+    // What came later is this database's own, as a rule: a start can't tell.
+    if RealDisk.metadata(&previous)?.is_some() {
+        return Ok(());
+    }
     match RealDisk.remove(&temp) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
         _ => {}

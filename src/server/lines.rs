@@ -76,6 +76,7 @@ enum Slot {
 
 struct Session<S> {
     state: Arc<State>,
+    number: u64,
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
     input: Vec<u8>,
@@ -126,6 +127,7 @@ pub(super) async fn serve<S>(
     let (reader, writer) = tokio::io::split(stream);
     let mut session = Session {
         caller,
+        number: state.commits.number(),
         state,
         reader,
         writer,
@@ -332,9 +334,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return;
         }
         let Some(engine) = self.state.engine_if_open() else { return };
-        let commit = self.commit.get_or_insert_with(|| Commit::new(engine));
+        let commit = self.commit.get_or_insert_with(|| Commit::new(&self.state, self.number));
         for (series, points) in self.burst.take() {
-            commit.submit(Write::Insert { series, points });
+            commit.submit(engine, Write::Insert { series, points });
         }
     }
 
@@ -377,7 +379,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return self.listen(envelope, command).await;
         }
         let is_auth = matches!(command, Command::Auth { .. });
-        if !matches!(command, Command::Ping | Command::Help { .. } | Command::Quit) && !is_auth {
+        if !matches!(command, Command::Ping | Command::Help { .. } | Command::Quit) {
             // What was written before is to be seen.
             self.settle().await?;
         }
@@ -447,7 +449,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
                 self.submit_burst();
                 plan(command).map(|(write, shape)| {
-                    (self.commit.get_or_insert_with(|| Commit::new(engine)).submit(write), shape)
+                    let commit = self.commit.get_or_insert_with(|| Commit::new(&self.state, self.number));
+                    (commit.submit(engine, write), shape)
                 })
             }
             Err(e) => Err(e),

@@ -85,9 +85,16 @@ pub fn run(mut settings: Settings) -> Result<()> {
         );
         settings.max_connections = connections_max;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // One waits for the disk at times, another looks after the sockets then.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(2);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|e| Error::internal(format!("the server could not start: {e}")))?;
     let state = Arc::new(State::new(settings)?);
+    let (watched, handle) = (state.clone(), runtime.handle().clone());
+    std::thread::Builder::new()
+        .name("sockets".to_owned())
+        .spawn(move || watched.commits.watch(&handle))
+        .map_err(|e| Error::internal(format!("the server could not start: {e}")))?;
     let result = runtime.block_on(serve(state));
     // What is still at work was told to stop; it does not hold up the exit.
     runtime.shutdown_background();

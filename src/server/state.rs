@@ -14,6 +14,7 @@ use super::answers::{Answers, Question};
 use super::audit::{AuditLog, Entry};
 use super::auth::{Auth, Caller, Role};
 use super::budget::{Budget, Reserved};
+use super::commit::Plan;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::read::Effort;
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub metrics: Metrics,
     engine: Arc<OnceLock<Engine>>,
     opened: Notify,
+    pub commits: Plan,
     started: Instant,
     /// For what takes little.
     short: Pool,
@@ -104,6 +106,7 @@ impl State {
             running,
             engine,
             opened: Notify::new(),
+            commits: Plan::default(),
             started: Instant::now(),
             short: Pool::start("short", Background::Soon, SHORT_THREADS, 1024).map_err(|e| no_thread(&e))?,
             queries: Pool::start("queries", Background::Soon, cores, 1024).map_err(|e| no_thread(&e))?,

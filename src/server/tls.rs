@@ -24,7 +24,7 @@ pub(super) struct Tls {
 }
 
 fn bad(setting: &str, path: &Path, e: &dyn std::fmt::Display) -> Error {
-    Error::invalid(format!("{setting} {}: {e}; give a PEM file", path.display()))
+    Error::invalid(format!("{setting} {}: {e}; give PEM files, of a certificate and its key", path.display()))
 }
 
 fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>> {

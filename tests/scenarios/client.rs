@@ -175,6 +175,13 @@ fn import_takes_files_as_they_are_and_names_bad_lines() {
     assert!(code == 0 && out.contains("1 points"), "{out} {err}");
     let (code, _, err) = import("d", "time|v\n1.3.2024 0:00|1.5\n", &["--from-line", "9"]);
     assert!(code == 2 && err.contains("line 2"), "{err}");
+    // Lines are those of an editor, whatever ends them and however many are blank.
+    let windows = "time,v\r\n\r\n1,2\r\n\"2\",x\r\n3,4\r\n";
+    let (code, _, err) = import("e", windows, &["--create", "--time-format", "s"]);
+    assert!(code == 1 && err.contains("line 4:") && err.contains("--from-line 4"), "{err}");
+    let (code, out, err) = import("e", windows, &["--time-format", "s", "--from-line", "5"]);
+    assert!(code == 0 && out.contains("1 points"), "{out} {err}");
+    assert_eq!(server.connect().text("QUERY_RANGE e 0 9000000000").rows(), ["1000000000 2", "3000000000 4"]);
     let (code, _, err) = run(server.client().args(["LIST", "--json"]));
     assert!(code == 2 && err.contains("before the command"), "{err}");
 }

@@ -160,6 +160,39 @@ fn a_group_commit_acknowledges_what_is_durable_in_the_order_of_the_log() {
     });
 }
 
+/// Callers who commit what they have queued, or find somebody at it, are all answered when
+/// it is on disk.
+#[test]
+fn callers_that_commit_themselves_leave_nobody_without_an_answer() {
+    const WRITERS: i64 = 3;
+    const WRITES: i64 = 3;
+    explore("commits of callers", |_| {
+        let disk = SimDisk::new();
+        let engine = open(&disk, options(5));
+        create(&engine, "s", 1).unwrap();
+        let writers = (0..WRITERS).map(|writer| {
+            let (engine, disk) = (engine.clone(), disk.clone());
+            spawn(move || {
+                for at in writer * WRITES..(writer + 1) * WRITES {
+                    let points = Points::one(Some(at), vec![1.0], Labels::empty());
+                    let (sender, receiver) = crate::base::sync::mpsc::sync_channel(1);
+                    engine.queue(Write::Insert { series: name("s"), points }, move |done| {
+                        done.unwrap();
+                        sender.send(()).unwrap();
+                    });
+                    while engine.commit() {}
+                    receiver.recv().unwrap();
+                    let kept = content_after(&disk, Crash::KeepNothing);
+                    assert!(kept["s"].contains_key(&(at, Labels::empty())), "{at} was acknowledged");
+                }
+            })
+        });
+        join(writers.collect::<Vec<_>>());
+        engine.close().unwrap();
+        assert_eq!(content_after(&disk, Crash::KeepNothing)["s"].len(), (WRITERS * WRITES) as usize);
+    });
+}
+
 /// Writes of several shards that share a sync are on disk when they are acknowledged, also
 /// while the journal is begun anew.
 #[test]
