@@ -68,20 +68,25 @@ impl Plan {
         self.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Whether a thread that serves sockets is at it.
+    pub fn is_under_way(&self) -> bool {
+        self.begun.load(Ordering::SeqCst) != self.ended.load(Ordering::SeqCst)
+    }
+
     /// Has another thread look after the sockets of one that waits for the disk, until the
     /// process ends.
     pub fn watch(&self, runtime: &Handle) {
         let _ = self.watcher.set(std::thread::current());
         loop {
             let begun = self.begun.load(Ordering::SeqCst);
-            if begun == self.ended.load(Ordering::SeqCst) {
+            if !self.is_under_way() {
                 self.watcher_sleeps.store(true, Ordering::SeqCst);
                 if begun == self.begun.load(Ordering::SeqCst) {
                     std::thread::park();
                 }
             }
             std::thread::sleep(NOTICED_AFTER);
-            if begun == self.begun.load(Ordering::SeqCst) && begun != self.ended.load(Ordering::SeqCst) {
+            if self.is_under_way() && begun == self.begun.load(Ordering::SeqCst) {
                 // From without, it wakes whoever sleeps.
                 drop(runtime.spawn(async {}));
             }

@@ -34,7 +34,7 @@ struct Served {
     engine: Engine,
     state: Arc<State>,
     stop: watch::Sender<bool>,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 /// `fanout` segments are merged.
@@ -48,7 +48,7 @@ impl Served {
     fn start(fanout: usize) -> Self {
         let disk = SimDisk::new();
         let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let settings = Settings::parse_from(["tsdb_server", "--port", "0", "--request-timeout", "60"]);
         let state = Arc::new(State::new(settings).unwrap());
         let engine = open_on(&disk, fanout);
@@ -57,7 +57,7 @@ impl Served {
         let listener = runtime.block_on(bind("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(accept(state.clone(), listener, Arc::new(Semaphore::new(16)), stopped));
-        let served = Self { disk, address, engine, state, stop, _runtime: runtime };
+        let served = Self { disk, address, engine, state, stop, runtime };
         assert!(served.ask("CREATE s 1").starts_with("OK"));
         served
     }
@@ -116,6 +116,32 @@ fn log_everything() {
     let subscriber = tracing_subscriber::fmt().with_writer(|| Logged).with_ansi(false).finish();
     // The second test of this process finds it set.
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Also where one connection writes, whose thread commits at once what it has read.
+#[test]
+fn who_waits_for_the_disk_holds_up_nobody_else() {
+    let served = Served::start(2);
+    let (state, runtime) = (served.state.clone(), served.runtime.handle().clone());
+    std::thread::spawn(move || state.commits.watch(&runtime));
+    let mut writer = std::net::TcpStream::connect(served.address).unwrap();
+    writer.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let mut reply = [0; 256];
+    for _ in 0..10 {
+        writer.write_all(b"INSERT s 1\n").unwrap();
+        assert!(writer.read(&mut reply).unwrap() > 0);
+        let held = served.disk.hold();
+        writer.write_all(b"INSERT s 2\n").unwrap();
+        let begun = std::time::Instant::now();
+        while !served.state.commits.is_under_way() {
+            assert!(begun.elapsed().as_secs() < 60, "nobody commits");
+            std::thread::yield_now();
+        }
+        assert!(served.ask("PING").contains("PONG"));
+        drop(held);
+        assert!(writer.read(&mut reply).unwrap() > 0 && reply.starts_with(b"OK"));
+    }
+    served.stop();
 }
 
 #[test]

@@ -244,6 +244,11 @@ impl SimDisk {
         self.0.lock().panic_in.is_some()
     }
 
+    /// The disk answers nobody until this is dropped.
+    pub fn hold(&self) -> impl Drop + '_ {
+        self.0.lock()
+    }
+
     /// Says from now on that so much space is free.
     pub fn set_free_bytes(&self, bytes: u64) {
         self.0.lock().free_bytes = Some(bytes);

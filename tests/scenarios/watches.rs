@@ -46,6 +46,7 @@ fn what_is_watched_is_told_to_those_who_subscribed_and_outlives_a_kill() {
     let mut server = Server::start();
     let (mut writer, mut listener, mut other) = (server.connect(), server.connect(), server.connect());
     writer.text("CREATE s 1").rows();
+    writer.text("CREATE elsewhere 1").rows();
     let values: Vec<f64> = (0..400).map(wave).collect();
     store(&mut writer, "s", 0, &values);
     let watching = writer.text("WATCH s 20 0.35").summary();
