@@ -408,6 +408,43 @@ fn a_crash_while_damage_is_set_aside_forgets_nothing() {
     assert!(tried > 100, "{tried}");
 }
 
+/// The new file takes the name of the damaged one, whose bytes must be elsewhere by then.
+#[test]
+fn a_crash_while_a_file_is_made_anew_keeps_the_damaged_one() {
+    let sample = sample();
+    let clock = Arc::new(ManualClock::new(5));
+    let degraded = |disk: &SimDisk| {
+        let options = Options { recover: Recover::Degraded, ..options() };
+        Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
+    };
+    for name in ["CURRENT", "DATABASE"] {
+        let path = Path::new("/data").join(name);
+        for operation in 0.. {
+            let disk = sample.disk.crash(Crash::KeepAll, 0);
+            let damaged = disk.open_write(&path).unwrap();
+            damaged.write_all_at(&[0xee; 20], 30).unwrap();
+            damaged.sync().unwrap();
+            let bytes = read_all(&disk, &path, 1 << 16).unwrap();
+            disk.fail_from(disk.operations() + operation);
+            let whole = degraded(&disk).is_ok();
+            for seed in 0..8 {
+                let crash = [Crash::KeepNothing, Crash::KeepAll].get(seed as usize).copied();
+                let after = disk.crash(crash.unwrap_or(Crash::KeepSome), seed);
+                let when = format!("{name}, operation {operation}, crash {seed}");
+                let engine = degraded(&after).unwrap_or_else(|e| panic!("{when}: {e}"));
+                for (series, truth) in &sample.truth {
+                    assert_eq!(points_of(&engine, series).unwrap(), *truth, "{when}: {series}");
+                }
+                let is_it = |path: &std::path::PathBuf| read_all(&after, path, 1 << 24).unwrap() == bytes;
+                assert!(files(&after).iter().any(is_it), "{when}: the damaged file is gone");
+            }
+            if whole {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_load_replaces_what_can_not_be_read_and_keeps_its_files() {
     let sample = sample();
