@@ -75,7 +75,7 @@ MUTATIONS = [
     ("quarantine: sync of its directory", "src/manifest/quarantine.rs", "        vfs.sync_dir(&dir)?;\n", ""),
     ("loss noted before the file goes", "src/engine/recovery.rs", "                    manifest.losses.push(loss);", "                    drop(loss);"),
     ("lost segment: to quarantine after a crash, too", "src/engine/recovery.rs", "                    set_aside(environment, &path, &reason)?;", "                    environment.obsolete.remove(path);"),
-    ("both generations kept where a switch is in doubt", "src/engine/load.rs", "            // Which generation a restart", "            let _ = remove_generation(self.vfs().as_ref(), self.data_dir(), staged.number);\n            // Which generation a restart"),
+    ("both generations kept where a switch is in doubt", "src/engine/load.rs", "            // Which generation a restart", "            let _ = remove_generation(self.vfs().as_ref(), self.data_dir(), staged.record.generation);\n            // Which generation a restart"),
     ("generation that was used is not removed", "src/manifest/directory.rs", "if was_used(&vfs, &generation_dir)? {", "if was_used(&vfs, &generation_dir)? && false {"),
     ("file header: CRC", "src/format/header.rs", "if bytes.get(..COVERED_BYTES).map(crc32fast::hash) != Some(crc) {", "if bytes.get(..COVERED_BYTES).map(crc32fast::hash) != Some(crc) && false {"),
     ("metadata: CRC", "src/format/metadata.rs", "    if crc32fast::hash(covered) != reader.u32()? {", "    if crc32fast::hash(covered) != reader.u32()? && false {"),
