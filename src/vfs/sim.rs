@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{DirEntry, DirLock, File, FileKind, Metadata, Vfs};
 use crate::base::Rng;
-use crate::base::sync::Mutex;
+use crate::base::sync::{Mutex, MutexGuard};
 
 /// A sector: what a real disk keeps or loses as one.
 const SECTOR_BYTES: usize = 512;
@@ -140,6 +140,11 @@ impl Change {
     }
 }
 
+/// A disk that answers nobody.
+pub struct Held<'a> {
+    _state: MutexGuard<'a, State>,
+}
+
 fn write_into(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
     let end = offset + data.len();
     if bytes.len() < end {
@@ -245,8 +250,8 @@ impl SimDisk {
     }
 
     /// The disk answers nobody until this is dropped.
-    pub fn hold(&self) -> impl Drop + '_ {
-        self.0.lock()
+    pub fn hold(&self) -> Held<'_> {
+        Held { _state: self.0.lock() }
     }
 
     /// Says from now on that so much space is free.
