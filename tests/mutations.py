@@ -84,7 +84,7 @@ MUTATIONS = [
     ("segment footer: CRC", "src/segments/index.rs", "if crc32fast::hash(covered) != reader.u32()? ||", "if crc32fast::hash(covered) != reader.u32()? && false ||"),
     ("segment index: CRC", "src/segments/reader.rs", "if crc32fast::hash(&compressed) != footer.index_crc {", "if crc32fast::hash(&compressed) != footer.index_crc && false {"),
     ("snapshot chunk: CRC", "src/engine/snapshot_file.rs", "|| crc.finalize().to_le_bytes() != stored {", "|| crc.finalize().to_le_bytes() != stored && false {"),
-    ("who waits for the disk: another has the sockets", "src/server/commit.rs", "                drop(runtime.spawn(async {}));\n", ""),
+    ("who waits for the disk: another has the sockets", "src/server/plan.rs", "                drop(runtime.spawn(async {}));\n", ""),
 ]
 
 

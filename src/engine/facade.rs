@@ -151,6 +151,7 @@ impl Engine {
     /// Commits everything that is queued on this thread, where no other is at it. Says
     /// whether more was queued meanwhile, which the caller is to commit too: by calling this
     /// again once those have their answers who waited for this time.
+    #[must_use = "what was queued meanwhile waits for another call"]
     pub fn commit(&self) -> bool {
         let generation = self.inner.generation.read();
         if self.inner.environment.options.background {

@@ -383,6 +383,17 @@ mod tests {
     }
 
     #[test]
+    fn files_that_only_a_damaged_manifest_knows_are_told_of() {
+        let disk = sample();
+        // All series are in the second shard.
+        let path = Path::new("/data/gen-0000000001").join(shard_name(1)).join("MANIFEST");
+        disk.open_write(&path).unwrap().set_len(10).unwrap();
+        let found = check(&disk);
+        assert!(found.problems.len() == 1 && found.problems[0].contains("MANIFEST"), "{found:?}");
+        assert!(found.notes.iter().any(|note| note.contains("were not read")), "{found:?}");
+    }
+
+    #[test]
     fn every_flipped_byte_is_found() {
         let disk = sample();
         let healthy = check(&disk);

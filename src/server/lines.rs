@@ -76,6 +76,7 @@ enum Slot {
 
 struct Session<S> {
     state: Arc<State>,
+    /// Tells connections apart.
     number: u64,
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,

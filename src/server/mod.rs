@@ -3,7 +3,7 @@
 //! `connection` looks at the first bytes of a socket and hands it to `lines` (text
 //! and JSON) or `http`, inside TLS or not. Both turn requests into commands with
 //! `protocol` and have `state` answer them: writes go to the engine's group commits
-//! (`write`, `commit`), small reads are answered in place, big reads, analytics and
+//! (`write`, `commit`, `plan`), small reads are answered in place, big reads, analytics and
 //! maintenance each by a bounded pool of their own (`read`, `pool`), so that a long
 //! computation never holds up an insert. `watches` keeps profiles while points come.
 
@@ -21,6 +21,7 @@ pub mod fuzz;
 mod http;
 mod lines;
 mod metrics;
+mod plan;
 mod pool;
 mod read;
 mod rewind;

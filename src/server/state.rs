@@ -14,8 +14,8 @@ use super::answers::{Answers, Question};
 use super::audit::{AuditLog, Entry};
 use super::auth::{Auth, Caller, Role};
 use super::budget::{Budget, Reserved};
-use super::commit::Plan;
 use super::metrics::Metrics;
+use super::plan::Plan;
 use super::pool::Pool;
 use super::read::Effort;
 use super::running::Running;
@@ -44,6 +44,7 @@ pub(super) struct State {
     pub metrics: Metrics,
     engine: Arc<OnceLock<Engine>>,
     opened: Notify,
+    /// When what connections have queued is committed.
     pub commits: Plan,
     started: Instant,
     /// For what takes little.

@@ -132,6 +132,18 @@ pub(super) fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
     files
 }
 
+/// The disk after a crash that keeps nothing, all, or, by later seeds, a part of what was
+/// not synced.
+pub(super) fn crashed(disk: &SimDisk, seed: u64) -> SimDisk {
+    let crash = [Crash::KeepNothing, Crash::KeepAll].get(seed as usize).copied();
+    disk.crash(crash.unwrap_or(Crash::KeepSome), seed)
+}
+
+fn degraded(disk: &SimDisk) -> Result<Engine> {
+    let options = Options { recover: Recover::Degraded, ..options() };
+    Engine::open_with(Arc::new(disk.clone()), Arc::new(ManualClock::new(5)), options)
+}
+
 /// A series' points, or why they can't be had.
 pub(super) fn points_of(engine: &Engine, series: &str) -> Result<BTreeMap<(i64, Labels), f64>> {
     let query =
@@ -322,10 +334,10 @@ fn what_the_directory_is_can_be_told_from_the_rest() {
     for operation in 0.. {
         let disk = damaged();
         disk.fail_from(disk.operations() + operation);
-        let whole = open_as(&disk, Recover::Degraded).is_ok();
+        let whole = degraded(&disk).is_ok();
         for seed in 0..6 {
             let after = disk.crash(if seed == 0 { Crash::KeepNothing } else { Crash::KeepSome }, seed);
-            let engine = open_as(&after, Recover::Degraded).unwrap();
+            let engine = degraded(&after).unwrap();
             assert_eq!(content(&engine), sample.truth, "operation {operation}, seed {seed}");
             drop(engine);
             assert_eq!(content(&open_as(&after, Recover::Strict).unwrap()), sample.truth);
@@ -344,7 +356,7 @@ fn what_the_directory_is_can_be_told_from_the_rest() {
     let disk = damaged();
     disk.create_dir(Path::new("/data/gen-0000000002")).unwrap();
     let before = files(&disk);
-    let refused = open_as(&disk, Recover::Degraded).err().unwrap();
+    let refused = degraded(&disk).err().unwrap();
     assert_eq!(refused.code(), ErrorCode::CorruptData);
     assert!(refused.message().contains("gen-0000000001, gen-0000000002"), "{refused}");
     assert_eq!(files(&disk), before);
@@ -355,11 +367,6 @@ fn what_the_directory_is_can_be_told_from_the_rest() {
 #[test]
 fn a_crash_while_damage_is_set_aside_forgets_nothing() {
     let sample = sample();
-    let clock = Arc::new(ManualClock::new(5));
-    let degraded = |disk: &SimDisk| {
-        let options = Options { recover: Recover::Degraded, ..options() };
-        Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
-    };
     let mut tried = 0;
     for path in files(&sample.disk) {
         let file = path.to_str().unwrap().to_owned();
@@ -380,8 +387,7 @@ fn a_crash_while_damage_is_set_aside_forgets_nothing() {
             disk.fail_from(before + operation);
             let whole = degraded(&disk).is_ok();
             for seed in 0..8 {
-                let crash = [Crash::KeepNothing, Crash::KeepAll].get(seed as usize).copied();
-                let after = disk.crash(crash.unwrap_or(Crash::KeepSome), seed);
+                let after = crashed(&disk, seed);
                 let when = format!("{file}, operation {operation}, crash {seed}");
                 let engine = degraded(&after).unwrap_or_else(|e| panic!("{when}: {e}"));
                 for (series, truth) in &sample.truth {
@@ -412,11 +418,6 @@ fn a_crash_while_damage_is_set_aside_forgets_nothing() {
 #[test]
 fn a_crash_while_a_file_is_made_anew_keeps_the_damaged_one() {
     let sample = sample();
-    let clock = Arc::new(ManualClock::new(5));
-    let degraded = |disk: &SimDisk| {
-        let options = Options { recover: Recover::Degraded, ..options() };
-        Engine::open_with(Arc::new(disk.clone()), clock.clone(), options)
-    };
     for name in ["CURRENT", "DATABASE"] {
         let path = Path::new("/data").join(name);
         for operation in 0.. {
@@ -428,8 +429,7 @@ fn a_crash_while_a_file_is_made_anew_keeps_the_damaged_one() {
             disk.fail_from(disk.operations() + operation);
             let whole = degraded(&disk).is_ok();
             for seed in 0..8 {
-                let crash = [Crash::KeepNothing, Crash::KeepAll].get(seed as usize).copied();
-                let after = disk.crash(crash.unwrap_or(Crash::KeepSome), seed);
+                let after = crashed(&disk, seed);
                 let when = format!("{name}, operation {operation}, crash {seed}");
                 let engine = degraded(&after).unwrap_or_else(|e| panic!("{when}: {e}"));
                 for (series, truth) in &sample.truth {

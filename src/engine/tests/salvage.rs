@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::damage::{files, points_of};
+use super::damage::{crashed, files, points_of};
 use super::steps::Step;
 use super::*;
 use crate::format::block_rows_for;
@@ -231,8 +231,7 @@ fn a_crash_while_the_rest_is_copied_loses_nothing_of_it() {
             disk.fail_from(disk.operations() + operation);
             let whole = open(&disk, Recover::AcceptLoss).is_ok();
             for seed in 0..8 {
-                let crash = [Crash::KeepNothing, Crash::KeepAll].get(seed as usize).copied();
-                let after = disk.crash(crash.unwrap_or(Crash::KeepSome), seed);
+                let after = crashed(&disk, seed);
                 let when = format!("{}, operation {operation}, crash {seed}", rotten.segment.display());
                 let engine = open(&after, Recover::Strict).unwrap_or_else(|e| panic!("{when}: {e}"));
                 for (series, rest) in &rotten.rest {
