@@ -132,7 +132,7 @@ fn ecg(points: usize) -> Vec<f64> {
 
 /// The left profile of 65,536 points, kept while more come.
 fn upkeep(c: &mut Criterion) {
-    let (n, window, more) = (65_536, 100, 200);
+    let (n, window, more) = (65_536, 100, 256);
     let values = walk(n + more, 8);
     let mut upkeep = Upkeep::new(window, n);
     upkeep.rebuild(&values[..n], &Deadline::none()).unwrap();
@@ -146,12 +146,18 @@ fn upkeep(c: &mut Criterion) {
             black_box(nearest.fold(f64::NEG_INFINITY, f64::max));
         }
     };
-    let name = "a point of a kept left profile, n = 65,536, m = 100";
-    compare(c, name, more as u64, ("all covariances from the definition", definition), || {
-        for value in &values[n..] {
-            black_box(upkeep.push(*value));
-        }
-    });
+    let (mut seed, mut level) = (100, values[values.len() - 1]);
+    for together in [1, 64] {
+        let name = format!("a point of a kept left profile, n = 65,536, m = 100, {together} at once");
+        compare(c, &name, more as u64, ("all covariances from the definition", definition), || {
+            // Not what was there before, of which many windows would be equal.
+            let new: Vec<f64> = walk(more, seed).iter().map(|value| value + level).collect();
+            (seed, level) = (seed + 1, new[more - 1]);
+            for some in new.chunks(together) {
+                black_box(upkeep.extend(some));
+            }
+        });
+    }
 }
 
 criterion_group!(benches, cosine, matrix_profile, upkeep);

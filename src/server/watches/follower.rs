@@ -15,6 +15,8 @@ use super::{Shared, Status, is_same};
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Points that are read in one go.
 const PAGE_ROWS: usize = 16 << 10;
+/// Points between two looks whether to stop.
+const TOGETHER: usize = 64;
 /// Where fewer windows fit into the history, it says little of what is usual.
 const HISTORY_WINDOWS: usize = 4;
 /// Of so many points, a change of more than one is looked at by the tiles instead of one by
@@ -311,40 +313,43 @@ fn push(
     stop: &Deadline,
     alerts: &mut Vec<Alert>,
 ) -> Result<()> {
-    for (at, (&time, &value)) in times.iter().zip(values).enumerate() {
-        if at % 64 == 0 && stop.is_over() {
+    for (times, values) in times.chunks(TOGETHER).zip(values.chunks(TOGETHER)) {
+        if stop.is_over() {
             // Half of it is worse than none.
             kept.is_whole = false;
             stop.check()?;
         }
-        let nearest = kept.upkeep.push(value);
-        kept.times.push(time);
-        let left = kept.times.len() - kept.upkeep.points();
-        if left > 0 {
-            // Rarely, for all behind it move.
-            kept.begins_ns = kept.times[left];
-            if left > kept.watch.points_max / 4 || at + 1 == times.len() {
-                kept.times.drain(..left);
+        let before = kept.times.len();
+        let found = kept.upkeep.extend(values);
+        kept.times.extend_from_slice(times);
+        let newest = found.last().copied().flatten();
+        kept.score = newest.map(|nearest| normalized(nearest.distance, kept.watch.window));
+        for (at, nearest) in found.iter().enumerate() {
+            let Kept { watch, upkeep, seen_ns, times, .. } = &mut *kept;
+            let times = &times[..=before + at];
+            let kept_times = &times[times.len().saturating_sub(upkeep.points_max())..];
+            let is_new = seen_ns.is_none_or(|seen_ns| times[before + at] > seen_ns);
+            if is_new {
+                *seen_ns = Some(times[before + at]);
+                alerts.extend(nearest.and_then(|nearest| alert(watch, kept_times, nearest)));
             }
         }
-        let window = kept.watch.window;
-        kept.score = nearest.map(|nearest| normalized(nearest.distance, window));
-        if kept.seen_ns.is_none_or(|seen_ns| time > seen_ns) {
-            kept.seen_ns = Some(time);
-            alerts.extend(nearest.and_then(|nearest| alert(kept, nearest)));
+        let left = kept.times.len() - kept.upkeep.points();
+        if left > 0 {
+            kept.begins_ns = kept.times[left];
+            kept.times.drain(..left);
         }
     }
     Ok(())
 }
 
-/// The alert of the newest window, if it is one.
-fn alert(kept: &Kept, nearest: Nearest) -> Option<Alert> {
-    let Watch { series, labels, window, threshold, .. } = &kept.watch;
-    if kept.upkeep.points() < HISTORY_WINDOWS * window {
+/// The alert of the newest window of the points that are kept, if it is one.
+fn alert(watch: &Watch, times: &[i64], nearest: Nearest) -> Option<Alert> {
+    let Watch { series, labels, window, threshold, .. } = watch;
+    if times.len() < HISTORY_WINDOWS * window {
         return None;
     }
     let normalized_score = normalized(nearest.distance, *window);
-    let times = &kept.times[kept.times.len() - kept.upkeep.points()..];
     (normalized_score >= *threshold).then(|| Alert {
         series: series.clone(),
         labels: labels.clone(),
