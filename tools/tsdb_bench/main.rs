@@ -4,7 +4,7 @@
 //! `options` says what can be asked for; `subjects` how each server is started and spoken
 //! with; `data` what is written; `driver`, `framing` and `latency` make the load;
 //! `process` and `measure` look at what it costs; `workloads` has one file for each row of
-//! docs/performance.md.
+//! docs/performance.md, for some of which `watch` looks how long others wait.
 
 mod data;
 mod driver;
@@ -16,6 +16,7 @@ mod options;
 mod process;
 mod subjects;
 mod table;
+mod watch;
 mod workloads;
 
 use std::process::ExitCode;

@@ -32,7 +32,10 @@ pub enum Workload {
     /// H: anomalies of short series.
     #[value(alias = "h")]
     Analyses,
-    /// A to H.
+    /// I: small requests beside batches, compaction and a long matrix profile.
+    #[value(alias = "i")]
+    Background,
+    /// A to I.
     All,
     /// Anomalies of a folder in the form of the UCR archive (`index.csv` and `*.f64`).
     Ucr,

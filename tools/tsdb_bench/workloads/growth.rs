@@ -1,11 +1,6 @@
 //! G: whether it stays as fast with many more points and series, and how long a write
 //! waits for background work. Ours alone.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
 use super::ranges::{queries, query};
 use super::{Batches, Bench};
 use crate::Result;
@@ -17,13 +12,12 @@ use crate::measure::{Measure, measure};
 use crate::process::Process;
 use crate::subjects::{Subject, start_empty};
 use crate::table::{Table, mebibytes, milliseconds, short, times};
+use crate::watch::{INSERT, WATCHED, watched};
 
 /// Rows of a point query.
 const ROWS: u64 = 10;
 /// Points of a batch, and of a series, where there are many series.
 const FEW: u64 = 10;
-/// The series that the watch writes to.
-const WATCHED: &str = "watched";
 
 /// What a server did when it held so many points.
 struct Stage {
@@ -54,7 +48,8 @@ fn points(bench: &Bench) -> Result<Table> {
         let form = &bench.ours.batch_forms()[0];
         let requests = batches.requests(form, points_each, batch);
         let load = bench.batch_load(process.address, form, &requests);
-        let (ingest, stall_in_ingest) = watched(process.address, || measure(&process, &load, batch))?;
+        let (ingest, [stall_in_ingest]) =
+            watched(process.address, [INSERT], || measure(&process, &load, batch))?;
         written += step;
         worst.add(&stall_in_ingest);
         if stages.is_empty() || written >= options.growth_points {
@@ -76,7 +71,7 @@ fn series(bench: &Bench) -> Result<Table> {
         let form = &bench.ours.batch_forms()[0];
         let requests = Batches::new(count as usize).requests(form, points_each / FEW * FEW, FEW);
         let load = bench.batch_load(process.address, form, &requests);
-        let (ingest, stall) = watched(process.address, || measure(&process, &load, FEW))?;
+        let (ingest, [stall]) = watched(process.address, [INSERT], || measure(&process, &load, FEW))?;
         drop(requests);
         stages.push(stage(bench, &process, points_each / FEW * FEW * count, count, ingest, stall)?);
     }
@@ -99,7 +94,7 @@ fn stage(
     stall_in_ingest: Latency,
 ) -> Result<Stage> {
     let options = &bench.options;
-    let ((), stall_after) = watched(process.address, || {
+    let ((), [stall_after]) = watched(process.address, [INSERT], || {
         exchange(process.address, Framing::Text, b"FLUSH\n", 1)?;
         std::thread::sleep(options.idle());
         Ok(())
@@ -148,36 +143,4 @@ fn table(title: &str, stages: &[Stage]) -> Table {
          in the flush and the seconds after it.",
     );
     table
-}
-
-/// Does something while a point is written every millisecond, and says how long those took.
-fn watched<T>(address: SocketAddr, work: impl FnOnce() -> Result<T>) -> Result<(T, Latency)> {
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let watch = scope.spawn(|| watch(address, &done));
-        let result = work();
-        done.store(true, Ordering::Relaxed);
-        let latency = watch.join().map_err(|_| "the thread that writes points failed")??;
-        Ok((result?, latency))
-    })
-}
-
-fn watch(address: SocketAddr, done: &AtomicBool) -> Result<Latency> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let (mut latency, mut line) = (Latency::new(), String::new());
-    let request = format!("INSERT {WATCHED} 1\n");
-    while !done.load(Ordering::Relaxed) {
-        let sent = Instant::now();
-        stream.write_all(request.as_bytes())?;
-        line.clear();
-        reader.read_line(&mut line)?;
-        latency.record(sent.elapsed());
-        if !line.starts_with("OK ") {
-            return Err(format!("the server answered '{}'", line.trim_end()).into());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(latency)
 }

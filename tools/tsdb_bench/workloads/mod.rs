@@ -2,6 +2,7 @@
 //! filled.
 
 mod analyses;
+mod background;
 mod durable;
 mod growth;
 mod ingest;
@@ -76,6 +77,7 @@ impl Bench {
             Workload::Memory => show(&memory::run(self)?),
             Workload::Growth => growth::run(self)?.iter().for_each(show),
             Workload::Analyses => show(&analyses::run(self)?),
+            Workload::Background => show(&background::run(self)?),
             Workload::Ucr => show(&quality::ucr(self)?),
             Workload::Nab => show(&quality::nab(self)?),
             Workload::All => {
@@ -88,6 +90,7 @@ impl Bench {
                     Workload::Memory,
                     Workload::Growth,
                     Workload::Analyses,
+                    Workload::Background,
                 ] {
                     self.run(workload, show)?;
                 }
