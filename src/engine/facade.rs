@@ -221,13 +221,21 @@ impl Engine {
         self.shard(series).view(series).map(|(_, _, view)| view.extent())
     }
 
-    /// What reading the points of a range and of some labels takes, from metadata; cheap.
+    /// What reading the points of a range and of some labels takes, from metadata; cheap. Where
+    /// it `fetches`, a few small blocks that the system has in memory are decoded for it, and
+    /// are in the cache afterwards.
     ///
     /// # Errors
     /// `SERIES_NOT_FOUND`.
-    pub fn estimate(&self, series: &SeriesName, range: TimeRange, labels: &LabelFilter) -> Result<Estimate> {
+    pub fn estimate(
+        &self,
+        series: &SeriesName,
+        range: TimeRange,
+        labels: &LabelFilter,
+        fetches: bool,
+    ) -> Result<Estimate> {
         let (found, _, view) = self.shard(series).view(series)?;
-        let (rows, is_at_hand) = view.estimate_rows(range);
+        let (rows, is_at_hand) = view.estimate_rows(range, fetches);
         let merge_bytes = view.merge_bytes(range, |set| labels.matches(set));
         Ok(Estimate { dimension: found.dimension, rows, is_at_hand, merge_bytes })
     }

@@ -13,9 +13,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use pco::FULL_BATCH_N;
+
 use crate::base::{DIMENSION_MAX, Error, Result, ValueType};
 
-use super::codec::{encode_label_ids, encode_seqs, encode_timestamps, encode_values, next_column};
+use super::codec::{Count, encode_label_ids, encode_seqs, encode_timestamps, encode_values, next_column};
 use super::{Codec, Columns, Reader, Values, put_varint};
 
 /// Most rows of a block.
@@ -149,22 +151,41 @@ fn read_header(bytes: &[u8], dimension: usize) -> Result<(BlockHeader, Reader<'_
 /// # Errors
 /// `CORRUPT_DATA` for everything that [`encode_block`] did not make.
 pub fn decode_block(bytes: &[u8], dimension: usize, value_type: ValueType) -> Result<Block> {
+    decode_block_start(bytes, dimension, value_type, BLOCK_ROWS_MAX)
+}
+
+/// Decodes at least so many of a block's rows, the first ones of time; all of them where there
+/// are several label sets.
+///
+/// # Errors
+/// As [`decode_block`], which may see more.
+pub fn decode_block_start(
+    bytes: &[u8],
+    dimension: usize,
+    value_type: ValueType,
+    rows_min: usize,
+) -> Result<Block> {
     let (header, mut reader) = read_header(bytes, dimension)?;
     if header.value_type != value_type {
         return Err(Error::corrupt(format!("a block of {} in a series of {value_type}", header.value_type)));
     }
-    let rows = header.rows;
-    let timestamps = next_column(&mut reader)?.timestamps(rows)?;
-    let label_runs = next_column(&mut reader)?.label_ids(rows)?;
+    let timestamps = next_column(&mut reader)?;
+    let label_runs = next_column(&mut reader)?.label_ids(header.rows)?;
+    let wanted = rows_min.max(1).next_multiple_of(FULL_BATCH_N);
+    let rows = match label_runs.len() {
+        1 if wanted < header.rows => Count { all: header.rows, wanted },
+        _ => Count::all(header.rows),
+    };
+    let timestamps = timestamps.timestamps(rows)?;
     let seqs = next_column(&mut reader)?.seqs(rows)?;
     let values = if header.layout == LAYOUT_SPLIT {
         let mut columns = Vec::with_capacity(dimension);
         for _ in 0..dimension {
             columns.push(next_column(&mut reader)?.values(value_type, rows)?);
         }
-        interleave(&columns, rows, value_type)
+        interleave(&columns, rows.wanted, value_type)
     } else {
-        next_column(&mut reader)?.values(value_type, rows * dimension)?
+        next_column(&mut reader)?.values(value_type, rows.times(dimension))?
     };
     reader.finish()?;
     let block = Block { columns: Arc::new(Columns { dimension, timestamps, seqs, values }), label_runs };
@@ -227,6 +248,7 @@ pub fn describe_block(bytes: &[u8], dimension: usize) -> Result<Vec<ColumnInfo>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Rng;
     use crate::format::Seqs;
 
     fn sample(dimension: usize, rows: usize, value_type: ValueType) -> (Columns, Vec<u32>) {
@@ -263,6 +285,46 @@ mod tests {
                 assert!(decode_block(&out, dimension + 1, value_type).is_err());
             }
         }
+    }
+
+    #[test]
+    fn the_start_of_a_block_is_that_of_the_whole() {
+        let walk = |rng: &mut Rng, rows: usize, spread: u64| -> Vec<i64> {
+            (0..rows as i64).map(|row| row * 1000 + rng.below(spread) as i64).collect()
+        };
+        let mut rng = Rng::new(3);
+        for case in 0..60 {
+            let (rows, dimension) = (500 + rng.below(3000) as usize, 1 + case % 3);
+            let timestamps = walk(&mut rng, rows, [1, 2, 900][case % 3]);
+            let numbers = walk(&mut rng, rows * dimension, [1, 5, 1 << 40][case / 3 % 3]);
+            let divisor = [1.0, 100.0, 1e9 + 7.0, 3.0][case % 4];
+            let value_type = [ValueType::F64, ValueType::F32][case % 2];
+            let mut values = Values::new(value_type);
+            match case % 5 {
+                0 => values.extend_from_f64(&vec![7.5; rows * dimension]),
+                _ => values.extend_from_f64(&numbers.iter().map(|&n| n as f64 / divisor).collect::<Vec<_>>()),
+            }
+            let batch = [1, 100, 10_000][case / 2 % 3];
+            let seqs = Seqs::new((0..rows as u64).map(|row| row / batch * 3 % 1000).collect());
+            let mut out = Vec::new();
+            encode_block(&Columns { dimension, timestamps, seqs, values }, &vec![4; rows], &mut out);
+            let whole = decode_block(&out, dimension, value_type).unwrap();
+            for rows_min in [0, 1, 256, 300, rows - 1, rows] {
+                let start = decode_block_start(&out, dimension, value_type, rows_min).unwrap();
+                let found = start.columns.len();
+                assert_eq!(found, rows.min(rows_min.max(1).next_multiple_of(256)), "case {case}");
+                assert_eq!(start.label_runs, [(0, 4)]);
+                let part = whole.columns.part(0..found);
+                assert_eq!(start.columns.timestamps, part.timestamps, "case {case}");
+                assert_eq!(start.columns.values, part.values, "case {case}");
+                assert!((0..found).all(|row| start.columns.seqs.get(row) == part.seqs.get(row)), "{case}");
+            }
+        }
+        let (columns, ids) = sample(1, 1000, ValueType::F64);
+        let mut out = Vec::new();
+        encode_block(&columns, &ids, &mut out);
+        let several = decode_block_start(&out, 1, ValueType::F64, 1).unwrap();
+        assert_eq!(several.columns.len(), 1000, "the times of each set begin anew");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use pco::ChunkConfig;
 use pco::data_types::Number;
-use pco::standalone::{simple_compress_into, simple_decompress_into};
+use pco::standalone::{DecompressorItem, FileDecompressor, simple_compress_into, simple_decompress_into};
 
 use crate::base::{Error, Result, ValueType};
 
@@ -251,6 +251,29 @@ pub(super) struct RawColumn<'a> {
     pub bytes: &'a [u8],
 }
 
+/// The numbers of a column, and how many of them are wanted, from the first on: all, or a
+/// multiple of [`pco::FULL_BATCH_N`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Count {
+    pub all: usize,
+    pub wanted: usize,
+}
+
+impl Count {
+    pub fn all(all: usize) -> Self {
+        Self { all, wanted: all }
+    }
+
+    /// Of so many columns in one.
+    pub fn times(self, columns: usize) -> Self {
+        Self { all: self.all * columns, wanted: self.wanted * columns }
+    }
+
+    fn is_all(self) -> bool {
+        self.wanted == self.all
+    }
+}
+
 /// Finds the next column without decoding it.
 pub(super) fn next_column<'a>(reader: &mut Reader<'a>) -> Result<RawColumn<'a>> {
     let codec = Codec::from_id(reader.u8()?)?;
@@ -263,35 +286,39 @@ impl RawColumn<'_> {
         Err(Error::corrupt(format!("codec {} does not fit {what}", self.codec.name())))
     }
 
-    pub(super) fn timestamps(self, rows: usize) -> Result<Vec<i64>> {
+    pub(super) fn timestamps(self, rows: Count) -> Result<Vec<i64>> {
         self.integers(rows, "timestamps")
     }
 
-    pub(super) fn seqs(self, rows: usize) -> Result<Seqs> {
+    pub(super) fn seqs(self, rows: Count) -> Result<Seqs> {
         if self.codec == Codec::Constant {
             return Ok(Seqs::Constant(u64::from_le_bytes(self.constant()?)));
         }
         if self.codec == Codec::RunLength {
-            let runs = self.runs(rows, "sequence numbers", |reader| Ok(reader.i64_zigzag()? as u64))?;
+            let mut runs =
+                self.runs(rows.all, "sequence numbers", |reader| Ok(reader.i64_zigzag()? as u64))?;
+            runs.truncate(runs.partition_point(|&(start, _)| (start as usize) < rows.wanted));
             return Ok(Seqs::Runs(runs));
         }
         Ok(Seqs::Each(self.integers(rows, "sequence numbers")?.into_iter().map(|seq| seq as u64).collect()))
     }
 
-    fn integers(self, rows: usize, what: &str) -> Result<Vec<i64>> {
+    fn integers(self, rows: Count, what: &str) -> Result<Vec<i64>> {
         match self.codec {
-            Codec::Constant => Ok(vec![i64::from_le_bytes(self.constant()?); rows]),
+            Codec::Constant => Ok(vec![i64::from_le_bytes(self.constant()?); rows.wanted]),
             Codec::Raw => Ok(self.raw::<8>(rows)?.map(i64::from_le_bytes).collect()),
             Codec::DeltaOfDelta => {
                 let mut reader = Reader::new(self.bytes);
-                let mut numbers = Vec::with_capacity(rows);
+                let mut numbers = Vec::with_capacity(rows.wanted);
                 let (mut last, mut delta) = (0_i64, 0_i64);
-                for _ in 0..rows {
+                for _ in 0..rows.wanted {
                     delta = delta.wrapping_add(reader.i64_zigzag()?);
                     last = last.wrapping_add(delta);
                     numbers.push(last);
                 }
-                reader.finish()?;
+                if rows.is_all() {
+                    reader.finish()?;
+                }
                 Ok(numbers)
             }
             Codec::Pco => self.pco(rows, 0_i64),
@@ -300,10 +327,12 @@ impl RawColumn<'_> {
                     clippy::redundant_closure_for_method_calls,
                     reason = "the method is of a reader of one lifetime"
                 )]
-                let runs = self.runs(rows, "numbers", |reader| reader.i64_zigzag())?;
-                let ends = runs.iter().skip(1).map(|&(start, _)| start as usize).chain([rows]);
-                let mut numbers = Vec::with_capacity(rows);
-                runs.iter().zip(ends).for_each(|(&(_, number), end)| numbers.resize(end, number));
+                let runs = self.runs(rows.all, "numbers", |reader| reader.i64_zigzag())?;
+                let ends = runs.iter().skip(1).map(|&(start, _)| start as usize).chain([rows.all]);
+                let mut numbers = Vec::with_capacity(rows.wanted);
+                for (&(_, number), end) in runs.iter().zip(ends) {
+                    numbers.resize(end.min(rows.wanted), number);
+                }
                 Ok(numbers)
             }
             Codec::Line => {
@@ -311,11 +340,11 @@ impl RawColumn<'_> {
                 let line = Line::decode(&mut reader)?;
                 let bytes = reader.take(reader.remaining())?;
                 let mut numbers = if bytes.is_empty() {
-                    vec![0; rows]
+                    vec![0; rows.wanted]
                 } else {
                     Self { codec: Codec::Pco, bytes }.pco(rows, 0_i64)?
                 };
-                line.restore(&mut numbers);
+                line.restore(&mut numbers, rows.all);
                 Ok(numbers)
             }
             Codec::Decimal | Codec::NearDecimal => self.unexpected(what),
@@ -353,17 +382,17 @@ impl RawColumn<'_> {
         Ok(runs)
     }
 
-    pub(super) fn values(self, value_type: ValueType, values: usize) -> Result<Values> {
+    pub(super) fn values(self, value_type: ValueType, values: Count) -> Result<Values> {
         Ok(match (value_type, self.codec) {
             (ValueType::F64, Codec::Constant) => {
-                Values::F64(vec![f64::from_le_bytes(self.constant()?); values])
+                Values::F64(vec![f64::from_le_bytes(self.constant()?); values.wanted])
             }
             (ValueType::F64, Codec::Raw) => {
                 Values::F64(self.raw::<8>(values)?.map(f64::from_le_bytes).collect())
             }
             (ValueType::F64, Codec::Pco) => Values::F64(self.pco(values, 0.0)?),
             (ValueType::F32, Codec::Constant) => {
-                Values::F32(vec![f32::from_le_bytes(self.constant()?); values])
+                Values::F32(vec![f32::from_le_bytes(self.constant()?); values.wanted])
             }
             (ValueType::F32, Codec::Raw) => {
                 Values::F32(self.raw::<4>(values)?.map(f32::from_le_bytes).collect())
@@ -377,7 +406,7 @@ impl RawColumn<'_> {
         })
     }
 
-    fn decimals<T: Decimal>(self, values: usize) -> Result<Vec<T>> {
+    fn decimals<T: Decimal>(self, values: Count) -> Result<Vec<T>> {
         let mut reader = Reader::new(self.bytes);
         let decimals = reader.u8()?;
         let integers = next_column(&mut reader)?.integers(values, "decimals")?;
@@ -386,7 +415,7 @@ impl RawColumn<'_> {
             .ok_or_else(|| Error::corrupt(format!("a column of {decimals} decimals")))
     }
 
-    fn near_decimals<T: Decimal>(self, values: usize) -> Result<Vec<T>> {
+    fn near_decimals<T: Decimal>(self, values: Count) -> Result<Vec<T>> {
         let mut reader = Reader::new(self.bytes);
         let decimals = reader.u8()?;
         let integers = next_column(&mut reader)?.integers(values, "decimals")?;
@@ -401,26 +430,39 @@ impl RawColumn<'_> {
             .map_err(|_| Error::corrupt(format!("a constant of {} bytes instead of {N}", self.bytes.len())))
     }
 
-    fn raw<const N: usize>(self, rows: usize) -> Result<impl Iterator<Item = [u8; N]>> {
-        if self.bytes.len() != rows * N {
+    fn raw<const N: usize>(self, rows: Count) -> Result<impl Iterator<Item = [u8; N]>> {
+        if self.bytes.len() != rows.all * N {
             return Err(Error::corrupt(format!(
-                "{} bytes for {rows} raw numbers of {N} bytes",
-                self.bytes.len()
+                "{} bytes for {} raw numbers of {N} bytes",
+                self.bytes.len(),
+                rows.all
             )));
         }
         let (numbers, _) = self.bytes.as_chunks::<N>();
-        Ok(numbers.iter().copied())
+        Ok(numbers.iter().copied().take(rows.wanted))
     }
 
     /// Decodes into room of the size that the block's header promised, so a forged
     /// length inside the pco bytes can't make us allocate more.
-    fn pco<T: Number>(self, rows: usize, zero: T) -> Result<Vec<T>> {
-        let mut numbers = vec![zero; rows];
-        match simple_decompress_into(self.bytes, &mut numbers) {
-            Ok(progress) if progress.finished && progress.n_processed == rows => Ok(numbers),
+    fn pco<T: Number>(self, rows: Count, zero: T) -> Result<Vec<T>> {
+        let mut numbers = vec![zero; rows.wanted];
+        let progress = if rows.is_all() {
+            simple_decompress_into(self.bytes, &mut numbers)
+        } else {
+            FileDecompressor::new(self.bytes).and_then(|(file, bytes)| {
+                match file.chunk_decompressor(bytes)? {
+                    DecompressorItem::Chunk(mut chunk) => chunk.read(&mut numbers),
+                    DecompressorItem::EndOfData(_) => Ok(pco::Progress::default()),
+                }
+            })
+        };
+        match progress {
+            Ok(progress) if progress.finished == rows.is_all() && progress.n_processed == rows.wanted => {
+                Ok(numbers)
+            }
             Ok(progress) => Err(Error::corrupt(format!(
-                "a pco column of {} numbers where {rows} are expected",
-                progress.n_processed
+                "a pco column of {} numbers where {} are expected",
+                progress.n_processed, rows.wanted
             ))),
             Err(e) => Err(Error::corrupt(format!("a pco column that can't be decoded: {e}"))),
         }
@@ -440,14 +482,14 @@ mod tests {
     fn integers_survive(numbers: &[i64]) -> Codec {
         let mut out = Vec::new();
         encode_timestamps(numbers, &mut out);
-        assert_eq!(column(&out).timestamps(numbers.len()).unwrap(), numbers);
+        assert_eq!(column(&out).timestamps(Count::all(numbers.len())).unwrap(), numbers);
         column(&out).codec
     }
 
     fn floats_survive(values: Values) -> Codec {
         let mut out = Vec::new();
         encode_values(&values, &mut out);
-        let back = column(&out).values(values.value_type(), values.len()).unwrap();
+        let back = column(&out).values(values.value_type(), Count::all(values.len())).unwrap();
         match (&values, &back) {
             (Values::F64(a), Values::F64(b)) => {
                 assert!(a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits())));
@@ -538,11 +580,13 @@ mod tests {
         fn any_bytes_give_a_column_or_an_error(codec in 0_u8..8, bytes: Vec<u8>, rows in 1_usize..200) {
             let Ok(codec) = Codec::from_id(codec) else { return Ok(()) };
             let column = RawColumn { codec, bytes: &bytes };
-            let _ = column.timestamps(rows);
-            let _ = column.seqs(rows);
             let _ = column.label_ids(rows);
-            let _ = column.values(ValueType::F64, rows);
-            let _ = column.values(ValueType::F32, rows);
+            for rows in [Count::all(rows), Count { all: rows, wanted: rows / 512 * 256 }] {
+                let _ = column.timestamps(rows);
+                let _ = column.seqs(rows);
+                let _ = column.values(ValueType::F64, rows);
+                let _ = column.values(ValueType::F32, rows);
+            }
         }
     }
 }

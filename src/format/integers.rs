@@ -104,21 +104,17 @@ impl Line {
     /// down, without dividing for each row.
     fn steps(self, rows: usize) -> impl Iterator<Item = i64> {
         let runs = (rows.max(2) - 1) as i64;
-        let (whole, part) = (self.rise.div_euclid(runs), self.rise.rem_euclid(runs));
-        let (mut next, mut parts) = (0_i64, 0);
-        (0..rows).map(move |_| {
-            let steps = next;
-            parts += part;
-            let carry = parts >= runs;
-            parts -= if carry { runs } else { 0 };
-            next = next.wrapping_add(whole).wrapping_add(i64::from(carry));
-            steps
-        })
+        let (whole, part) = (self.rise.div_euclid(runs), self.rise.rem_euclid(runs) as f64);
+        let run = 1.0 / runs as f64;
+        // Exact: the quotient is half a part of `runs` away from the next integer, which is more
+        // than rounding takes for as many rows as a column can have.
+        let carry = move |row: usize| ((part * row as f64 + 0.5) * run) as i64;
+        (0..rows).map(move |row| whole.wrapping_mul(row as i64).wrapping_add(carry(row)))
     }
 
-    /// The numbers of which `rests` are left. Never fails: a forged line gives other numbers.
-    pub fn restore(self, rests: &mut [i64]) {
-        let rows = rests.len();
+    /// The numbers of which `rests` are left, the first of `rows`. Never fails: a forged line
+    /// gives other numbers.
+    pub fn restore(self, rests: &mut [i64], rows: usize) {
         for (rest, foreseen) in rests.iter_mut().zip(self.steps(rows)) {
             let steps = rest.wrapping_add(foreseen);
             *rest = self.first.wrapping_add(steps.wrapping_mul(self.step as i64));
@@ -227,6 +223,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::Rng;
 
     fn line_survives(numbers: &[i64]) -> bool {
         let Some((flat, steps)) = Line::flat(numbers) else { return false };
@@ -238,10 +235,31 @@ mod tests {
             assert_eq!(Line::decode(&mut reader).unwrap(), line);
             let foreseen = line.steps(steps.len());
             let mut rests: Vec<i64> = steps.iter().zip(foreseen).map(|(s, f)| s.wrapping_sub(f)).collect();
-            line.restore(&mut rests);
+            let rows = rests.len();
+            line.restore(&mut rests, rows);
             assert_eq!(rests, numbers);
         }
         true
+    }
+
+    #[test]
+    fn a_line_is_rounded_down_in_every_row() {
+        let mut rng = Rng::new(29);
+        for case in 0..300 {
+            // The longest column, and any.
+            let rows = if case < 6 { 1 << 18 } else { 2 + rng.below(5000) as usize };
+            let runs = rows as i64 - 1;
+            let rise = match case % 6 {
+                0 => runs - 1,
+                1 => 1 - runs,
+                2 => i64::MAX - rng.below(1000) as i64,
+                _ => rng.next_u64() as i64 >> rng.below(60),
+            };
+            for (row, found) in (Line { first: 0, step: 1, rise }).steps(rows).enumerate() {
+                let expected = (i128::from(rise) * row as i128).div_euclid(i128::from(runs));
+                assert_eq!(i128::from(found), expected, "row {row} of {rows}, rise {rise}");
+            }
+        }
     }
 
     #[test]
@@ -300,7 +318,8 @@ mod tests {
 
         #[test]
         fn a_forged_line_restores_something(first: i64, step: u64, rise: i64, mut rests: Vec<i64>) {
-            Line { first, step, rise }.restore(&mut rests);
+            let rows = rests.len();
+            Line { first, step, rise }.restore(&mut rests, rows);
         }
     }
 }

@@ -18,8 +18,8 @@ mod metadata;
 mod names;
 
 pub use block::{
-    BLOCK_ROWS_MAX, BLOCK_VALUES_MAX, Block, ColumnInfo, block_rows_for, decode_block, describe_block,
-    encode_block,
+    BLOCK_ROWS_MAX, BLOCK_VALUES_MAX, Block, ColumnInfo, block_rows_for, decode_block, decode_block_start,
+    describe_block, encode_block,
 };
 pub use bytes::{Reader, put_bytes, put_each, put_i64_zigzag, put_str, put_varint};
 pub use codec::Codec;

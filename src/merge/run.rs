@@ -89,7 +89,7 @@ impl Run {
                 }
                 Part::Stored { segment, series, block, label } => {
                     let Some((of_series, entry)) = stored(&segment, series, block) else { continue };
-                    let found = segment.block(of_series, entry)?;
+                    let found = segment.block(of_series, entry, self.range)?;
                     let Some(rows) = found.rows_of(label) else { continue };
                     of_block = Some((segment, series, block, label));
                     (found.columns.clone(), rows)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::{Labels, Result, TimeRange, ValueType};
-use crate::format::Columns;
+use crate::format::{BLOCK_ROWS_MAX, Block, Columns};
 use crate::memtable::{SeriesSnapshot, Tombstone};
 use crate::segments::{Segment, SeriesEntry};
 
@@ -23,6 +23,9 @@ const HELD_ROWS_MIN: u64 = 4;
 /// What such a copy takes beside its rows.
 const COPY_BYTES: u64 = 256;
 
+/// Most values of blocks that are decoded while rows are estimated, which is less work than
+/// handing a query to another thread.
+const FETCHED_VALUES_MAX: u64 = 2 * BLOCK_ROWS_MAX as u64;
 /// Label sets of a cached block whose rows in a range are counted.
 const COUNTED_RUNS_MAX: usize = 16;
 
@@ -82,25 +85,43 @@ impl SeriesView {
     }
 
     /// Upper bound of the points in a range, without the disk; and whether they can be read
-    /// without it.
-    pub fn estimate_rows(&self, range: TimeRange) -> (u64, bool) {
+    /// without it. A few small blocks that the system has in memory are fetched for it where
+    /// `fetches` says so.
+    pub fn estimate_rows(&self, range: TimeRange, fetches: bool) -> (u64, bool) {
         let memory = self.memory.iter().filter(|memory| memory.range().is_some_and(|r| r.overlaps(range)));
         let mut rows: u64 = memory.map(|memory| memory.points() as u64).sum();
-        let mut is_at_hand = true;
+        let rows_of = |found: &Block| {
+            let times = &found.columns.timestamps;
+            // One of many label sets would be long to count.
+            match found.label_runs.len() {
+                ..=COUNTED_RUNS_MAX => found.runs().map(|(_, run)| rows_between(&times[run], range)).sum(),
+                _ => times.len() as u64,
+            }
+        };
+        let (mut missing, mut missing_rows) = (Vec::new(), 0);
         for (segment, _, series) in self.stored() {
             for block in series.blocks_in(range) {
-                match segment.cached(block) {
-                    // One of many label sets would be long to count.
-                    Some(cached) if cached.label_runs.len() <= COUNTED_RUNS_MAX => {
-                        let times = &cached.columns.timestamps;
-                        rows += cached.runs().map(|(_, run)| rows_between(&times[run], range)).sum::<u64>();
-                    }
-                    found => {
-                        rows += u64::from(block.rows);
-                        is_at_hand &= found.is_some();
-                    }
+                if let Some(cached) = segment.cached(block, range) {
+                    rows += rows_of(&cached);
+                    continue;
+                }
+                missing_rows += u64::from(block.rows);
+                if missing_rows * self.dimension as u64 <= FETCHED_VALUES_MAX {
+                    missing.push((segment, series, block));
                 }
             }
+        }
+        if missing_rows == 0 {
+            return (rows, true);
+        }
+        if !fetches || missing_rows * self.dimension as u64 > FETCHED_VALUES_MAX {
+            return (rows + missing_rows, false);
+        }
+        let mut is_at_hand = true;
+        for (segment, series, block) in missing {
+            let fetched = segment.fetch(series, block, range);
+            is_at_hand &= fetched.is_some();
+            rows += fetched.map_or(u64::from(block.rows), |found| rows_of(&found));
         }
         (rows, is_at_hand)
     }

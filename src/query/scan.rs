@@ -101,7 +101,7 @@ impl PageReader {
         let with_ids = self.sets.len() > 1;
         let mut rows = Rows::new(self.view.dimension);
         // A column that moved while it grows would be there twice.
-        let (estimated, _) = self.view.estimate_rows(TimeRange { start_ns, ..self.range });
+        let (estimated, _) = self.view.estimate_rows(TimeRange { start_ns, ..self.range }, false);
         let most = limit.min(estimated as usize);
         rows.timestamps_ns.reserve_exact(most.min(NUMBERS_AHEAD_MAX));
         rows.values.reserve_exact(most.saturating_mul(self.view.dimension).min(NUMBERS_AHEAD_MAX));

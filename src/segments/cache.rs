@@ -92,9 +92,10 @@ impl BlockCache {
         &self.parts[(mixed >> 60) as usize % PARTS]
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<Arc<Block>> {
+    /// A block, or what was decoded of it, if that suits.
+    pub(super) fn get(&self, key: Key, suits: impl Fn(&Block) -> bool) -> Option<Arc<Block>> {
         let part = self.part(key).lock();
-        if let Some(entry) = part.blocks.get(&key) {
+        if let Some(entry) = part.blocks.get(&key).filter(|entry| suits(&entry.block)) {
             entry.read.store(true, Ordering::Relaxed);
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Some(entry.block.clone());
@@ -115,13 +116,20 @@ impl BlockCache {
         }
         let mut part = self.part(key).lock();
         let entry = Entry { block: block.clone(), read: AtomicBool::new(false) };
-        if part.blocks.insert(key, entry).is_some() {
-            return;
+        match part.blocks.insert(key, entry) {
+            Some(before) => {
+                self.bytes.fetch_sub(before.block.memory_bytes(), Ordering::Relaxed);
+            }
+            None => part.hand.push_back(key),
         }
-        part.hand.push_back(key);
         drop(part);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.trim();
+    }
+
+    /// Whether it need not let blocks go soon.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) < self.blocks_bytes_max() / 8 * 7
     }
 
     fn blocks_bytes_max(&self) -> usize {
@@ -199,19 +207,33 @@ mod tests {
         let cache = BlockCache::new(PARTS * 10 * 16_000);
         for at in 0..1000 {
             cache.put((1, at), &block(1000));
-            cache.get((1, 0));
+            cache.get((1, 0), |_| true);
         }
         assert!(cache.memory_bytes() <= PARTS as u64 * 160_000);
-        assert!(cache.get((1, 0)).is_some(), "the block that is always read stays");
-        assert!(cache.get((1, 1)).is_none(), "an old one that nobody reads goes");
+        assert!(cache.get((1, 0), |_| true).is_some(), "the block that is always read stays");
+        assert!(cache.get((1, 1), |_| true).is_none(), "an old one that nobody reads goes");
         cache.forget(1, 0);
         assert_eq!(cache.memory_bytes(), 0);
+    }
+
+    #[test]
+    fn more_of_a_block_takes_the_place_of_less() {
+        let cache = BlockCache::new(64 * 16_000);
+        cache.put((1, 1), &block(10));
+        assert!(cache.get((1, 1), |found| found.columns.len() == 1000).is_none());
+        assert_eq!(cache.hits_and_misses(), (0, 1));
+        cache.put((1, 1), &block(1000));
+        assert!(cache.get((1, 1), |found| found.columns.len() == 1000).is_some());
+        assert_eq!(cache.memory_bytes(), block(1000).memory_bytes() as u64);
+        assert!(cache.has_room());
+        (2..60).for_each(|at| cache.put((1, at), &block(1000)));
+        assert!(!cache.has_room());
     }
 
     #[test]
     fn a_cache_of_no_bytes_holds_nothing() {
         let cache = BlockCache::new(0);
         cache.put((1, 1), &block(1));
-        assert!(cache.get((1, 1)).is_none());
+        assert!(cache.get((1, 1), |_| true).is_none());
     }
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::sync::RwLock;
-use crate::base::{Error, ErrorCode, Result};
-use crate::format::{Block, FileHeader, FileKind, HEADER_BYTES, decode_block};
+use crate::base::{Error, ErrorCode, Result, TimeRange};
+use crate::format::{Block, FileHeader, FileKind, HEADER_BYTES, decode_block_start};
 use crate::vfs::{File, Vfs, read_exact_at};
 
 use super::Sidecar;
@@ -103,10 +103,12 @@ impl Segment {
 
     /// A decoded block, past the cache.
     pub fn decode(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Block> {
-        let decoded = self
-            .read_block_bytes(block)
-            .and_then(|bytes| decode_block(&bytes, series.dimension, series.value_type))
-            .and_then(|decoded| check_against_index(decoded, series, block));
+        let decoded = self.read_block_bytes(block).and_then(|bytes| decode_rows(&bytes, series, block, None));
+        self.note(block, decoded)
+    }
+
+    /// Notes where a block can't be decoded.
+    fn note(&self, block: &BlockEntry, decoded: Result<Block>) -> Result<Block> {
         decoded.map_err(|e| {
             let e = e.context(format!("{}: block at byte {}", self.path.display(), block.offset));
             if e.code() == ErrorCode::CorruptData && self.cache.note_damaged((self.cache_key, block.offset)) {
@@ -118,33 +120,99 @@ impl Segment {
 
     /// The same for who wants its points: an error says what to do.
     pub fn read(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Block> {
-        self.decode(series, block).map_err(|e| match e.code() {
-            ErrorCode::CorruptData => Error::corrupt(format!(
-                "{}; leave out the time from {} to {}; or stop the server, and restore the file from a backup or \
-                 start once with --recover=accept-loss to give the block up",
-                e.message(),
-                block.range.start_ns,
-                block.range.end_ns
-            )),
-            _ => e,
-        })
+        self.decode(series, block).map_err(|e| what_to_do(block, e))
     }
 
-    /// A decoded block, if the cache has it.
-    pub fn cached(&self, block: &BlockEntry) -> Option<Arc<Block>> {
-        self.cache.peek((self.cache_key, block.offset))
+    /// Those of a block's points that are in a range, and maybe others, if the cache has them.
+    pub fn cached(&self, block: &BlockEntry, range: TimeRange) -> Option<Arc<Block>> {
+        self.cache.peek((self.cache_key, block.offset)).filter(|found| holds(found, block, range))
     }
 
-    /// A decoded block, from the cache where it is there.
-    pub fn block(&self, series: &SeriesEntry, block: &BlockEntry) -> Result<Arc<Block>> {
+    /// Decodes points of a block that the cache does not have, and puts them there, if that needs
+    /// not wait for the disk. What is wrong with it, who reads it will hear.
+    pub fn fetch(&self, series: &SeriesEntry, block: &BlockEntry, range: TimeRange) -> Option<Arc<Block>> {
+        let mut bytes = vec![0; block.len as usize];
+        if !self.file.read_at_hand(&mut bytes, block.offset) {
+            return None;
+        }
+        self.take(Ok(bytes), series, block, range).ok()
+    }
+
+    /// Those of a block's points that are in a range, and maybe others, from the cache where they
+    /// are there.
+    pub fn block(&self, series: &SeriesEntry, block: &BlockEntry, range: TimeRange) -> Result<Arc<Block>> {
         let key = (self.cache_key, block.offset);
-        if let Some(found) = self.cache.get(key) {
+        if let Some(found) = self.cache.get(key, |found| holds(found, block, range)) {
             return Ok(found);
         }
-        let decoded = Arc::new(self.read(series, block)?);
-        self.cache.put(key, &decoded);
+        let bytes = self.read_block_bytes(block);
+        self.take(bytes, series, block, range).map_err(|e| what_to_do(block, e))
+    }
+
+    /// Decodes a block's points of a range for the cache: where that has room, all of the block,
+    /// else no more than the range asks for.
+    fn take(
+        &self,
+        bytes: Result<Vec<u8>>,
+        series: &SeriesEntry,
+        block: &BlockEntry,
+        range: TimeRange,
+    ) -> Result<Arc<Block>> {
+        let until = (!self.cache.has_room()).then_some(range.end_ns);
+        let decoded = bytes.and_then(|bytes| decode_rows(&bytes, series, block, until));
+        let decoded = Arc::new(self.note(block, decoded)?);
+        self.cache.put((self.cache_key, block.offset), &decoded);
         Ok(decoded)
     }
+}
+
+fn what_to_do(block: &BlockEntry, e: Error) -> Error {
+    match e.code() {
+        ErrorCode::CorruptData => Error::corrupt(format!(
+            "{}; leave out the time from {} to {}; or stop the server, and restore the file from a backup or \
+             start once with --recover=accept-loss to give the block up",
+            e.message(),
+            block.range.start_ns,
+            block.range.end_ns
+        )),
+        _ => e,
+    }
+}
+
+/// Whether what was decoded of a block has all of its points in a range.
+fn holds(found: &Block, block: &BlockEntry, range: TimeRange) -> bool {
+    let times = &found.columns.timestamps;
+    times.len() == block.rows as usize || times.last().is_some_and(|&last| last > range.end_ns)
+}
+
+/// Decodes a block, or those of its points that are not after `until`, and maybe others; and
+/// checks that it is the one that the index describes.
+fn decode_rows(bytes: &[u8], series: &SeriesEntry, block: &BlockEntry, until: Option<i64>) -> Result<Block> {
+    let decode = |rows_min| {
+        decode_block_start(bytes, series.dimension, series.value_type, rows_min)
+            .and_then(|decoded| check_against_index(decoded, series, block))
+    };
+    let all = block.rows as usize;
+    if let Some(until) = until {
+        let rows_min = rows_until(block, until);
+        if rows_min < all / 4 * 3 {
+            let start = decode(rows_min)?;
+            if holds(&start, block, TimeRange { start_ns: i64::MIN, end_ns: until }) {
+                return Ok(start);
+            }
+        }
+    }
+    decode(all)
+}
+
+/// How many of a block's rows are not after a time, and a few more, if they are as far from each
+/// other everywhere.
+fn rows_until(block: &BlockEntry, until: i64) -> usize {
+    let TimeRange { start_ns, end_ns } = block.range;
+    let span = end_ns.abs_diff(start_ns).max(1);
+    let part = (i128::from(until) - i128::from(start_ns)).clamp(0, i128::from(span)) as f64 / span as f64;
+    let rows = f64::from(block.rows);
+    (part * rows + rows / 64.0) as usize
 }
 
 impl Drop for Segment {
@@ -155,12 +223,17 @@ impl Drop for Segment {
 
 /// A block that passes its own checks may still be the wrong one.
 fn check_against_index(decoded: Block, series: &SeriesEntry, block: &BlockEntry) -> Result<Block> {
-    let columns = &decoded.columns;
-    let first = columns.timestamps.iter().copied().min();
-    let last = columns.timestamps.iter().copied().max();
-    let fits = columns.len() == block.rows as usize
+    let times = &decoded.columns.timestamps;
+    // Each run was found to ascend.
+    let first = decoded.runs().filter_map(|(_, run)| times[run].first().copied()).min();
+    let last = decoded.runs().filter_map(|(_, run)| times[run].last().copied()).max();
+    let ends = if times.len() < block.rows as usize {
+        last.is_some_and(|last| last < block.range.end_ns)
+    } else {
+        times.len() == block.rows as usize && last == Some(block.range.end_ns)
+    };
+    let fits = ends
         && first == Some(block.range.start_ns)
-        && last == Some(block.range.end_ns)
         && decoded.label_runs.first().map(|run| run.1) == Some(block.first_label)
         && decoded.label_runs.last().map(|run| run.1) == Some(block.last_label)
         && (block.last_label as usize) < series.labels.len();

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::base::{LabelFilter, Labels, TimeRange, ValueType};
-use crate::format::{Columns, FileHeader, FileKind, Seqs, Values};
+use crate::base::{LabelFilter, Labels, Rng, TimeRange, ValueType};
+use crate::format::{Block, Columns, FileHeader, FileKind, Seqs, Values};
 use crate::memtable::Tombstone;
 use crate::vfs::{SimDisk, Vfs, read_all};
 
@@ -56,8 +56,8 @@ fn what_is_written_reads_back() {
     assert_eq!(series.rows(), 7990);
     let mut times = [Vec::new(), Vec::new()];
     for entry in &series.blocks {
-        let block = segment.block(series, entry).unwrap();
-        assert_eq!(*block, *segment.block(series, entry).unwrap());
+        let block = segment.block(series, entry, TimeRange::ALL).unwrap();
+        assert_eq!(*block, *segment.block(series, entry, TimeRange::ALL).unwrap());
         for (label, rows) in block.runs() {
             times[label as usize].extend_from_slice(&block.columns.timestamps[rows]);
         }
@@ -68,6 +68,74 @@ fn what_is_written_reads_back() {
     assert!(verify_segment(&disk, segment.path(), 6, &info).is_err(), "another shard's segment");
     let other = SegmentInfo { hash: info.hash ^ 1, ..info };
     assert!(verify_segment(&disk, segment.path(), 5, &other).is_err(), "another content");
+}
+
+#[test]
+fn a_full_cache_has_as_much_of_a_block_as_was_asked_for() {
+    let disk = SimDisk::new();
+    let mut writer = SegmentWriter::create(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        FileHeader::new(FileKind::Segment, 5, 12, 1),
+    )
+    .unwrap();
+    let mut rng = Rng::new(23);
+    // Evenly; in bursts, so that times are not where they should be; and in pairs of sets.
+    for series_id in [1, 2, 3] {
+        writer.begin_series(series_id, 1, ValueType::F64, labels()).unwrap();
+        let sets = if series_id == 3 { 2 } else { 1 };
+        for label in 0..sets {
+            let mut time = 0;
+            let step = |rng: &mut Rng, row: i64| match series_id {
+                2 if row % 700 == 0 => 1 << 40,
+                _ => 1 + rng.below(1000) as i64,
+            };
+            let timestamps: Vec<i64> = (0..9000 / sets)
+                .map(|row| {
+                    time += step(&mut rng, row);
+                    time
+                })
+                .collect();
+            let rows = timestamps.len();
+            let values = Values::F64((0..rows).map(|row| row as f64 / 8.0).collect());
+            let columns = Columns { dimension: 1, timestamps, seqs: Seqs::Constant(7), values };
+            writer.push(label as u32, &columns, 0..rows).unwrap();
+        }
+    }
+    let info = writer.finish().unwrap();
+    let (mut parts, mut wholes) = (0, 0);
+    for bytes_max in [0, 200_000, 1 << 30] {
+        let cache = Arc::new(BlockCache::new(bytes_max));
+        let segment = Segment::open(&disk, Path::new(DIR), (5, 0), &info, cache.clone()).unwrap();
+        for turn in 0..400 {
+            let series = &segment.index().series[rng.below(3) as usize];
+            let entry = &series.blocks[rng.below(series.blocks.len() as u64) as usize];
+            let whole = segment.decode(series, entry).unwrap();
+            let times = &whole.columns.timestamps;
+            let start_ns = times[rng.below(times.len() as u64) as usize];
+            let range = TimeRange { start_ns, end_ns: start_ns + rng.below(1 << 14) as i64 };
+            let found = match turn % 3 {
+                0 => segment.fetch(series, entry, range).unwrap(),
+                1 => segment.block(series, entry, range).unwrap(),
+                _ => segment.cached(entry, range).unwrap_or_else(|| Arc::new(whole.clone())),
+            };
+            let points = |of: &Block| {
+                let in_range = |row: &usize| range.contains(of.columns.timestamps[*row]);
+                let point = |row: usize| {
+                    let mut value = Vec::new();
+                    of.columns.values.copy_to_f64(row..row + 1, &mut value);
+                    (of.columns.timestamps[row], value[0].to_bits(), of.columns.seqs.get(row))
+                };
+                of.runs()
+                    .map(|(label, run)| (label, run.filter(in_range).map(point).collect()))
+                    .collect::<Vec<(_, Vec<_>)>>()
+            };
+            assert_eq!(points(&found), points(&whole), "turn {turn}, {range:?}");
+            if found.columns.len() < whole.columns.len() { parts += 1 } else { wholes += 1 }
+        }
+        assert!(cache.memory_bytes() <= bytes_max.max(1 << 16) as u64);
+    }
+    assert!(parts > 100 && wholes > 100, "{parts} parts, {wholes} wholes");
 }
 
 #[test]
@@ -96,8 +164,8 @@ fn reading_never_returns_a_damaged_block() {
     let entry = &series.blocks[1];
     let file = disk.open_write(segment.path()).unwrap();
     file.write_all_at(&[0xff], entry.offset + 9).unwrap();
-    let error = segment.block(series, entry).unwrap_err();
+    let error = segment.block(series, entry, TimeRange::ALL).unwrap_err();
     assert!(error.message().contains(&format!("block at byte {}", entry.offset)), "{error}");
     assert!(error.message().contains(&info.file_name()), "{error}");
-    assert!(segment.block(series, &series.blocks[0]).is_ok());
+    assert!(segment.block(series, &series.blocks[0], TimeRange::ALL).is_ok());
 }

@@ -135,7 +135,8 @@ pub(super) fn cost(
     threads: u64,
 ) -> Result<Cost> {
     let of = |(series, range, labels): Selected<'_>, limit: Option<usize>, computes: bool| -> Result<Cost> {
-        let Estimate { dimension, rows, is_at_hand, merge_bytes } = engine.estimate(series, range, labels)?;
+        let Estimate { dimension, rows, is_at_hand, merge_bytes } =
+            engine.estimate(series, range, labels, !computes)?;
         let rows = rows.min(limit.map_or(u64::MAX, |limit| limit as u64));
         let row_bytes = 8 * u64::from(dimension) + ROW_BYTES;
         let bytes = rows.saturating_mul(row_bytes).min(engine.query_bytes_max());
@@ -152,7 +153,8 @@ pub(super) fn cost(
             return Err(Error::new(
                 ErrorCode::LimitExceeded,
                 format!(
-                    "to put so many label sets in the order of time takes about {bytes} bytes, more than the {bytes_max}                      that one query may take; ask for fewer labels at a time, or raise TSDB_MEMORY_LIMIT"
+                    "to put so many label sets in the order of time takes about {bytes} bytes, more than the \
+                     {bytes_max} that one query may take; ask for fewer labels at a time, or raise TSDB_MEMORY_LIMIT"
                 ),
             ));
         }

@@ -374,7 +374,9 @@ impl State {
             return Ok(known);
         }
         let threads = self.workers.current_num_threads() as u64;
-        let cost = read::cost(engine, &command, self.settings.max_result_points, threads)?;
+        // It may decode a block.
+        let cost =
+            caught("the query", || read::cost(engine, &command, self.settings.max_result_points, threads))?;
         let deadline = Deadline::after(self.request_timeout());
         if cost.effort == Effort::Least {
             return caught("the query", || self.execute(engine, command, &deadline));

@@ -86,6 +86,12 @@ pub trait File: Send + Sync {
     /// Reads up to `buf.len()` bytes; 0 at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Fills `buf` as [`read_at`](Self::read_at) would, if that needs not wait for the disk;
+    /// false where it may have to, fails, or nobody knows.
+    fn read_at_hand(&self, _buf: &mut [u8], _offset: u64) -> bool {
+        false
+    }
+
     /// Writes all of `buf`. Until [`sync`](Self::sync) a crash may keep all, none
     /// or any part of it.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;

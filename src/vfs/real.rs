@@ -135,6 +135,14 @@ impl File for RealFile {
         self.0.read_at(buf, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_at_hand(&self, buf: &mut [u8], offset: u64) -> bool {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let wanted = buf.len();
+        let mut into = [io::IoSliceMut::new(buf)];
+        preadv2(&self.0, &mut into, offset, ReadWriteFlags::NOWAIT).is_ok_and(|read| read == wanted)
+    }
+
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(buf, offset)
     }
@@ -164,6 +172,20 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let read = RealDisk.open(&pipe).and_then(|file| file.read_at(&mut [0], 0));
         assert!(read.is_err());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_was_just_written_is_at_hand() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = RealDisk.create(&temp.path().join("file")).unwrap();
+        file.write_all_at(b"abcdef", 0).unwrap();
+        let mut buf = [0; 3];
+        // Not every file system can tell.
+        if file.read_at_hand(&mut buf, 2) {
+            assert_eq!(&buf, b"cde");
+        }
+        assert!(!file.read_at_hand(&mut buf, 4), "it ends before");
     }
 
     #[test]

@@ -613,6 +613,10 @@ impl File for SimFile {
         Ok(n)
     }
 
+    fn read_at_hand(&self, buf: &mut [u8], offset: u64) -> bool {
+        self.read_at(buf, offset).is_ok_and(|read| read == buf.len())
+    }
+
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         // One that fails has written a part.
         let write = |part: &[u8]| Change::Write(offset, part.to_vec());

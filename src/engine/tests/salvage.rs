@@ -215,7 +215,8 @@ fn a_block_that_the_disk_refuses_is_damaged() {
     let (disk, _) = run(&segments([true; 3], [true; 2]));
     let engine = open(&disk, Recover::Strict).unwrap();
     let reads = disk.reads();
-    disk.fail_reads(reads..reads + 1);
+    // That which need not wait, too.
+    disk.fail_reads(reads..reads + 2);
     assert_eq!(points_of(&engine, "u").unwrap_err().code(), ErrorCode::CorruptData);
     assert_eq!(engine.counters().damaged_blocks, 1);
 }

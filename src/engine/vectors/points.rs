@@ -420,7 +420,8 @@ impl<'a> Sources<'a> {
                 let (timestamp_ns, labels) = (vectors.timestamp(row), &series.labels[vectors.label(row)]);
                 if !contested.iter().any(|range| range.contains(timestamp_ns)) {
                     let (block, row) = vectors.place(row);
-                    let columns = segment.block(series, &series.blocks[block])?.columns.clone();
+                    let columns =
+                        segment.block(series, &series.blocks[block], TimeRange::ALL)?.columns.clone();
                     return Ok(LookUp::Seen(Point { timestamp_ns, labels, columns, row }));
                 }
                 (timestamp_ns, labels)
