@@ -1,4 +1,4 @@
-//! The threads of a generation: a committer for each group of shards, one that flushes, one that
+//! The threads of a generation: a committer for each group of shards, two that flush, one that
 //! compacts, one that makes indexes, and one that syncs logs where the durability is an interval.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::base::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_chann
 use crate::base::sync::thread::{self, JoinHandle};
 use crate::base::{Background as Priority, Deadline, Error, ErrorCode, Result, caught};
 
-use super::group::Group;
+use super::group::{FROZEN_URGENT, Flushers, Group};
 use super::indexing::index_shards;
 use super::options::Durability;
 use super::shard::Shard;
@@ -38,13 +38,15 @@ impl Background {
             wake: Vec::new(),
             threads: Vec::new(),
         };
-        let (flush_now, flush_wanted) = sync_channel(1);
+        let (soon, flush_wanted) = sync_channel(1);
+        let (now, urgent_flush_wanted) = sync_channel(1);
+        let flushers = Flushers { soon, now };
         let (compact_now, compact_wanted) = sync_channel(1);
         let all: Arc<[Arc<Shard>]> = shards.into();
         for (at, group) in groups.iter().enumerate() {
-            let (group, flush_now) = (group.clone(), flush_now.clone());
+            let (group, flushers) = (group.clone(), flushers.clone());
             background.spawn(format!("tsdb-commit-{at}"), &all, move |_| {
-                group.run(flush_now);
+                group.run(flushers);
             });
             let group = groups[at].clone();
             background.spawn(format!("tsdb-journal-{at}"), &all, move |_| group.run_journals());
@@ -52,7 +54,13 @@ impl Background {
         let (stopping, compact) = (background.stopping.clone(), compact_now.clone());
         background.spawn("tsdb-flush".into(), &all, move |shards| {
             Priority::Soon.stand_back();
-            flush_loop(shards, &flush_wanted, &compact, &stopping);
+            flush_loop(shards, 1, &flush_wanted, &compact, &stopping);
+        });
+        // Behind writers that keep the processors busy, the other gets further and further back,
+        // until they have to wait for it.
+        let (stopping, compact) = (background.stopping.clone(), compact_now.clone());
+        background.spawn("tsdb-flush-now".into(), &all, move |shards| {
+            flush_loop(shards, FROZEN_URGENT, &urgent_flush_wanted, &compact, &stopping);
         });
         let (stop, stopped) = sync_channel(0);
         let stopping = background.stop_indexing.clone();
@@ -72,7 +80,7 @@ impl Background {
             background.spawn("tsdb-sync".into(), &all, move |shards| sync_loop(shards, interval, &stopped));
             background.wake.push(stop);
         }
-        background.wake.extend([flush_now, compact_now]);
+        background.wake.extend([flushers.soon, flushers.now, compact_now]);
         background
     }
 
@@ -121,27 +129,39 @@ fn index_loop(shards: &[Arc<Shard>], stopped: &Receiver<()>, stop: &Deadline) {
     }
 }
 
+/// Flushes where at least so many memtables wait, where most do first.
 fn flush_loop(
     shards: &[Arc<Shard>],
+    least: usize,
     wanted: &Receiver<()>,
     compact_now: &SyncSender<()>,
     stopping: &AtomicBool,
 ) {
     while !stopping.load(Ordering::SeqCst) {
         let _ = wanted.recv_timeout(LOOK_AGAIN_AFTER);
-        for shard in shards {
-            if stopping.load(Ordering::SeqCst) {
-                return;
+        if least == 1 {
+            for shard in shards {
+                shard.retry_log();
             }
-            shard.retry_log();
-            if shard.state.read().frozen.is_empty() || shard.trouble.read().is_some() {
-                continue;
-            }
-            // The reason of a failure stays in the shard; it is tried again.
-            let _ = shard.flush_frozen();
-            let _ = compact_now.try_send(());
         }
-        flush_largest(shards, stopping);
+        // Those that failed, or that another thread flushes.
+        let mut passed_by = Vec::new();
+        while !stopping.load(Ordering::SeqCst) {
+            let fullest = shards
+                .iter()
+                .filter(|shard| !passed_by.contains(&shard.number) && shard.trouble.read().is_none())
+                .map(|shard| (shard.state.read().frozen.len(), shard))
+                .max_by_key(|(frozen, _)| *frozen);
+            let Some((_, shard)) = fullest.filter(|(frozen, _)| *frozen >= least) else { break };
+            match shard.flush_oldest() {
+                Ok(true) => drop(compact_now.try_send(())),
+                // The reason of a failure stays in the shard; it is tried again.
+                Ok(false) | Err(_) => passed_by.push(shard.number),
+            }
+        }
+        if least == 1 {
+            flush_largest(shards, stopping);
+        }
     }
 }
 

@@ -28,7 +28,7 @@ const FRAME_BYTES_TARGET: usize = 4 << 20;
 /// Frames of fewer bytes than this are written to a journal together.
 const JOURNALED_BYTES_MAX: usize = 64 << 10;
 /// With so many memtables waiting for their flush, writers wait too.
-const FROZEN_MAX: usize = 3;
+pub(super) const FROZEN_MAX: usize = 3;
 /// Who waits for memory looks again after this time.
 pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// Writes that wait for memory longer are refused.

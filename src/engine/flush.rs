@@ -21,6 +21,16 @@ impl Shard {
         self.guarded("a flush", || self.flush_tables())
     }
 
+    /// Flushes the oldest frozen memtable, unless another thread is at it; says whether it did.
+    pub fn flush_oldest(&self) -> Result<bool> {
+        self.guarded("a flush", || {
+            let Some(_one_at_a_time) = self.flushing.try_lock() else { return Ok(false) };
+            let flushed = self.flush_next(&mut FlushReport::default())?;
+            self.environment.obsolete.purge();
+            Ok(flushed)
+        })
+    }
+
     /// Freezes what is active and flushes everything.
     pub fn flush_all(&self) -> Result<FlushReport> {
         self.guarded("a flush", || {
@@ -32,32 +42,36 @@ impl Shard {
     fn flush_tables(&self) -> Result<FlushReport> {
         let _one_at_a_time = self.flushing.lock();
         let mut report = FlushReport::default();
-        loop {
-            let next = self.state.read().frozen.first().cloned();
-            let Some(table) = next else { break };
-            // After a panic a table may hold a part of a batch.
-            self.refuse_in_trouble()?;
-            match self.flush_table(&table) {
-                Ok(written) => {
-                    report.flushed_points += table.points() as u64;
-                    report.segments_written += u64::from(written);
-                    add(&self.environment.counts.flushes, 1);
-                    *self.flush_failure.lock() = None;
-                    self.flushed.notify_all();
-                    // Its writes may have waited for this.
-                    self.ready.add(self.number);
-                    self.ready.wake();
-                }
-                Err(e) => {
-                    tracing::warn!(shard = self.number, error = %e, "a flush failed; it will be tried again");
-                    *self.flush_failure.lock() = Some(e.clone());
-                    self.flushed.notify_all();
-                    return Err(e);
-                }
-            }
-        }
+        while self.flush_next(&mut report)? {}
         self.environment.obsolete.purge();
         Ok(report)
+    }
+
+    /// Flushes the oldest frozen memtable; false where there is none.
+    fn flush_next(&self, report: &mut FlushReport) -> Result<bool> {
+        let next = self.state.read().frozen.first().cloned();
+        let Some(table) = next else { return Ok(false) };
+        // After a panic a table may hold a part of a batch.
+        self.refuse_in_trouble()?;
+        match self.flush_table(&table) {
+            Ok(written) => {
+                report.flushed_points += table.points() as u64;
+                report.segments_written += u64::from(written);
+                add(&self.environment.counts.flushes, 1);
+                *self.flush_failure.lock() = None;
+                self.flushed.notify_all();
+                // Its writes may have waited for this.
+                self.ready.add(self.number);
+                self.ready.wake();
+                Ok(true)
+            }
+            Err(e) => {
+                tracing::warn!(shard = self.number, error = %e, "a flush failed; it will be tried again");
+                *self.flush_failure.lock() = Some(e.clone());
+                self.flushed.notify_all();
+                Err(e)
+            }
+        }
     }
 
     fn next_segment_id(&self) -> u64 {

@@ -9,7 +9,7 @@ use crate::base::sync::mpsc::{SyncSender, sync_channel};
 use crate::base::sync::{Condvar, Mutex, MutexGuard};
 use crate::wal::JournalWriter;
 
-use super::commit::{LOOK_AGAIN_AFTER, commit_together};
+use super::commit::{FROZEN_MAX, LOOK_AGAIN_AFTER, commit_together};
 use super::options::Durability;
 use super::shard::{Environment, Shard};
 
@@ -98,6 +98,19 @@ struct Journals {
     next_wanted: Option<SyncSender<()>>,
 }
 
+/// Memtables of a shard that wait for their flush from which on writers may soon have to wait,
+/// too: [`FROZEN_MAX`] is where they do.
+pub(super) const FROZEN_URGENT: usize = FROZEN_MAX - 1;
+
+/// Tells the threads that flush to look.
+#[derive(Clone)]
+pub(super) struct Flushers {
+    /// That which stands back behind writers.
+    pub soon: SyncSender<()>,
+    /// That which does not.
+    pub now: SyncSender<()>,
+}
+
 /// Shards that one thread commits.
 pub(super) struct Group {
     number: u32,
@@ -111,8 +124,7 @@ pub(super) struct Group {
     /// Locked before any `log`.
     journals: Mutex<Journals>,
     environment: Arc<Environment>,
-    /// Tells the flusher to look.
-    flush_now: Mutex<Option<SyncSender<()>>>,
+    flushers: Mutex<Option<Flushers>>,
 }
 
 impl Group {
@@ -134,17 +146,17 @@ impl Group {
             turn: Mutex::default(),
             journals: Mutex::default(),
             environment,
-            flush_now: Mutex::default(),
+            flushers: Mutex::default(),
         };
         group.begin_journals(before);
         group.ready.waiting.lock().is_served = true;
         Some(group)
     }
 
-    /// Commits what comes until it is closed, and tells the flusher where a memtable is
+    /// Commits what comes until it is closed, and tells the flushers where a memtable is
     /// full.
-    pub fn run(&self, flush_now: SyncSender<()>) {
-        *self.flush_now.lock() = Some(flush_now);
+    pub fn run(&self, flushers: Flushers) {
+        *self.flushers.lock() = Some(flushers);
         let mut must_wait: Vec<u32> = Vec::new();
         loop {
             let at_most = (!must_wait.is_empty()).then_some(LOOK_AGAIN_AFTER);
@@ -152,7 +164,7 @@ impl Group {
             ready.append(&mut must_wait);
             must_wait = self.commit(&self.turn.lock(), ready);
         }
-        *self.flush_now.lock() = None;
+        *self.flushers.lock() = None;
     }
 
     /// Makes the next journal whenever one is full, until the group is closed.
@@ -204,12 +216,15 @@ impl Group {
             self.give_up(journals);
         }
         self.turn_where_full(journals);
-        let is_tight = self.environment.budget.is_tight();
-        if (is_tight || shards.iter().any(|shard| !shard.state.read().frozen.is_empty()))
-            && let Some(flush_now) = &*self.flush_now.lock()
+        let most = shards.iter().map(|shard| shard.state.read().frozen.len()).max().unwrap_or(0);
+        if (most > 0 || self.environment.budget.is_tight())
+            && let Some(flushers) = &*self.flushers.lock()
         {
             // A full channel means that the flusher is about to look anyway.
-            let _ = flush_now.try_send(());
+            let _ = flushers.soon.try_send(());
+            if most >= FROZEN_URGENT {
+                let _ = flushers.now.try_send(());
+            }
         }
         must_wait
     }
