@@ -15,7 +15,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
 use tsdb_vector::base::Rng;
 
@@ -31,6 +31,10 @@ struct Options {
     windows: usize,
     #[arg(long, default_value_t = 128)]
     dimension: usize,
+    /// Windows of the electrocardiogram, or random vectors, whose neighbours are hardly nearer than
+    /// all others.
+    #[arg(long, value_enum, default_value_t = Kind::Ecg)]
+    vectors: Kind,
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -42,6 +46,12 @@ struct Options {
     /// Where to write `vectors.f32` and `queries.f32`.
     #[arg(long)]
     dump: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Ecg,
+    Gaussian,
 }
 
 /// Queries; each measurement goes through all of them, again and again.
@@ -78,6 +88,25 @@ impl Client {
             return Err(format!("{kind}: {}", reply["error"]).into());
         }
         Ok(reply["data"].take())
+    }
+}
+
+/// Numbers from which vectors are taken: one after each value of the recording, or one after each
+/// `dimension` random numbers.
+fn numbers(options: &Options, seed: u64) -> Result<(Vec<f64>, usize), Failed> {
+    let Options { windows, dimension, .. } = *options;
+    match options.vectors {
+        Kind::Ecg => Ok((recording(options, windows + dimension - 1, seed)?, 1)),
+        Kind::Gaussian => {
+            let mut rng = Rng::new(seed);
+            // Box and Muller.
+            let mut normal = || {
+                let (radius, angle) =
+                    (-2.0 * (1.0 - rng.unit_f64()).ln(), std::f64::consts::TAU * rng.unit_f64());
+                radius.sqrt() * angle.cos()
+            };
+            Ok(((0..windows * dimension).map(|_| normal()).collect(), dimension))
+        }
     }
 }
 
@@ -123,7 +152,7 @@ fn fill(client: &mut Client, options: &Options, vectors: &[&[f64]]) -> Result<()
 /// Waits until all that is worth an index has one, and says how long that took.
 fn wait_for_index(client: &mut Client) -> Result<Option<Duration>, Failed> {
     let started = Instant::now();
-    while started.elapsed() < Duration::from_mins(2) {
+    while started.elapsed() < Duration::from_mins(10) {
         let stats = client.ask("GetStats", json!({"series": "all"}))?;
         if stats["vector_rows"] == stats["vector_rows_indexed"] && stats["vector_index_bytes"] != 0 {
             return Ok(Some(started.elapsed()));
@@ -194,13 +223,13 @@ fn load(options: &Options, connections: usize, requests: &[String]) -> Result<(f
 
 fn main() -> Result<(), Failed> {
     let options = Options::parse();
-    let values = recording(&options, options.windows + options.dimension - 1, 1)?;
-    let vectors: Vec<&[f64]> = values.windows(options.dimension).collect();
-    let others = recording(&options, options.windows + options.dimension - 1, 2)?;
+    let (values, step) = numbers(&options, 1)?;
+    let vectors: Vec<&[f64]> = values.windows(options.dimension).step_by(step).collect();
+    let (others, step) = numbers(&options, 2)?;
     let mut rng = Rng::new(3);
     let queries: Vec<&[f64]> = (0..QUERIES)
         .map(|_| {
-            let start = rng.below(options.windows as u64) as usize;
+            let start = step * rng.below(options.windows as u64) as usize;
             &others[start..start + options.dimension]
         })
         .collect();

@@ -1,7 +1,7 @@
 """What STUMPY finds, to be compared with what is found here (src/mp/tests/stumpy.rs).
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install stumpy
-    /tmp/peers/bin/python benches/peers/stumpy_fixtures.py > tests/stumpy/analyses.json
+    python3 benches/peers/compare.py profile --quick  # makes the environment
+    target/peers/bin/python benches/peers/stumpy_fixtures.py > tests/stumpy/analyses.json
 
 The series are in the file, so that nobody needs STUMPY or NumPy to run the tests.
 """

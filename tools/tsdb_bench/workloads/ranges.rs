@@ -14,8 +14,16 @@ use crate::subjects::{RangeForm, Subject, start_empty};
 use crate::table::Table;
 
 /// Rows of an answer, connections, and queries in flight on each.
-const CASES: [(u64, usize, usize); 7] =
-    [(1000, 1, 1), (1000, 8, 1), (1000, 64, 1), (10, 1, 1), (10, 8, 1), (10, 64, 1), (10, 64, 8)];
+const CASES: [(u64, usize, usize); 8] = [
+    (1000, 1, 1),
+    (1000, 8, 1),
+    (1000, 64, 1),
+    (10, 1, 1),
+    (10, 8, 1),
+    (10, 64, 1),
+    (10, 64, 4),
+    (10, 64, 8),
+];
 /// Queries made for all connections together, to be sent over and over.
 const QUERIES: usize = 65_536;
 /// Answers that are compared with what was written, of each form.
