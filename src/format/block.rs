@@ -151,21 +151,36 @@ fn read_header(bytes: &[u8], dimension: usize) -> Result<(BlockHeader, Reader<'_
 /// # Errors
 /// `CORRUPT_DATA` for everything that [`encode_block`] did not make.
 pub fn decode_block(bytes: &[u8], dimension: usize, value_type: ValueType) -> Result<Block> {
-    decode_block_start(bytes, dimension, value_type, BLOCK_ROWS_MAX)
+    let (header, reader) = read_header(bytes, dimension)?;
+    decode_rows(&header, reader, value_type, BLOCK_ROWS_MAX)
 }
 
-/// Decodes at least so many of a block's rows, the first ones of time; all of them where there
-/// are several label sets.
+/// Decodes at least `rows_min` rows of a block that has `rows`, the first ones of time; all of
+/// them where there are several label sets.
 ///
 /// # Errors
-/// As [`decode_block`], which may see more.
+/// As [`decode_block`], which may see more; and for another number of rows.
 pub fn decode_block_start(
     bytes: &[u8],
     dimension: usize,
     value_type: ValueType,
+    rows: usize,
     rows_min: usize,
 ) -> Result<Block> {
-    let (header, mut reader) = read_header(bytes, dimension)?;
+    let (header, reader) = read_header(bytes, dimension)?;
+    if header.rows != rows {
+        return Err(Error::corrupt(format!("a block of {} rows where {rows} are expected", header.rows)));
+    }
+    decode_rows(&header, reader, value_type, rows_min)
+}
+
+fn decode_rows(
+    header: &BlockHeader,
+    mut reader: Reader<'_>,
+    value_type: ValueType,
+    rows_min: usize,
+) -> Result<Block> {
+    let dimension = header.dimension;
     if header.value_type != value_type {
         return Err(Error::corrupt(format!("a block of {} in a series of {value_type}", header.value_type)));
     }
@@ -310,7 +325,7 @@ mod tests {
             encode_block(&Columns { dimension, timestamps, seqs, values }, &vec![4; rows], &mut out);
             let whole = decode_block(&out, dimension, value_type).unwrap();
             for rows_min in [0, 1, 256, 300, rows - 1, rows] {
-                let start = decode_block_start(&out, dimension, value_type, rows_min).unwrap();
+                let start = decode_block_start(&out, dimension, value_type, rows, rows_min).unwrap();
                 let found = start.columns.len();
                 assert_eq!(found, rows.min(rows_min.max(1).next_multiple_of(256)), "case {case}");
                 assert_eq!(start.label_runs, [(0, 4)]);
@@ -323,8 +338,13 @@ mod tests {
         let (columns, ids) = sample(1, 1000, ValueType::F64);
         let mut out = Vec::new();
         encode_block(&columns, &ids, &mut out);
-        let several = decode_block_start(&out, 1, ValueType::F64, 1).unwrap();
+        let several = decode_block_start(&out, 1, ValueType::F64, 1000, 1).unwrap();
         assert_eq!(several.columns.len(), 1000, "the times of each set begin anew");
+        // A block that begins like the one that is meant.
+        for rows in [256, 512, 999, 1001] {
+            assert!(decode_block_start(&out, 1, ValueType::F64, rows, 1).is_err(), "{rows}");
+            assert!(decode_block_start(&out, 1, ValueType::F64, rows, rows).is_err(), "{rows}");
+        }
     }
 
     #[test]

@@ -303,7 +303,8 @@ impl Upkeep {
             found.push(nearest.map(|nearest| Nearest { index: nearest.index - gone, ..nearest }));
         }
         self.likely = found.last().copied().flatten().map_or(0, |nearest| nearest.index);
-        let are_few = pairs.len() <= NEAR_MAX * gone.len();
+        let is_whole = (0..gone.len()).all(|step| near.is_whole(step));
+        let are_few = is_whole && pairs.len() <= NEAR_MAX * gone.len();
         self.together = if are_few { (2 * self.together).min(TOGETHER_MAX) } else { 1 };
     }
 

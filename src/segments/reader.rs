@@ -188,11 +188,11 @@ fn holds(found: &Block, block: &BlockEntry, range: TimeRange) -> bool {
 /// Decodes a block, or those of its points that are not after `until`, and maybe others; and
 /// checks that it is the one that the index describes.
 fn decode_rows(bytes: &[u8], series: &SeriesEntry, block: &BlockEntry, until: Option<i64>) -> Result<Block> {
+    let all = block.rows as usize;
     let decode = |rows_min| {
-        decode_block_start(bytes, series.dimension, series.value_type, rows_min)
+        decode_block_start(bytes, series.dimension, series.value_type, all, rows_min)
             .and_then(|decoded| check_against_index(decoded, series, block))
     };
-    let all = block.rows as usize;
     if let Some(until) = until {
         let rows_min = rows_until(block, until);
         if rows_min < all / 4 * 3 {
@@ -227,11 +227,9 @@ fn check_against_index(decoded: Block, series: &SeriesEntry, block: &BlockEntry)
     // Each run was found to ascend.
     let first = decoded.runs().filter_map(|(_, run)| times[run].first().copied()).min();
     let last = decoded.runs().filter_map(|(_, run)| times[run].last().copied()).max();
-    let ends = if times.len() < block.rows as usize {
-        last.is_some_and(|last| last < block.range.end_ns)
-    } else {
-        times.len() == block.rows as usize && last == Some(block.range.end_ns)
-    };
+    let is_whole = times.len() == block.rows as usize;
+    let ends = last
+        .is_some_and(|last| if is_whole { last == block.range.end_ns } else { last < block.range.end_ns });
     let fits = ends
         && first == Some(block.range.start_ns)
         && decoded.label_runs.first().map(|run| run.1) == Some(block.first_label)
