@@ -1,4 +1,7 @@
-//! The nearest of some windows, of which no two are of one event.
+//! The nearest, or the farthest, of some windows, of which no two are of one event.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
 /// A window, and how far it is from another one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,22 +16,60 @@ pub struct Near {
 /// already taken, and so on, up to `count` of them and to the distance `radius`. Of equals the
 /// earlier. What is infinitely far takes no part.
 pub fn nearest_apart(distances: &[f64], apart: usize, count: usize, radius: f64) -> Vec<Near> {
-    let mut order: Vec<usize> =
-        (0..distances.len()).filter(|&at| distances[at].is_finite() && distances[at] <= radius).collect();
-    order.sort_unstable_by(|&a, &b| distances[a].total_cmp(&distances[b]).then(a.cmp(&b)));
-    let mut free = vec![true; distances.len()];
+    let wanted = |&at: &usize| distances[at].is_finite() && distances[at] <= radius;
+    let nearness = (0..distances.len()).filter(wanted).map(|at| (-distances[at], at));
+    let taken = take_greatest(nearness, &mut vec![true; distances.len()], apart, count);
+    taken.into_iter().map(|index| Near { index, distance: distances[index] }).collect()
+}
+
+/// Of windows with a measure the one with the greatest that is free, then the greatest of those
+/// that are still free, and so on. Of equals the earlier.
+pub(super) fn take_greatest(
+    measured: impl Iterator<Item = (f64, usize)>,
+    free: &mut [bool],
+    apart: usize,
+    count: usize,
+) -> Vec<usize> {
+    // Few of very many are taken: to sort all would cost more.
+    let mut heap: BinaryHeap<Measured> =
+        measured.map(|(measure, index)| Measured { measure, index }).collect();
     let mut taken = Vec::new();
-    for index in order {
-        if taken.len() == count {
-            break;
-        }
+    while taken.len() < count
+        && let Some(Measured { index, .. }) = heap.pop()
+    {
         if free[index] {
-            take(&mut free, index, apart);
-            taken.push(Near { index, distance: distances[index] });
+            take(free, index, apart);
+            taken.push(index);
         }
     }
     taken
 }
+
+/// The greater measure is greater; of equals the earlier window.
+struct Measured {
+    measure: f64,
+    index: usize,
+}
+
+impl Ord for Measured {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.measure.total_cmp(&other.measure).then(other.index.cmp(&self.index))
+    }
+}
+
+impl PartialOrd for Measured {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Measured {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Measured {}
 
 /// Windows that begin fewer than `apart` points from this one are free no more.
 pub(super) fn take(free: &mut [bool], index: usize, apart: usize) {

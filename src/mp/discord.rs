@@ -2,6 +2,7 @@
 
 use crate::base::{Deadline, Error, Result};
 
+use super::apart::{take, take_greatest};
 use super::{Profile, Selection, profile};
 
 /// A window far from its nearest neighbour.
@@ -38,20 +39,17 @@ pub fn discords_of(
     is_alone: impl Fn(usize) -> bool,
 ) -> Vec<Discord> {
     let has_neighbor = |at: usize| profile.neighbors[at] != usize::MAX;
-    let (mut order, alone): (Vec<usize>, Vec<usize>) = (0..profile.distances.len())
-        .filter(|&at| has_neighbor(at) || is_alone(at))
-        .partition(|&at| has_neighbor(at));
-    order.sort_by(|&a, &b| profile.distances[b].total_cmp(&profile.distances[a]).then(a.cmp(&b)));
-    order.extend(alone);
-    let mut taken: Vec<Discord> = Vec::new();
-    for index in order {
-        if taken.len() == k {
-            break;
-        }
-        if taken.iter().all(|discord| discord.index.abs_diff(index) >= window) {
-            let (score, neighbor) = (profile.distances[index], profile.neighbors[index]);
-            taken.push(Discord { index, score, neighbor });
+    let windows = profile.distances.len();
+    let measured = (0..windows).filter(|&at| has_neighbor(at)).map(|at| (profile.distances[at], at));
+    let mut free = vec![true; windows];
+    let mut taken = take_greatest(measured, &mut free, window, k);
+    for index in 0..windows {
+        if taken.len() < k && free[index] && !has_neighbor(index) && is_alone(index) {
+            take(&mut free, index, window);
+            taken.push(index);
         }
     }
-    taken
+    let discord =
+        |index: usize| Discord { index, score: profile.distances[index], neighbor: profile.neighbors[index] };
+    taken.into_iter().map(discord).collect()
 }

@@ -324,6 +324,9 @@ impl Computation {
     /// The `count` nearest neighbours of a window of the first series, the nearest first,
     /// each further than ⌈m/4⌉ points from those before it.
     pub fn nearest_of(&self, window: usize, count: usize) -> Vec<Near> {
+        if count == 0 {
+            return Vec::new();
+        }
         nearest_apart(&self.distances_from(window), self.a.zone() + 1, count, f64::INFINITY)
     }
 }
