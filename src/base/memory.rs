@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The shares of everything that grows with data or requests, in bytes. They add up
-/// to seven eighths of the limit; an eighth is for what is counted nowhere: the
+/// The shares of everything that grows with data or requests, in bytes. But for what is lent
+/// they add up to seven eighths of the limit; an eighth is for what is counted nowhere: the
 /// program, stacks, sockets, copies under way, and what the allocator can't use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {
@@ -11,6 +11,8 @@ pub struct MemoryShares {
     pub memtables: u64,
     /// Indexes of segments, vectors (up to half), and decoded blocks with what they leave.
     pub blocks: u64,
+    /// What blocks may take beside, for as long as memtables leave it.
+    pub lent: u64,
     /// Working space of analytics and searches: with more, they wait; who needs more
     /// than there is at all is refused.
     pub queries: u64,
@@ -29,6 +31,7 @@ impl MemoryShares {
         Self {
             memtables: 6 * sixteenth,
             blocks: 3 * sixteenth,
+            lent: 4 * sixteenth,
             queries: 2 * sixteenth,
             replies: sixteenth / 2,
             kept: sixteenth / 2,
@@ -59,6 +62,11 @@ impl MemoryBudget {
     /// Bytes in use.
     pub fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are not in use.
+    pub fn free_bytes(&self) -> u64 {
+        self.limit_bytes.saturating_sub(self.used_bytes())
     }
 
     /// Whether so much is in use that some should be given back soon.

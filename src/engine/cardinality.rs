@@ -75,6 +75,9 @@ pub(super) enum Hashed {
     Labelled(u64),
 }
 
+/// About what a series takes of memory, with its name and its places in the catalog.
+const SERIES_BYTES: u64 = size_of::<Series>() as u64 + 128;
+
 /// What is counted of one generation.
 pub(super) struct Cardinality {
     series_max: u64,
@@ -82,7 +85,7 @@ pub(super) struct Cardinality {
     label_sets_of_series_max: u64,
     series: AtomicU64,
     label_sets: AtomicU64,
-    /// Bytes of the hashes, which leave less for blocks.
+    /// Bytes of series and hashes, which leave less for blocks.
     memory_bytes: AtomicU64,
     cache: Arc<BlockCache>,
     hasher: RandomState,
@@ -120,17 +123,21 @@ impl Cardinality {
                 ErrorCode::LimitExceeded,
                 format!("there are {max} series, which is all that TSDB_MAX_SERIES={max} allows; drop some, or raise it"),
             )
-        })
+        })?;
+        self.resized(0, SERIES_BYTES);
+        Ok(())
     }
 
     /// Counts a series that is there, whatever the limit.
     pub fn note_series(&self) {
         self.series.fetch_add(1, Ordering::Relaxed);
+        self.resized(0, SERIES_BYTES);
     }
 
     /// Gives the room of a series back that did not come to be.
     pub fn give_back_series(&self) {
         self.series.fetch_sub(1, Ordering::Relaxed);
+        self.resized(SERIES_BYTES, 0);
     }
 
     /// Gives the room of a series and its label sets back.

@@ -496,7 +496,7 @@ impl Shard {
             bytes += state.apply(record, first_seq + at as u64);
         }
         drop(state);
-        environment.budget.take(bytes as u64);
+        environment.take_memory(bytes);
         add(&environment.counts.points_written, points);
         views
     }

@@ -98,12 +98,14 @@ impl Engine {
         remove_unfinished(vfs.as_ref(), &options.snapshot_dir());
         let watches = watches::open(vfs.as_ref(), &options)?;
         let memory = MemoryShares::of(options.memory_limit_bytes);
-        let cache = Arc::new(BlockCache::new(memory.blocks as usize));
+        let budget = Arc::new(MemoryBudget::new(memory.memtables));
+        let cache = BlockCache::new(memory.blocks as usize).borrowing(budget.clone(), memory.lent);
+        let cache = Arc::new(cache);
         let environment = Arc::new(Environment {
             obsolete: ObsoleteFiles::new(vfs.clone()),
             vfs,
             clock,
-            budget: MemoryBudget::new(memory.memtables),
+            budget,
             vectors: VectorCache::new(cache.clone(), memory.blocks / 2),
             cache,
             counts: Counts::default(),

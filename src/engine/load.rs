@@ -236,7 +236,7 @@ impl Shard {
         let mut state = self.state.write();
         let bytes = state.apply(record, log.next_seq);
         log.next_seq += 1;
-        self.environment.budget.take(bytes as u64);
+        self.environment.take_memory(bytes);
         let full = state.active.points() >= STAGED_POINTS;
         drop((state, log));
         if full {

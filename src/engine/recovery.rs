@@ -258,7 +258,7 @@ impl Shard {
                 self.cardinality.note_label_sets(series, &insert.label_sets);
             }
             let bytes = state.apply(&record, seq);
-            self.environment.budget.take(bytes as u64);
+            self.environment.take_memory(bytes);
             let active = &state.active;
             if active.points() >= points_max || active.memory_bytes() as u64 > bytes_max {
                 let full = std::mem::take(&mut state.active);

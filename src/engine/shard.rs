@@ -27,8 +27,8 @@ pub(super) struct Environment {
     pub vfs: Arc<dyn Vfs>,
     pub clock: Arc<dyn Clock>,
     pub options: Options,
-    /// Memory of memtables.
-    pub budget: MemoryBudget,
+    /// Memory of memtables; what they leave is lent to the cache.
+    pub budget: Arc<MemoryBudget>,
     pub cache: Arc<BlockCache>,
     pub vectors: VectorCache,
     pub obsolete: ObsoleteFiles,
@@ -38,6 +38,12 @@ pub(super) struct Environment {
 }
 
 impl Environment {
+    /// Takes memory for memtables.
+    pub fn take_memory(&self, bytes: usize) {
+        self.budget.take(bytes as u64);
+        self.cache.trim();
+    }
+
     /// Most bytes that one query may take.
     pub fn query_bytes_max(&self) -> u64 {
         MemoryShares::of(self.options.memory_limit_bytes).queries

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use crate::base::MemoryBudget;
 use crate::base::sync::Mutex;
 use crate::format::Block;
 
@@ -18,6 +19,8 @@ type Key = (u64, u64);
 pub struct BlockCache {
     parts: [Mutex<Part>; PARTS],
     bytes_max: usize,
+    /// Whose free bytes may be taken beside, and how many of them.
+    lender: Option<(Arc<MemoryBudget>, u64)>,
     /// Bytes of the blocks in all parts.
     bytes: AtomicUsize,
     /// The part that gives up a block next.
@@ -49,6 +52,7 @@ impl BlockCache {
         Self {
             parts: Default::default(),
             bytes_max,
+            lender: None,
             bytes: AtomicUsize::new(0),
             next_victim: AtomicUsize::new(0),
             index_bytes: AtomicUsize::new(0),
@@ -57,6 +61,13 @@ impl BlockCache {
             misses: AtomicU64::new(0),
             damaged: Mutex::default(),
         }
+    }
+
+    /// The same with up to `bytes` more for as long as the lender has them free. Who takes some of
+    /// the lender calls [`trim`](Self::trim).
+    #[must_use]
+    pub fn borrowing(self, lender: Arc<MemoryBudget>, bytes: u64) -> Self {
+        Self { lender: Some((lender, bytes)), ..self }
     }
 
     /// Notes that a block failed its checks; false where that is known.
@@ -133,11 +144,12 @@ impl BlockCache {
     }
 
     fn blocks_bytes_max(&self) -> usize {
-        self.bytes_max.saturating_sub(self.index_bytes.load(Ordering::Relaxed))
+        let lent = self.lender.as_ref().map_or(0, |(lender, most)| lender.free_bytes().min(*most));
+        (self.bytes_max + lent as usize).saturating_sub(self.index_bytes.load(Ordering::Relaxed))
     }
 
     /// Lets blocks go until what is held fits, a part giving up one at a time.
-    fn trim(&self) {
+    pub fn trim(&self) {
         // Parts without blocks that were asked in a row.
         let mut empty = 0;
         while self.bytes.load(Ordering::Relaxed) > self.blocks_bytes_max() && empty < PARTS {
@@ -228,6 +240,25 @@ mod tests {
         assert!(cache.has_room());
         (2..60).for_each(|at| cache.put((1, at), &block(1000)));
         assert!(!cache.has_room());
+    }
+
+    #[test]
+    fn what_was_lent_is_given_back() {
+        let lender = Arc::new(MemoryBudget::new(100 * 16_000));
+        let cache = BlockCache::new(10 * 16_000).borrowing(lender.clone(), 50 * 16_000);
+        let held = || cache.memory_bytes() / block(1000).memory_bytes() as u64;
+        (0..200).for_each(|at| cache.put((1, at), &block(1000)));
+        assert!((55..=60).contains(&held()), "{} blocks", held());
+        // The lender keeps the last of it for himself.
+        lender.take(40 * 16_000);
+        cache.trim();
+        assert!((55..=60).contains(&held()), "{} blocks", held());
+        lender.take(50 * 16_000);
+        cache.trim();
+        assert!((15..=20).contains(&held()), "{} blocks", held());
+        lender.take(1000 * 16_000);
+        cache.trim();
+        assert!((5..=10).contains(&held()), "{} blocks", held());
     }
 
     #[test]
