@@ -43,6 +43,9 @@ struct Options {
     connections: Vec<usize>,
     #[arg(long, default_value_t = 0.99)]
     recall_target: f64,
+    /// Searches what an earlier run with the same options has left in the server.
+    #[arg(long)]
+    keep: bool,
     /// Where to write `vectors.f32` and `queries.f32`.
     #[arg(long)]
     dump: Option<PathBuf>,
@@ -239,7 +242,9 @@ fn main() -> Result<(), Failed> {
         write_floats(dir.join("queries.f32"), &queries)?;
     }
     let mut client = Client::connect(&options.address)?;
-    fill(&mut client, &options, &vectors)?;
+    if !options.keep {
+        fill(&mut client, &options, &vectors)?;
+    }
     let indexed = wait_for_index(&mut client)?;
     match indexed {
         Some(after) => println!("indexed {:.1} s after the flush", after.as_secs_f64()),

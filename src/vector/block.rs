@@ -6,6 +6,7 @@ use crate::base::TimeRange;
 use crate::format::Block;
 
 use super::Lists;
+use super::cones::Cones;
 use super::score::write_unit;
 
 /// What a segment holds of a series: each point's numbers scaled to length 1 in single
@@ -29,6 +30,8 @@ pub struct VectorBlock {
 struct Ordered {
     lists: Lists,
     slot_of: Vec<u32>,
+    /// Once all rows are there.
+    cones: Option<Cones>,
 }
 
 impl Ordered {
@@ -37,7 +40,7 @@ impl Ordered {
         for (slot, &row) in lists.rows().iter().enumerate() {
             slot_of[row as usize] = slot as u32;
         }
-        Self { lists, slot_of }
+        Self { lists, slot_of, cones: None }
     }
 }
 
@@ -45,8 +48,9 @@ impl VectorBlock {
     /// What so many rows take in memory, with lists; label sets and blocks are small beside.
     pub fn estimate_bytes(rows: u64, dimension: usize) -> u64 {
         let row_bytes = 4 * dimension as u64;
-        // About four times the root of the rows are middles; a row has a time, and two places.
-        rows.saturating_mul(row_bytes + 16).saturating_add(4 * rows.isqrt() * row_bytes)
+        // About four times the root of the rows are middles, each with a cone; a row has a time, and two
+        // places.
+        rows.saturating_mul(row_bytes + 16).saturating_add(4 * rows.isqrt() * (row_bytes + 8))
     }
 
     /// Room for so many rows, in the order of their lists where there are some.
@@ -88,6 +92,13 @@ impl VectorBlock {
         let rows = self.timestamps.len() as u32;
         self.label_starts.resize(label_sets + 1, rows);
         self.block_starts.push(rows);
+        self.with_cones()
+    }
+
+    fn with_cones(mut self) -> Self {
+        if let Some(ordered) = &mut self.lists {
+            ordered.cones = Some(Cones::new(&ordered.lists, self.dimension, &self.numbers));
+        }
         self
     }
 
@@ -101,7 +112,7 @@ impl VectorBlock {
         for &row in lists.rows() {
             numbers.extend_from_slice(self.numbers(row as usize..row as usize + 1));
         }
-        Self { numbers, lists: Some(Ordered::new(lists)), ..self }
+        Self { numbers, lists: Some(Ordered::new(lists)), ..self }.with_cones()
     }
 
     /// Its points.
@@ -119,6 +130,11 @@ impl VectorBlock {
         self.lists.as_ref().map(|ordered| &ordered.lists)
     }
 
+    /// How far these reach.
+    pub(super) fn cones(&self) -> Option<&Cones> {
+        self.lists.as_ref()?.cones.as_ref()
+    }
+
     /// The numbers in some slots.
     pub fn numbers(&self, slots: Range<usize>) -> &[f32] {
         &self.numbers[slots.start * self.dimension..slots.end * self.dimension]
@@ -131,7 +147,7 @@ impl VectorBlock {
 
     /// Where selected rows stand; the selection ascends.
     pub fn slots(&self, selected: &[Range<usize>]) -> Vec<Range<usize>> {
-        let Some(Ordered { lists, slot_of }) = &self.lists else { return selected.to_vec() };
+        let Some(Ordered { lists, slot_of, .. }) = &self.lists else { return selected.to_vec() };
         let rows: usize = selected.iter().map(Range::len).sum();
         if rows == self.rows() {
             return std::iter::once(0..rows).collect();
@@ -190,7 +206,10 @@ impl VectorBlock {
     pub fn memory_bytes(&self) -> usize {
         let lists = self.lists.as_ref();
         self.numbers.capacity() * 4
-            + lists.map_or(0, |ordered| ordered.lists.memory_bytes() + ordered.slot_of.capacity() * 4)
+            + lists.map_or(0, |ordered| {
+                let cones = ordered.cones.as_ref().map_or(0, Cones::memory_bytes);
+                ordered.lists.memory_bytes() + ordered.slot_of.capacity() * 4 + cones
+            })
             + self.timestamps.capacity() * 8
             + (self.label_starts.capacity() + self.block_starts.capacity()) * 4
     }

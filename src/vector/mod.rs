@@ -2,13 +2,14 @@
 //! query.
 //!
 //! A [`VectorBlock`] holds vectors in single precision, ready to be multiplied, in the
-//! order of inverted [`Lists`] where these spare work; [`Nearest`] keeps the candidates that
+//! order of inverted [`Lists`] where these spare work, and of which most need not be looked at; [`Nearest`] keeps the candidates that
 //! rounding leaves. [`Target`] scores exactly. [`Search`] takes points block by block, in
 //! the order of time, scores each, or bounds all windows and scores the best, and keeps the
 //! best; of equals the older comes first. Nothing here reads storage: see
 //! [`engine`](crate::engine).
 
 mod block;
+mod cones;
 mod lists;
 mod nearest;
 mod pass;
@@ -20,7 +21,7 @@ mod windows;
 pub use block::VectorBlock;
 pub use lists::{Lists, Reach};
 pub use nearest::Nearest;
-pub use pass::{Queries, scanning_threads};
+pub use pass::{Course, Queries, scanning_threads};
 pub use score::Target;
 pub use search::{Match, Search};
 pub use top::Top;

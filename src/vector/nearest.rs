@@ -55,6 +55,22 @@ impl<T: Copy> Nearest<T> {
         }
     }
 
+    /// No more than the best are kept, and the floor is what that tells.
+    pub fn settled(mut self) -> Self {
+        self.settle();
+        self
+    }
+
+    /// Whether there were too many as good as equal.
+    pub fn is_overrun(&self) -> bool {
+        self.is_overrun
+    }
+
+    /// Refuses what the other one refuses, for it has found as many that are better.
+    pub fn raise_to(&mut self, other: &Self) {
+        self.raise(other.floor);
+    }
+
     /// The same without candidates.
     pub fn emptied(&self) -> Self {
         Self { found: Vec::new(), ..self.clone() }

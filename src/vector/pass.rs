@@ -8,12 +8,14 @@ use rayon::prelude::*;
 use crate::base::{Deadline, Result};
 use crate::kernels::{GROUP, Instructions, dots, group_dots, interleave};
 
-use super::{Nearest, VectorBlock};
+use super::{Nearest, Top, VectorBlock};
 
 /// Numbers that one thread multiplies in one go.
 const PIECE_NUMBERS: usize = 256 << 10;
 /// Most rows of these.
 const PIECE_ROWS: usize = 1 << 10;
+/// Rows that a group is multiplied with in one go where all products are kept.
+const PIECE_GROUPED: usize = 64;
 /// Work below this is not divided between threads.
 const PARALLEL_NUMBERS: usize = 1 << 20;
 
@@ -65,45 +67,92 @@ impl VectorBlock {
         pieces.par_iter().try_fold(|| empty.clone(), look).try_reduce(|| empty.clone(), join)
     }
 
-    /// Looks at the most promising lists for a query, until so many selected rows were seen;
-    /// says how many that were. Without lists, nothing is seen.
+    /// The product of each query with the middle of each list. Without lists, there is nothing.
+    pub fn promises(&self, queries: &Queries<'_>) -> Vec<Vec<f32>> {
+        self.lists().map_or_else(Vec::new, |lists| queries.products(lists.centroids()))
+    }
+
+    /// A way through the lists for a query of these promises. Without lists, there is none.
+    pub fn course<'a>(&self, promises: &'a [f32]) -> Course<'a> {
+        let bounds = self.cones().map_or_else(Vec::new, |cones| cones.bounds(promises));
+        Course { promises, bounds, last: None, seen: 0 }
+    }
+
+    /// Goes on to the lists that promise the most, until those passed have about so many selected
+    /// rows. Lists that can have nothing are passed, and not looked at; says how many rows were.
     pub fn probe<P: Copy>(
         &self,
-        unit: &[f32],
-        selected: &[Range<usize>],
+        course: &mut Course<'_>,
+        (unit, selected): (&[f32], &[Range<usize>]),
         wanted: usize,
         found: &mut Nearest<P>,
         place: impl Fn(usize) -> P,
     ) -> u64 {
-        let Some(lists) = self.lists() else { return 0 };
-        let mut scores = vec![0.0; lists.len()];
-        dots(Instructions::best(), unit, lists.centroids(), &mut scores);
-        let mut order: Vec<(f32, u32)> = scores.iter().copied().zip(0..).collect();
-        let is_all = selected.iter().map(Range::len).sum::<usize>() == self.rows();
+        let lists = course.promises.len();
+        let mut looked = 0;
         // So many at first, and more where these have too few selected rows.
-        let mut step = (wanted * lists.len()).div_ceil(self.rows()).max(1);
-        let one = Queries(Shape::One(unit));
-        let (mut seen, mut rest) = (0, order.as_mut_slice());
-        while seen < wanted && !rest.is_empty() {
-            let chosen = step.min(rest.len());
-            if chosen < rest.len() {
-                rest.select_nth_unstable_by(chosen - 1, |a, b| b.0.total_cmp(&a.0));
+        let mut step = (wanted.saturating_sub(course.seen) * lists).div_ceil(self.rows().max(1));
+        while course.seen < wanted {
+            let best = course.go_on(step.max(1));
+            if best.is_empty() {
+                break;
             }
-            let (now, later) = rest.split_at_mut(chosen);
-            for &(_, list) in &*now {
-                let slots = if is_all {
-                    std::iter::once(lists.slots(list as usize)).collect()
-                } else {
-                    self.slots_in(list as usize, selected)
-                };
-                for slots in slots {
-                    seen += slots.len();
-                    self.multiply(&one, slots, std::slice::from_mut(found), &place);
-                }
+            for list in best {
+                let slots = self.selected_slots(list, selected);
+                course.seen += slots.iter().map(Range::len).sum::<usize>();
+                looked += self.look(course.bounds[list], slots, unit, found, &place);
             }
-            (rest, step) = (later, (step / 2).max(1));
+            step /= 2;
         }
-        seen as u64
+        looked
+    }
+
+    /// How many rows are in the lists ahead that may have something.
+    pub fn rows_ahead<P: Copy>(&self, course: &Course<'_>, found: &Nearest<P>) -> usize {
+        let Some(lists) = self.lists() else { return 0 };
+        course.ahead(found.floor_rounded()).map(|list| lists.slots(list).len()).sum()
+    }
+
+    /// Looks at all lists ahead, but for those that can have nothing; says how many rows that
+    /// were.
+    pub fn look_ahead<P: Copy>(
+        &self,
+        course: &Course<'_>,
+        (unit, selected): (&[f32], &[Range<usize>]),
+        found: &mut Nearest<P>,
+        place: impl Fn(usize) -> P,
+    ) -> u64 {
+        let mut ahead: Vec<usize> = course.ahead(found.floor_rounded()).collect();
+        ahead.sort_unstable_by(|&a, &b| course.promises[b].total_cmp(&course.promises[a]));
+        let look =
+            |list| self.look(course.bounds[list], self.selected_slots(list, selected), unit, found, &place);
+        ahead.into_iter().map(look).sum()
+    }
+
+    fn selected_slots(&self, list: usize, selected: &[Range<usize>]) -> Vec<Range<usize>> {
+        match (self.lists(), selected) {
+            (Some(lists), [all]) if all.len() == self.rows() => vec![lists.slots(list)],
+            _ => self.slots_in(list, selected),
+        }
+    }
+
+    fn look<P: Copy>(
+        &self,
+        bound: f32,
+        slots: Vec<Range<usize>>,
+        unit: &[f32],
+        found: &mut Nearest<P>,
+        place: &impl Fn(usize) -> P,
+    ) -> u64 {
+        let mut looked = 0;
+        if bound >= found.floor_rounded() {
+            let one = Queries(Shape::One(unit));
+            for slots in slots {
+                looked += slots.len() as u64;
+                self.multiply(&one, slots, std::slice::from_mut(found), place);
+            }
+        }
+        looked
     }
 
     fn piece_rows(&self) -> usize {
@@ -125,24 +174,98 @@ impl VectorBlock {
     }
 }
 
+/// A query's way through the lists of a block: those that promise the most come first.
+pub struct Course<'a> {
+    /// The product of each list's middle and the query.
+    promises: &'a [f32],
+    /// The most that the product of a row of each list and the query can be.
+    bounds: Vec<f32>,
+    /// The promise of the list that was passed last, and which one that was.
+    last: Option<(f32, usize)>,
+    /// Selected rows of the lists that were passed.
+    seen: usize,
+}
+
+impl Course<'_> {
+    /// Passes so many lists.
+    fn go_on(&mut self, count: usize) -> Vec<usize> {
+        let mut best = Top::new(count);
+        let mut floor = f32::NEG_INFINITY;
+        for (list, &promise) in self.promises.iter().enumerate() {
+            // Of most lists this is all that is asked.
+            if promise >= floor && self.is_ahead(list) {
+                best.offer(f64::from(promise), || list);
+                floor = best.worst_of_all().map_or(floor, |worst| worst as f32);
+            }
+        }
+        let best: Vec<usize> = best.into_sorted().into_iter().map(|(_, list)| list).collect();
+        self.last = best.last().map(|&list| (self.promises[list], list)).or(self.last);
+        best
+    }
+
+    /// Of equals the first is passed first.
+    fn is_ahead(&self, list: usize) -> bool {
+        self.last.is_none_or(|(promise, last)| {
+            self.promises[list].total_cmp(&promise).then(last.cmp(&list)).is_lt()
+        })
+    }
+
+    /// Lists ahead that may have something above a floor.
+    fn ahead(&self, floor: f32) -> impl Iterator<Item = usize> {
+        let may_have = move |&list: &usize| self.bounds[list] >= floor && self.is_ahead(list);
+        (0..self.bounds.len()).filter(may_have)
+    }
+}
+
 /// Queries, ready to be multiplied with many rows.
 pub struct Queries<'a>(Shape<'a>);
 
 enum Shape<'a> {
     One(&'a [f32]),
     /// Interleaved.
-    Groups(Vec<Vec<f32>>),
+    Groups {
+        groups: Vec<Vec<f32>>,
+        queries: usize,
+    },
 }
 
 impl<'a> Queries<'a> {
-    /// Queries of one dimension, at least one, each of length 1.
+    /// Queries of one dimension, each of length 1.
     pub fn new(units: impl Iterator<Item = &'a [f32]>) -> Self {
         let units: Vec<&[f32]> = units.collect();
-        match units[..] {
-            [unit] => Self(Shape::One(unit)),
-            _ => Self(Shape::Groups(
-                units.chunks(GROUP).map(|units| interleave(units.iter().copied(), units[0].len())).collect(),
-            )),
+        if let [unit] = units[..] {
+            return Self(Shape::One(unit));
+        }
+        let group = |units: &[&[f32]]| interleave(units.iter().copied(), units[0].len());
+        Self(Shape::Groups { groups: units.chunks(GROUP).map(group).collect(), queries: units.len() })
+    }
+
+    /// The products of each query with each row.
+    fn products(&self, rows: &[f32]) -> Vec<Vec<f32>> {
+        let instructions = Instructions::best();
+        match &self.0 {
+            Shape::One(unit) => {
+                let mut products = vec![0.0; rows.len() / unit.len()];
+                dots(instructions, unit, rows, &mut products);
+                vec![products]
+            }
+            Shape::Groups { groups, queries } => {
+                let Some(dimension) = groups.first().map(|group| group.len() / GROUP) else {
+                    return Vec::new();
+                };
+                let mut products = vec![Vec::with_capacity(rows.len() / dimension); *queries];
+                let mut piece = [[0.0; GROUP]; PIECE_GROUPED];
+                for rows in rows.chunks(dimension * PIECE_GROUPED) {
+                    let piece = &mut piece[..rows.len() / dimension];
+                    for (group, products) in groups.iter().zip(products.chunks_mut(GROUP)) {
+                        group_dots(instructions, group, rows, piece);
+                        for (lane, products) in products.iter_mut().enumerate() {
+                            products.extend(piece.iter().map(|lanes| lanes[lane]));
+                        }
+                    }
+                }
+                products
+            }
         }
     }
 
@@ -162,7 +285,7 @@ impl<'a> Queries<'a> {
                     }
                 }
             }
-            Shape::Groups(groups) => {
+            Shape::Groups { groups, .. } => {
                 let mut scores = vec![[0.0; GROUP]; numbers.len() / (groups[0].len() / GROUP)];
                 for (group, found) in groups.iter().zip(found.chunks_mut(GROUP)) {
                     group_dots(instructions, group, numbers, &mut scores);

@@ -65,6 +65,11 @@ impl<T> Top<T> {
         self.heap.peek().map(|entry| entry.score)
     }
 
+    /// The same, once no more are kept.
+    pub fn worst_of_all(&self) -> Option<f64> {
+        self.worst().filter(|_| self.heap.len() >= self.limit)
+    }
+
     /// What was kept, best first.
     pub fn into_sorted(self) -> Vec<(f64, T)> {
         self.heap.into_sorted_vec().into_iter().map(|entry| (entry.score, entry.item)).collect()

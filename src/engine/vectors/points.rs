@@ -1,9 +1,10 @@
 //! The points of a series that are most like a query, exactly and without decoding all
 //! of them.
 //!
-//! 1. The vectors of immutable segments are multiplied in single precision, many queries
-//!    in one pass ([`crate::kernels::group_dots`]). What is in memory, or in a segment
-//!    whose vectors do not fit the cache, is merged and scored in double precision.
+//! 1. The vectors of immutable segments are multiplied in single precision: list by list,
+//!    but for the lists that can have nothing better than what was found, or all of them,
+//!    many queries in one pass ([`crate::kernels::group_dots`]). What is in memory, or in a
+//!    segment whose vectors do not fit the cache, is merged and scored in double precision.
 //! 2. The best of the rounded scores are candidates, with all that are so close that
 //!    rounding may have put them below.
 //! 3. Candidates are looked up, best first, in the merged view, which alone knows whether
@@ -17,13 +18,15 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::base::{Deadline, LabelFilter, Labels, Result, TimeRange};
 use crate::format::Columns;
-use crate::kernels::dots_error_max;
+use crate::kernels::{GROUP, dots_error_max};
 use crate::merge::{MergeOrder, SeriesView};
 use crate::query::PageReader;
 use crate::segments::{Segment, SeriesEntry};
-use crate::vector::{Match, Nearest, Queries, Search, Target, Top, VectorBlock, scanning_threads};
+use crate::vector::{Course, Match, Nearest, Queries, Search, Target, Top, VectorBlock, scanning_threads};
 
 use super::{VectorCache, estimate_bytes};
 
@@ -36,6 +39,15 @@ const LIMIT_SHARE: u64 = 8;
 /// Where lists that must be looked at have more than one of so many of the selected rows,
 /// all of these are looked at.
 const LISTS_SHARE: usize = 3;
+/// An exact answer looks at first at as many lists as hold so much of it.
+const RECALL_AT_FIRST: f64 = 0.95;
+/// Where more than one of so many rows is in lists that can't be left out of an exact answer, all
+/// rows are looked at: by several threads; with other queries in one pass.
+const ALONE_SHARE: usize = 2;
+const TOGETHER_SHARE: usize = 8;
+/// The lists that are looked at first are so in two parts: a third of them in all blocks, and then
+/// the others, of which these spare some.
+const FIRST_PARTS: [usize; 2] = [3, 1];
 /// Most times as many lists as usual.
 const EFFORT_MAX: f64 = 16.0;
 /// Candidates that may be looked up, whatever the number of rows.
@@ -225,6 +237,16 @@ struct Block<'a> {
     contested: Vec<TimeRange>,
 }
 
+/// A query's way through the lists of a block.
+struct Begun<'a> {
+    /// Which block.
+    at: usize,
+    /// Selected rows to look at, or to look at first.
+    rows: usize,
+    course: Course<'a>,
+    found: Nearest<Place>,
+}
+
 /// All that is searched.
 struct Sources<'a> {
     view: &'a SeriesView,
@@ -300,31 +322,112 @@ impl<'a> Sources<'a> {
                 Nearest::new(pending.keep, 2.0 * self.error_max, floor, pending.most)
             })
             .collect();
-        for (at, block) in self.blocks.iter().enumerate() {
-            let mut whole = Vec::new();
-            for (query, (pending, found)) in open.iter_mut().zip(&mut found).enumerate() {
-                deadline.check()?;
-                if let Some(rows) = block.rows_of_lists(pending) {
-                    pending.is_cut_short = true;
-                    pending.scanned +=
-                        block
-                            .vectors
-                            .probe(&pending.unit, &block.selected, rows, found, |slot| place(at, slot));
-                } else {
-                    pending.scanned += block.rows as u64;
-                    whole.push(query);
+        let mut whole: Vec<Vec<usize>> = vec![Vec::new(); self.blocks.len()];
+        for (group, (open, found)) in open.chunks_mut(GROUP).zip(found.chunks_mut(GROUP)).enumerate() {
+            let left = self.look_in_lists(open, found, deadline)?;
+            for (query, blocks) in (group * GROUP..).zip(left) {
+                for block in blocks {
+                    whole[block].push(query);
                 }
             }
+        }
+        for (at, (block, whole)) in self.blocks.iter().zip(whole).enumerate() {
             let queries = Queries::new(whole.iter().map(|&query| open[query].unit.as_slice()));
             let empty: Vec<Nearest<Place>> = whole.iter().map(|&query| found[query].emptied()).collect();
             let of_block =
                 block.vectors.scan(&queries, &block.selected, empty, |slot| place(at, slot), deadline)?;
             for (query, more) in whole.into_iter().zip(of_block) {
+                open[query].scanned += block.rows as u64;
                 found[query].take(more);
             }
         }
         self.score_rest(open, &mut found, deadline)?;
         Ok(found)
+    }
+
+    /// Looks for candidates of some queries in the lists of all blocks, and says of which blocks
+    /// each query must see all rows. These know a floor then.
+    fn look_in_lists(
+        &self,
+        open: &mut [&mut Pending<'_>],
+        found: &mut [Nearest<Place>],
+        deadline: &Deadline,
+    ) -> Result<Vec<Vec<usize>>> {
+        let queries = Queries::new(open.iter().map(|pending| pending.unit.as_slice()));
+        let promises: Vec<Vec<Vec<f32>>> =
+            self.blocks.iter().map(|block| block.vectors.promises(&queries)).collect();
+        let share = if open.len() == 1 { ALONE_SHARE } else { TOGETHER_SHARE };
+        let look = |query: usize, pending: &mut Pending<'_>, found: &mut Nearest<Place>| {
+            deadline.check()?;
+            let courses =
+                self.blocks.iter().zip(&promises).map(|(block, promises)| {
+                    promises.get(query).map(|promises| block.vectors.course(promises))
+                });
+            Ok(self.look_along(pending, courses.collect(), share, found))
+        };
+        drop(queries);
+        let both = open.iter_mut().zip(found.iter_mut()).enumerate();
+        if both.len() == 1 || scanning_threads() == 1 {
+            return both.map(|(query, (pending, found))| look(query, pending, found)).collect();
+        }
+        let both: Vec<_> = both.collect();
+        both.into_par_iter().map(|(query, (pending, found))| look(query, pending, found)).collect()
+    }
+
+    /// The same for one query and its way through the lists of each block.
+    fn look_along(
+        &self,
+        pending: &mut Pending<'_>,
+        courses: Vec<Option<Course<'_>>>,
+        share: usize,
+        found: &mut Nearest<Place>,
+    ) -> Vec<usize> {
+        let mut whole = Vec::new();
+        let mut begun = Vec::new();
+        for (at, (block, course)) in self.blocks.iter().zip(courses).enumerate() {
+            match (block.rows_of_lists(pending), course) {
+                (Some(rows), Some(course)) => begun.push(Begun { at, rows, course, found: found.emptied() }),
+                _ => whole.push(at),
+            }
+        }
+        // What promises the most comes first, so that the floor is high for what follows.
+        for part in FIRST_PARTS {
+            for Begun { at, rows, course, found: of_block } in &mut begun {
+                let (block, at) = (&self.blocks[*at], *at);
+                let what = (pending.unit.as_slice(), block.selected.as_slice());
+                let wanted = rows.div_ceil(part);
+                of_block.raise_to(found);
+                let vectors = &block.vectors;
+                pending.scanned += vectors.probe(course, what, wanted, of_block, |slot| place(at, slot));
+            }
+            let mut all = found.emptied();
+            for begun in &begun {
+                all.take(begun.found.clone());
+            }
+            let all = all.settled();
+            if all.is_overrun() {
+                found.take(all);
+                return Vec::new();
+            }
+            found.raise_to(&all);
+        }
+        for Begun { at, course, found: mut of_block, .. } in begun {
+            let block = &self.blocks[at];
+            of_block.raise_to(found);
+            let ahead = block.vectors.rows_ahead(&course, &of_block);
+            if pending.recall.is_some() {
+                pending.is_cut_short |= ahead > 0;
+            } else if ahead * share > block.rows {
+                whole.push(at);
+                continue;
+            } else {
+                let what = (pending.unit.as_slice(), block.selected.as_slice());
+                let vectors = &block.vectors;
+                pending.scanned += vectors.look_ahead(&course, what, &mut of_block, |slot| place(at, slot));
+            }
+            found.take(of_block);
+        }
+        whole
     }
 
     /// Scores what has no vectors.
@@ -439,12 +542,12 @@ impl<'a> Sources<'a> {
 }
 
 impl Block<'_> {
-    /// How many selected rows of the most promising lists a query should look at, if an
-    /// index may be used, there is one, and it spares work. The fewer of the rows are
-    /// selected, the more lists that takes.
+    /// How many selected rows of the most promising lists a query should look at, or look at
+    /// first, if there is an index and it spares work. The fewer of the rows are selected, the
+    /// more lists that takes.
     fn rows_of_lists(&self, pending: &Pending<'_>) -> Option<usize> {
         let lists = self.vectors.lists()?;
-        let probes = lists.probes_for(pending.query.limit, pending.recall?)?;
+        let probes = lists.probes_for(pending.query.limit, pending.recall.unwrap_or(RECALL_AT_FIRST))?;
         let rows = (probes * self.vectors.rows()).div_ceil(lists.len());
         let rows = (rows as f64 * pending.effort).ceil() as usize;
         (rows * LISTS_SHARE + lists.len() <= self.rows).then_some(rows)

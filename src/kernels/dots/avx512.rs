@@ -10,6 +10,9 @@ use std::arch::x86_64::{
 use super::{CHUNK, GROUP, LINE};
 
 const LANES: usize = 16;
+/// Numbers ahead that are fetched for one query: lists are short, and the processor looks no further
+/// than the page by itself.
+const AHEAD: usize = 1024;
 /// Rows for which one query is loaded once.
 const ROWS: usize = 4;
 /// Rows of a tile; with one sum each the multiplications need not wait for each other.
@@ -26,6 +29,10 @@ pub(super) unsafe fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     unsafe {
         let mut row = rows.as_ptr();
         for tile in tiles {
+            for at in (0..ROWS * dimension).step_by(LINE) {
+                // Where there are no further rows, nothing happens.
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD + at).cast());
+            }
             let [a, b, c, d] = products::<ROWS>(query, row).map(|sum| fold(sum));
             // Twice two neighbours: the four sums of each half.
             let sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));

@@ -1,0 +1,127 @@
+//! Where the rows of lists can be: each list lies in a cone around its middle.
+//!
+//! With θ the angle between a query and a middle, and r that between the middle and the row of
+//! its list farthest from it, no row of the list is nearer to the query than θ − r, for
+//! angles are distances on a sphere. So the product of a query with any of them is at most
+//!
+//! ```text
+//! cos(θ − r) = cos θ · cos r + sin θ · sin r        where θ > r; else 1
+//! ```
+//!
+//! A list whose bound is below what is sought has nothing to offer, and need not be looked at:
+//! the answer is exact all the same. (Ball trees and inverted lists are cut off like this;
+//! Fukunaga and Narendra, "A branch and bound algorithm for computing k-nearest neighbors",
+//! 1975.)
+
+use crate::kernels::{Instructions, dots, dots_error_max};
+
+use super::Lists;
+
+/// Rounding of a few operations in single precision on numbers of at most 2.
+const ROUNDING: f64 = 1e-6;
+
+/// How far from its middle each list reaches.
+#[derive(Debug)]
+pub(super) struct Cones {
+    /// Cosine and sine of the angle, rounded so that the cone is rather too wide.
+    cosines: Vec<f32>,
+    sines: Vec<f32>,
+    /// By how much a product may be wrong.
+    margin: f32,
+}
+
+impl Cones {
+    /// Those of lists whose rows, of length 1 or zeros, stand one after another.
+    pub fn new(lists: &Lists, dimension: usize, numbers: &[f32]) -> Self {
+        let margin = (2.0 * dots_error_max(dimension) + ROUNDING) as f32;
+        let mut products = Vec::new();
+        let cosines: Vec<f32> = lists
+            .centroids()
+            .chunks_exact(dimension)
+            .enumerate()
+            .map(|(list, middle)| {
+                let slots = lists.slots(list);
+                products.resize(slots.len(), 0.0);
+                let rows = &numbers[slots.start * dimension..slots.end * dimension];
+                dots(Instructions::best(), middle, rows, &mut products);
+                (products.iter().copied().fold(1.0, f32::min) - margin).max(-1.0)
+            })
+            .collect();
+        let sines = cosines.iter().map(|cosine| sine(*cosine)).collect();
+        Self { cosines, sines, margin }
+    }
+
+    /// The most that the product of a query with a row of each list can be, for the products of
+    /// the query with their middles.
+    pub fn bounds(&self, promises: &[f32]) -> Vec<f32> {
+        let mut bounds = vec![0.0; promises.len()];
+        let lists = promises.iter().zip(&self.cosines).zip(&self.sines);
+        Instructions::best().run(
+            #[inline(always)]
+            || {
+                for (bound, ((&promise, &cosine), &sine_of_list)) in bounds.iter_mut().zip(lists) {
+                    let nearest = (promise + self.margin).min(1.0);
+                    let most = nearest * cosine + sine(nearest) * sine_of_list + self.margin;
+                    *bound = if nearest >= cosine { f32::INFINITY } else { most };
+                }
+            },
+        );
+        bounds
+    }
+
+    /// Heap bytes.
+    pub fn memory_bytes(&self) -> usize {
+        (self.cosines.capacity() + self.sines.capacity()) * 4
+    }
+}
+
+#[inline(always)]
+fn sine(cosine: f32) -> f32 {
+    (1.0 - cosine * cosine).max(0.0).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Deadline, Rng};
+    use crate::vector::VectorBlock;
+
+    #[test]
+    fn no_row_is_nearer_than_its_list_may_have_one() {
+        for seed in 0..20 {
+            let mut rng = Rng::new(seed);
+            let dimension = 2 + rng.below(40) as usize;
+            let clusters = 30;
+            let middles: Vec<f64> = (0..clusters * dimension).map(|_| rng.unit_f64() - 0.5).collect();
+            let spread = [0.0, 1e-4, 0.1, 1.0][rng.below(4) as usize];
+            let mut near_some = || -> Vec<f64> {
+                let at = rng.below(clusters as u64) as usize * dimension;
+                let scale = if rng.one_in(50) { 0.0 } else { 1.0 };
+                let near = |middle: &f64| scale * (middle + spread * (rng.unit_f64() - 0.5));
+                middles[at..at + dimension].iter().map(near).collect()
+            };
+            let values: Vec<f64> = (0..2000).flat_map(|_| near_some()).collect();
+            let queries: Vec<f64> = (0..20).flat_map(|_| near_some()).collect();
+            let block = VectorBlock::of_rows(&values, dimension);
+            let lists = Lists::build(&block, seed, &Deadline::none()).unwrap();
+            let block = block.with_lists(lists);
+            let Some(lists) = block.lists() else { continue };
+            let cones = Cones::new(lists, dimension, block.numbers(0..block.rows()));
+            let queries = VectorBlock::of_rows(&queries, dimension);
+            let product = |a: &[f32], b: &[f32]| -> f32 {
+                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
+            };
+            for query in 0..queries.rows() {
+                let query = queries.numbers(query..query + 1);
+                let promises: Vec<f32> =
+                    lists.centroids().chunks_exact(dimension).map(|middle| product(query, middle)).collect();
+                for (list, bound) in cones.bounds(&promises).into_iter().enumerate() {
+                    for slot in lists.slots(list) {
+                        let found = product(query, block.numbers(slot..slot + 1));
+                        assert!(found <= bound, "seed {seed}: {found} in a list of at most {bound}");
+                    }
+                }
+            }
+        }
+    }
+}
