@@ -149,8 +149,8 @@ impl Segment {
         self.take(bytes, series, block, range).map_err(|e| what_to_do(block, e))
     }
 
-    /// Decodes a block's points of a range for the cache: where that has room, all of the block,
-    /// else no more than the range asks for.
+    /// Decodes a block's points of a range for the cache: no more than the range asks for, but all
+    /// of the block where that was asked for before and there is room.
     fn take(
         &self,
         bytes: Result<Vec<u8>>,
@@ -158,10 +158,12 @@ impl Segment {
         block: &BlockEntry,
         range: TimeRange,
     ) -> Result<Arc<Block>> {
-        let until = (!self.cache.has_room()).then_some(range.end_ns);
+        let key = (self.cache_key, block.offset);
+        let is_wanted_again = self.cache.peek(key).is_some();
+        let until = (!is_wanted_again || !self.cache.has_room()).then_some(range.end_ns);
         let decoded = bytes.and_then(|bytes| decode_rows(&bytes, series, block, until));
         let decoded = Arc::new(self.note(block, decoded)?);
-        self.cache.put((self.cache_key, block.offset), &decoded);
+        self.cache.put(key, &decoded);
         Ok(decoded)
     }
 }
