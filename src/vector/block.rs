@@ -7,6 +7,7 @@ use crate::format::Block;
 
 use super::Lists;
 use super::cones::Cones;
+use super::residuals::{Residuals, stride};
 use super::score::write_unit;
 
 /// What a segment holds of a series: each point's numbers scaled to length 1 in single
@@ -31,7 +32,7 @@ struct Ordered {
     lists: Lists,
     slot_of: Vec<u32>,
     /// Once all rows are there.
-    cones: Option<Cones>,
+    reach: Option<(Cones, Option<Residuals>)>,
 }
 
 impl Ordered {
@@ -40,7 +41,7 @@ impl Ordered {
         for (slot, &row) in lists.rows().iter().enumerate() {
             slot_of[row as usize] = slot as u32;
         }
-        Self { lists, slot_of, cones: None }
+        Self { lists, slot_of, reach: None }
     }
 }
 
@@ -48,9 +49,11 @@ impl VectorBlock {
     /// What so many rows take in memory, with lists; label sets and blocks are small beside.
     pub fn estimate_bytes(rows: u64, dimension: usize) -> u64 {
         let row_bytes = 4 * dimension as u64;
-        // About four times the root of the rows are middles, each with a cone; a row has a time, and two
-        // places.
-        rows.saturating_mul(row_bytes + 16).saturating_add(4 * rows.isqrt() * (row_bytes + 8))
+        // About four times the root of the rows are middles, each with a cone; a row has a residual, a
+        // time, and two places.
+        let residual_bytes = stride(dimension) as u64;
+        rows.saturating_mul(row_bytes + residual_bytes + 16)
+            .saturating_add(4 * rows.isqrt() * (row_bytes + 8))
     }
 
     /// Room for so many rows, in the order of their lists where there are some.
@@ -92,12 +95,15 @@ impl VectorBlock {
         let rows = self.timestamps.len() as u32;
         self.label_starts.resize(label_sets + 1, rows);
         self.block_starts.push(rows);
-        self.with_cones()
+        self.measured()
     }
 
-    fn with_cones(mut self) -> Self {
+    /// Measures what the lists spare, once all rows are there.
+    fn measured(mut self) -> Self {
         if let Some(ordered) = &mut self.lists {
-            ordered.cones = Some(Cones::new(&ordered.lists, self.dimension, &self.numbers));
+            let Ordered { lists, reach, .. } = ordered;
+            let residuals = Residuals::new(lists, self.dimension, &self.numbers);
+            *reach = Some((Cones::new(lists, self.dimension, &self.numbers), residuals));
         }
         self
     }
@@ -112,7 +118,7 @@ impl VectorBlock {
         for &row in lists.rows() {
             numbers.extend_from_slice(self.numbers(row as usize..row as usize + 1));
         }
-        Self { numbers, lists: Some(Ordered::new(lists)), ..self }.with_cones()
+        Self { numbers, lists: Some(Ordered::new(lists)), ..self }.measured()
     }
 
     /// Its points.
@@ -132,7 +138,12 @@ impl VectorBlock {
 
     /// How far these reach.
     pub(super) fn cones(&self) -> Option<&Cones> {
-        self.lists.as_ref()?.cones.as_ref()
+        self.lists.as_ref()?.reach.as_ref().map(|(cones, _)| cones)
+    }
+
+    /// What stands for their rows.
+    pub(super) fn residuals(&self) -> Option<&Residuals> {
+        self.lists.as_ref()?.reach.as_ref()?.1.as_ref()
     }
 
     /// The numbers in some slots.
@@ -207,8 +218,10 @@ impl VectorBlock {
         let lists = self.lists.as_ref();
         self.numbers.capacity() * 4
             + lists.map_or(0, |ordered| {
-                let cones = ordered.cones.as_ref().map_or(0, Cones::memory_bytes);
-                ordered.lists.memory_bytes() + ordered.slot_of.capacity() * 4 + cones
+                let reach = ordered.reach.as_ref().map_or(0, |(cones, residuals)| {
+                    cones.memory_bytes() + residuals.as_ref().map_or(0, Residuals::memory_bytes)
+                });
+                ordered.lists.memory_bytes() + ordered.slot_of.capacity() * 4 + reach
             })
             + self.timestamps.capacity() * 8
             + (self.label_starts.capacity() + self.block_starts.capacity()) * 4

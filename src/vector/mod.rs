@@ -13,6 +13,7 @@ mod cones;
 mod lists;
 mod nearest;
 mod pass;
+mod residuals;
 mod score;
 mod search;
 mod top;

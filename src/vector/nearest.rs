@@ -55,12 +55,6 @@ impl<T: Copy> Nearest<T> {
         }
     }
 
-    /// No more than the best are kept, and the floor is what that tells.
-    pub fn settled(mut self) -> Self {
-        self.settle();
-        self
-    }
-
     /// Whether there were too many as good as equal.
     pub fn is_overrun(&self) -> bool {
         self.is_overrun
@@ -101,8 +95,8 @@ impl<T: Copy> Nearest<T> {
         }
     }
 
-    /// Lets go of what is not among the best.
-    fn settle(&mut self) {
+    /// Lets go of what is not among the best; the floor is what these tell.
+    pub fn settle(&mut self) {
         if self.found.len() <= self.keep || self.keep == 0 {
             return;
         }

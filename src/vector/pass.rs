@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::base::{Deadline, Result};
 use crate::kernels::{GROUP, Instructions, dots, group_dots, interleave};
 
+use super::residuals::Residuals;
 use super::{Nearest, Top, VectorBlock};
 
 /// Numbers that one thread multiplies in one go.
@@ -16,6 +17,8 @@ const PIECE_NUMBERS: usize = 256 << 10;
 const PIECE_ROWS: usize = 1 << 10;
 /// Rows that a group is multiplied with in one go where all products are kept.
 const PIECE_GROUPED: usize = 64;
+/// Rows of a list whose residuals are multiplied in one go.
+const PIECE_CLOSE: usize = 256;
 /// Work below this is not divided between threads.
 const PARALLEL_NUMBERS: usize = 1 << 20;
 
@@ -72,10 +75,17 @@ impl VectorBlock {
         self.lists().map_or_else(Vec::new, |lists| queries.products(lists.centroids()))
     }
 
-    /// A way through the lists for a query of these promises. Without lists, there is none.
-    pub fn course<'a>(&self, promises: &'a [f32]) -> Course<'a> {
+    /// A query's way through the lists, of whose rows some are selected. Without lists, there
+    /// is none.
+    pub fn course<'a>(
+        &self,
+        unit: &'a [f32],
+        promises: &'a [f32],
+        selected: &'a [Range<usize>],
+    ) -> Course<'a> {
         let bounds = self.cones().map_or_else(Vec::new, |cones| cones.bounds(promises));
-        Course { promises, bounds, last: None, seen: 0 }
+        let filled = self.residuals().map_or_else(Vec::new, |residuals| residuals.filled_up(unit));
+        Course { unit, filled, promises, bounds, selected, last: None, seen: 0 }
     }
 
     /// Goes on to the lists that promise the most, until those passed have about so many selected
@@ -83,7 +93,6 @@ impl VectorBlock {
     pub fn probe<P: Copy>(
         &self,
         course: &mut Course<'_>,
-        (unit, selected): (&[f32], &[Range<usize>]),
         wanted: usize,
         found: &mut Nearest<P>,
         place: impl Fn(usize) -> P,
@@ -98,9 +107,9 @@ impl VectorBlock {
                 break;
             }
             for list in best {
-                let slots = self.selected_slots(list, selected);
+                let slots = self.selected_slots(list, course.selected);
                 course.seen += slots.iter().map(Range::len).sum::<usize>();
-                looked += self.look(course.bounds[list], slots, unit, found, &place);
+                looked += self.look(course, list, slots, found, &place);
             }
             step /= 2;
         }
@@ -118,14 +127,12 @@ impl VectorBlock {
     pub fn look_ahead<P: Copy>(
         &self,
         course: &Course<'_>,
-        (unit, selected): (&[f32], &[Range<usize>]),
         found: &mut Nearest<P>,
         place: impl Fn(usize) -> P,
     ) -> u64 {
         let mut ahead: Vec<usize> = course.ahead(found.floor_rounded()).collect();
         ahead.sort_unstable_by(|&a, &b| course.promises[b].total_cmp(&course.promises[a]));
-        let look =
-            |list| self.look(course.bounds[list], self.selected_slots(list, selected), unit, found, &place);
+        let look = |list| self.look(course, list, self.selected_slots(list, course.selected), found, &place);
         ahead.into_iter().map(look).sum()
     }
 
@@ -136,23 +143,64 @@ impl VectorBlock {
         }
     }
 
+    /// Looks at rows of a list, if it can have something.
     fn look<P: Copy>(
         &self,
-        bound: f32,
+        course: &Course<'_>,
+        list: usize,
         slots: Vec<Range<usize>>,
-        unit: &[f32],
         found: &mut Nearest<P>,
         place: &impl Fn(usize) -> P,
     ) -> u64 {
+        if course.bounds[list] < found.floor_rounded() {
+            return 0;
+        }
         let mut looked = 0;
-        if bound >= found.floor_rounded() {
-            let one = Queries(Shape::One(unit));
-            for slots in slots {
-                looked += slots.len() as u64;
-                self.multiply(&one, slots, std::slice::from_mut(found), place);
+        for slots in slots {
+            looked += slots.len() as u64;
+            match self.residuals() {
+                // Where anything is good enough, nothing is spared.
+                Some(residuals) if found.floor_rounded() > -1.0 => {
+                    self.look_closely(residuals, course, list, slots, found, place);
+                }
+                _ => {
+                    let one = Queries(Shape::One(course.unit));
+                    self.multiply(&one, slots, std::slice::from_mut(found), place);
+                }
             }
         }
         looked
+    }
+
+    /// Multiplies those rows of a list whose residuals do not rule them out.
+    fn look_closely<P: Copy>(
+        &self,
+        residuals: &Residuals,
+        course: &Course<'_>,
+        list: usize,
+        slots: Range<usize>,
+        found: &mut Nearest<P>,
+        place: &impl Fn(usize) -> P,
+    ) {
+        let mut products = [0.0; PIECE_CLOSE];
+        for start in slots.clone().step_by(PIECE_CLOSE) {
+            let end = (start + PIECE_CLOSE).min(slots.end);
+            let products = &mut products[..end - start];
+            residuals.products(&course.filled, start..end, products);
+            let mut floor = found.floor_rounded();
+            let mut least = residuals.least(list, course.promises[list], floor);
+            for (slot, &product) in (start..end).zip(&*products) {
+                if product >= least {
+                    let mut score = [0.0];
+                    dots(Instructions::best(), course.unit, self.numbers(slot..slot + 1), &mut score);
+                    if score[0] >= floor {
+                        found.offer(f64::from(score[0]), place(slot));
+                        floor = found.floor_rounded();
+                        least = residuals.least(list, course.promises[list], floor);
+                    }
+                }
+            }
+        }
     }
 
     fn piece_rows(&self) -> usize {
@@ -176,10 +224,14 @@ impl VectorBlock {
 
 /// A query's way through the lists of a block: those that promise the most come first.
 pub struct Course<'a> {
+    unit: &'a [f32],
+    /// The same for residuals.
+    filled: Vec<f32>,
     /// The product of each list's middle and the query.
     promises: &'a [f32],
     /// The most that the product of a row of each list and the query can be.
     bounds: Vec<f32>,
+    selected: &'a [Range<usize>],
     /// The promise of the list that was passed last, and which one that was.
     last: Option<(f32, usize)>,
     /// Selected rows of the lists that were passed.
@@ -191,11 +243,16 @@ impl Course<'_> {
     fn go_on(&mut self, count: usize) -> Vec<usize> {
         let mut best = Top::new(count);
         let mut floor = f32::NEG_INFINITY;
-        for (list, &promise) in self.promises.iter().enumerate() {
-            // Of most lists this is all that is asked.
-            if promise >= floor && self.is_ahead(list) {
-                best.offer(f64::from(promise), || list);
-                floor = best.worst_of_all().map_or(floor, |worst| worst as f32);
+        for (part, promises) in self.promises.chunks(GROUP).enumerate() {
+            // Of most lists this is all that is asked, and of many at once.
+            if promises.iter().filter(|promise| **promise >= floor).count() == 0 {
+                continue;
+            }
+            for (list, &promise) in (part * GROUP..).zip(promises) {
+                if promise >= floor && self.is_ahead(list) {
+                    best.offer(f64::from(promise), || list);
+                    floor = best.worst_of_all().map_or(floor, |worst| worst as f32);
+                }
             }
         }
         let best: Vec<usize> = best.into_sorted().into_iter().map(|(_, list)| list).collect();

@@ -359,11 +359,14 @@ impl<'a> Sources<'a> {
         let share = if open.len() == 1 { ALONE_SHARE } else { TOGETHER_SHARE };
         let look = |query: usize, pending: &mut Pending<'_>, found: &mut Nearest<Place>| {
             deadline.check()?;
-            let courses =
-                self.blocks.iter().zip(&promises).map(|(block, promises)| {
-                    promises.get(query).map(|promises| block.vectors.course(promises))
-                });
-            Ok(self.look_along(pending, courses.collect(), share, found))
+            let unit = std::mem::take(&mut pending.unit);
+            let courses = self.blocks.iter().zip(&promises).map(|(block, promises)| {
+                let promises = promises.get(query)?;
+                Some(block.vectors.course(&unit, promises, &block.selected))
+            });
+            let left = self.look_along(pending, courses.collect(), share, found);
+            pending.unit = unit;
+            Ok(left)
         };
         drop(queries);
         let both = open.iter_mut().zip(found.iter_mut()).enumerate();
@@ -393,18 +396,18 @@ impl<'a> Sources<'a> {
         // What promises the most comes first, so that the floor is high for what follows.
         for part in FIRST_PARTS {
             for Begun { at, rows, course, found: of_block } in &mut begun {
-                let (block, at) = (&self.blocks[*at], *at);
-                let what = (pending.unit.as_slice(), block.selected.as_slice());
+                let (vectors, at) = (&self.blocks[*at].vectors, *at);
                 let wanted = rows.div_ceil(part);
                 of_block.raise_to(found);
-                let vectors = &block.vectors;
-                pending.scanned += vectors.probe(course, what, wanted, of_block, |slot| place(at, slot));
+                pending.scanned += vectors.probe(course, wanted, of_block, |slot| place(at, slot));
+                of_block.settle();
+                found.raise_to(of_block);
             }
             let mut all = found.emptied();
             for begun in &begun {
                 all.take(begun.found.clone());
             }
-            let all = all.settled();
+            all.settle();
             if all.is_overrun() {
                 found.take(all);
                 return Vec::new();
@@ -421,9 +424,7 @@ impl<'a> Sources<'a> {
                 whole.push(at);
                 continue;
             } else {
-                let what = (pending.unit.as_slice(), block.selected.as_slice());
-                let vectors = &block.vectors;
-                pending.scanned += vectors.look_ahead(&course, what, &mut of_block, |slot| place(at, slot));
+                pending.scanned += block.vectors.look_ahead(&course, &mut of_block, |slot| place(at, slot));
             }
             found.take(of_block);
         }

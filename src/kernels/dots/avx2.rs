@@ -1,9 +1,10 @@
 //! Dot products in AVX2 with FMA: four rows at a time, for one query and for a group.
 
 use std::arch::x86_64::{
-    __m256, _MM_HINT_T0, _mm_add_ps, _mm_cvtss_f32, _mm_prefetch, _mm_storeu_ps, _mm256_add_ps,
-    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_maskload_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    __m128, __m256, _MM_HINT_T0, _mm_add_ps, _mm_cvtss_f32, _mm_loadl_epi64, _mm_prefetch, _mm_storeu_ps,
+    _mm256_add_ps, _mm256_castps256_ps128, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_extractf128_ps,
+    _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_storeu_ps,
 };
 
 use super::{CHUNK, GROUP, LINE};
@@ -26,21 +27,64 @@ pub(super) unsafe fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     unsafe {
         let mut row = rows.as_ptr();
         for tile in tiles {
-            let [a, b, c, d] = products::<ROWS>(query, row);
-            // Twice two neighbours: the four sums of each half.
-            let sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-            let sums = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums));
-            _mm_storeu_ps(tile.as_mut_ptr(), sums);
+            _mm_storeu_ps(tile.as_mut_ptr(), totals(products::<ROWS>(query, row)));
             row = row.add(ROWS * dimension);
         }
         for out in rest {
             let [sum] = products::<1>(query, row);
-            let sum = _mm256_hadd_ps(sum, sum);
-            let sum = _mm256_hadd_ps(sum, sum);
-            *out = _mm_cvtss_f32(_mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum)));
+            *out = _mm_cvtss_f32(totals([sum; ROWS]));
             row = row.add(dimension);
         }
     }
+}
+
+/// # Safety
+/// There must be `out.len()` rows of the query's length, which is a multiple of 16.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn byte_dots(query: &[f32], rows: &[i8], out: &mut [f32]) {
+    let length = query.len();
+    let (tiles, rest) = out.as_chunks_mut::<ROWS>();
+    // SAFETY: the caller promises the rows; a tile has four of them.
+    unsafe {
+        let mut row = rows.as_ptr();
+        for tile in tiles {
+            _mm_storeu_ps(tile.as_mut_ptr(), totals(byte_products::<ROWS>(query, row)));
+            row = row.add(ROWS * length);
+        }
+        for out in rest {
+            let [sum] = byte_products::<1>(query, row);
+            *out = _mm_cvtss_f32(totals([sum; ROWS]));
+            row = row.add(length);
+        }
+    }
+}
+
+/// # Safety
+/// There must be R rows of the query's length, a multiple of 16, from `row` on.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn byte_products<const R: usize>(query: &[f32], row: *const i8) -> [__m256; R] {
+    let mut sums = [_mm256_setzero_ps(); R];
+    for at in (0..query.len()).step_by(LANES) {
+        // SAFETY: `at + 8` is at most the length.
+        unsafe {
+            let numbers = _mm256_loadu_ps(query.as_ptr().add(at));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let bytes = _mm_loadl_epi64(row.add(r * query.len() + at).cast());
+                *sum = _mm256_fmadd_ps(numbers, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), *sum);
+            }
+        }
+    }
+    sums
+}
+
+/// The sums of the lanes of four registers.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn totals([a, b, c, d]: [__m256; ROWS]) -> __m128 {
+    // Twice two neighbours: the four sums of each half.
+    let sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums))
 }
 
 /// # Safety

@@ -1,18 +1,16 @@
 //! Dot products in AVX-512: four rows at a time for one query, eight for a group.
 
 use std::arch::x86_64::{
-    __m256, __m512, _MM_HINT_T0, _mm_add_ps, _mm_cvtss_f32, _mm_prefetch, _mm_storeu_ps, _mm256_add_ps,
-    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_hadd_ps, _mm512_add_ps, _mm512_castps512_ps256,
-    _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps,
+    __m128, __m256, __m512, _MM_HINT_T0, _mm_add_ps, _mm_loadu_si128, _mm_prefetch, _mm_storeu_ps,
+    _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_hadd_ps, _mm512_add_ps,
+    _mm512_castps512_ps256, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_extractf32x8_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_reduce_add_ps, _mm512_set1_ps,
     _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
 use super::{CHUNK, GROUP, LINE};
 
 const LANES: usize = 16;
-/// Numbers ahead that are fetched for one query: lists are short, and the processor looks no further
-/// than the page by itself.
-const AHEAD: usize = 1024;
 /// Rows for which one query is loaded once.
 const ROWS: usize = 4;
 /// Rows of a tile; with one sum each the multiplications need not wait for each other.
@@ -29,25 +27,65 @@ pub(super) unsafe fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
     unsafe {
         let mut row = rows.as_ptr();
         for tile in tiles {
-            for at in (0..ROWS * dimension).step_by(LINE) {
-                // Where there are no further rows, nothing happens.
-                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD + at).cast());
-            }
-            let [a, b, c, d] = products::<ROWS>(query, row).map(|sum| fold(sum));
-            // Twice two neighbours: the four sums of each half.
-            let sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-            let sums = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums));
-            _mm_storeu_ps(tile.as_mut_ptr(), sums);
+            _mm_storeu_ps(tile.as_mut_ptr(), totals(products::<ROWS>(query, row)));
             row = row.add(ROWS * dimension);
         }
         for out in rest {
-            let [sum] = products::<1>(query, row).map(|sum| fold(sum));
-            let sum = _mm256_hadd_ps(sum, sum);
-            let sum = _mm256_hadd_ps(sum, sum);
-            *out = _mm_cvtss_f32(_mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum)));
+            let [sum] = products::<1>(query, row);
+            *out = _mm512_reduce_add_ps(sum);
             row = row.add(dimension);
         }
     }
+}
+
+/// # Safety
+/// There must be `out.len()` rows of the query's length, which is a multiple of 16.
+#[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
+pub(super) unsafe fn byte_dots(query: &[f32], rows: &[i8], out: &mut [f32]) {
+    let length = query.len();
+    let (tiles, rest) = out.as_chunks_mut::<ROWS>();
+    // SAFETY: the caller promises the rows; a tile has four of them.
+    unsafe {
+        let mut row = rows.as_ptr();
+        for tile in tiles {
+            _mm_storeu_ps(tile.as_mut_ptr(), totals(byte_products::<ROWS>(query, row)));
+            row = row.add(ROWS * length);
+        }
+        for out in rest {
+            let [sum] = byte_products::<1>(query, row);
+            *out = _mm512_reduce_add_ps(sum);
+            row = row.add(length);
+        }
+    }
+}
+
+/// # Safety
+/// There must be R rows of the query's length, a multiple of 16, from `row` on.
+#[inline]
+#[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
+unsafe fn byte_products<const R: usize>(query: &[f32], row: *const i8) -> [__m512; R] {
+    let mut sums = [_mm512_setzero_ps(); R];
+    for at in (0..query.len()).step_by(LANES) {
+        // SAFETY: `at + 16` is at most the length.
+        unsafe {
+            let numbers = _mm512_loadu_ps(query.as_ptr().add(at));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let bytes = _mm_loadu_si128(row.add(r * query.len() + at).cast());
+                *sum = _mm512_fmadd_ps(numbers, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), *sum);
+            }
+        }
+    }
+    sums
+}
+
+/// The sums of the lanes of four registers.
+#[inline]
+#[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
+fn totals(sums: [__m512; ROWS]) -> __m128 {
+    let [a, b, c, d] = sums.map(|sum| fold(sum));
+    // Twice two neighbours: the four sums of each half.
+    let sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums))
 }
 
 /// # Safety

@@ -11,6 +11,8 @@
 //!   row        × r[0]                 × r[1]                 …   = 16 sums, without a step across lanes
 //! ```
 //!
+//! [`byte_dots`] reads a quarter of the memory: its rows are bytes, for a first look.
+//!
 //! Sums are rounded; [`dots_error_max`] bounds by how much, whatever the instructions.
 
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +26,8 @@ mod tests;
 use super::Instructions;
 use super::instructions::Set;
 
+/// Rows of bytes have a multiple of so many.
+pub const BYTE_LANES: usize = 16;
 /// Queries of a group.
 pub const GROUP: usize = 16;
 /// Products that [`group_dots`] adds up before it adds their sum to the rest: the fewer
@@ -47,6 +51,25 @@ pub fn dots(instructions: Instructions, query: &[f32], rows: &[f32], out: &mut [
         Set::Avx2 => unsafe { avx2::dots(query, rows, out) },
         #[cfg(target_arch = "x86_64")]
         Set::Avx512 => unsafe { avx512::dots(query, rows, out) },
+    }
+}
+
+/// The products of a query with rows of bytes of its length, which is a multiple of
+/// [`BYTE_LANES`].
+///
+/// # Panics
+/// If `rows` are not `out.len()` rows of the query's length.
+pub fn byte_dots(instructions: Instructions, query: &[f32], rows: &[i8], out: &mut [f32]) {
+    assert!(!query.is_empty() && query.len().is_multiple_of(BYTE_LANES), "a query that is not filled up");
+    assert_eq!(rows.len(), query.len() * out.len(), "rows of another length, or another number of them");
+    match instructions.set() {
+        Set::Portable => portable::byte_dots(query, rows, out),
+        // SAFETY (of both): the processor has the instructions, as `Instructions`
+        // promises; there are as many rows as places, as was checked above.
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2 => unsafe { avx2::byte_dots(query, rows, out) },
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 => unsafe { avx512::byte_dots(query, rows, out) },
     }
 }
 

@@ -23,8 +23,24 @@ pub(super) fn dots(query: &[f32], rows: &[f32], out: &mut [f32]) {
         for ((sum, a), b) in sums.iter_mut().zip(rest).zip(query_rest) {
             *sum += a * b;
         }
-        let pairs = [sums[0] + sums[4], sums[1] + sums[5], sums[2] + sums[6], sums[3] + sums[7]];
-        *out = (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]);
+        *out = total(sums);
+    }
+}
+
+fn total(sums: [f32; LANES]) -> f32 {
+    let pairs = [sums[0] + sums[4], sums[1] + sums[5], sums[2] + sums[6], sums[3] + sums[7]];
+    (pairs[0] + pairs[2]) + (pairs[1] + pairs[3])
+}
+
+pub(super) fn byte_dots(query: &[f32], rows: &[i8], out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(query.len()).zip(out) {
+        let mut sums = [0.0; LANES];
+        for (bytes, numbers) in row.as_chunks::<LANES>().0.iter().zip(query.as_chunks::<LANES>().0) {
+            for lane in 0..LANES {
+                sums[lane] += f32::from(bytes[lane]) * numbers[lane];
+            }
+        }
+        *out = total(sums);
     }
 }
 

@@ -71,3 +71,25 @@ fn nothing_has_no_products() {
         assert_eq!(out, [0.0; 3]);
     }
 }
+
+#[test]
+fn products_with_bytes_are_those_of_the_sum() {
+    let mut rng = Rng::new(3);
+    for _ in 0..100 {
+        let length = BYTE_LANES * (1 + rng.below(12) as usize);
+        let rows = rng.below(20) as usize;
+        let query: Vec<f32> = (0..length).map(|_| (rng.unit_f64() - 0.5) as f32).collect();
+        let bytes: Vec<i8> = (0..rows * length).map(|_| rng.below(256) as u8 as i8).collect();
+        for instructions in Instructions::available() {
+            let mut out = vec![0.0; rows];
+            byte_dots(instructions, &query, &bytes, &mut out);
+            for (row, found) in bytes.chunks_exact(length).zip(&out) {
+                let products =
+                    row.iter().zip(&query).map(|(byte, number)| f64::from(*byte) * f64::from(*number));
+                let expected: f64 = products.clone().sum();
+                let bound = products.map(f64::abs).sum::<f64>() * 1e-6;
+                assert!((f64::from(*found) - expected).abs() <= bound, "{}: {found}", instructions.name());
+            }
+        }
+    }
+}
