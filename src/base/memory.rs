@@ -31,7 +31,7 @@ impl MemoryShares {
         Self {
             memtables: 6 * sixteenth,
             blocks: 3 * sixteenth,
-            lent: 4 * sixteenth,
+            lent: 2 * sixteenth,
             queries: 2 * sixteenth,
             replies: sixteenth / 2,
             kept: sixteenth / 2,
@@ -64,9 +64,9 @@ impl MemoryBudget {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are not in use.
+    /// Bytes that can come into use before it [is tight](Self::is_tight).
     pub fn free_bytes(&self) -> u64 {
-        self.limit_bytes.saturating_sub(self.used_bytes())
+        (self.limit_bytes / 4 * 3).saturating_sub(self.used_bytes())
     }
 
     /// Whether so much is in use that some should be given back soon.

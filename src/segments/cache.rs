@@ -249,11 +249,11 @@ mod tests {
         let held = || cache.memory_bytes() / block(1000).memory_bytes() as u64;
         (0..200).for_each(|at| cache.put((1, at), &block(1000)));
         assert!((55..=60).contains(&held()), "{} blocks", held());
-        // The lender keeps the last of it for himself.
-        lender.take(40 * 16_000);
+        // The lender keeps the last quarter for himself.
+        lender.take(20 * 16_000);
         cache.trim();
         assert!((55..=60).contains(&held()), "{} blocks", held());
-        lender.take(50 * 16_000);
+        lender.take(45 * 16_000);
         cache.trim();
         assert!((15..=20).contains(&held()), "{} blocks", held());
         lender.take(1000 * 16_000);

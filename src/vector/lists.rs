@@ -27,6 +27,8 @@ const ROUNDS: usize = 10;
 const QUERIES: usize = 256;
 /// Neighbours of a query of which the reach is measured.
 const NEIGHBOURS: [usize; 2] = [10, 100];
+/// Of so many queries one has neighbours that are less near than usual.
+const UNUSUAL: usize = 50;
 /// Where more than one list of so many must be probed, looking at all rows is as fast.
 const SHARE: usize = 4;
 /// Rows or middles that are multiplied at a time.
@@ -55,6 +57,8 @@ pub struct Lists {
     rows: Vec<u32>,
     /// Ascending by probes.
     reach: Vec<Reach>,
+    /// The product with the tenth and with the hundredth neighbour that most queries exceed.
+    usual: [f32; 2],
 }
 
 impl Lists {
@@ -72,6 +76,7 @@ impl Lists {
             starts: vec![0],
             rows: Vec::new(),
             reach: Vec::new(),
+            usual: [-1.0; 2],
         };
         let count = (4.0 * (rows as f64).sqrt()).round() as usize;
         let count = count.min(rows / 4).min(LISTS_MAX);
@@ -86,7 +91,7 @@ impl Lists {
         }
         let centroids = middles(&numbers, dimension, count, &mut rng, deadline)?;
         let list_of = nearest_middles(block.numbers(0..rows), dimension, &centroids, deadline)?;
-        let reach = measure(block, &centroids, &list_of, &mut rng, deadline)?;
+        let (reach, usual) = measure(block, &centroids, &list_of, &mut rng, deadline)?;
         let mut starts = vec![0_u32; count + 1];
         for &list in &list_of {
             starts[list as usize + 1] += 1;
@@ -101,7 +106,7 @@ impl Lists {
             sorted[*slot as usize] = row as u32;
             *slot += 1;
         }
-        let lists = Self { dimension, centroids, starts, rows: sorted, reach };
+        let lists = Self { dimension, centroids, starts, rows: sorted, reach, usual };
         let is_of_use = lists.probes_for(NEIGHBOURS[0], 0.9).is_some();
         Ok(if is_of_use { lists } else { none() })
     }
@@ -148,6 +153,12 @@ impl Lists {
         (found.probes as usize * SHARE <= self.len()).then_some(found.probes as usize)
     }
 
+    /// What the product with the last of `limit` neighbours usually exceeds. Of a query with
+    /// less the measure says little: it is unlike the rows, or its neighbours are not selected.
+    pub fn usual_for(&self, limit: usize) -> f32 {
+        self.usual[usize::from(limit > NEIGHBOURS[0])]
+    }
+
     /// Heap bytes.
     pub fn memory_bytes(&self) -> usize {
         (self.centroids.capacity() + self.starts.capacity() + self.rows.capacity()) * 4
@@ -161,6 +172,9 @@ impl Lists {
         put_varint(&mut out, self.rows.len() as u64);
         put_varint(&mut out, self.len() as u64);
         put_varint(&mut out, self.reach.len() as u64);
+        for usual in self.usual {
+            out.extend_from_slice(&usual.to_le_bytes());
+        }
         for reach in &self.reach {
             put_varint(&mut out, u64::from(reach.probes));
             out.extend_from_slice(&reach.of_ten.to_le_bytes());
@@ -198,8 +212,13 @@ impl Lists {
         if (count == 0) != (listed == 0) {
             return Err(reader.error(format_args!("{count} lists of {listed} rows")));
         }
+        let steps = reader.varint_max(64, "the steps of the reach")?;
+        let usual = [f32::from_bits(reader.u32()?), f32::from_bits(reader.u32()?)];
+        if usual.iter().any(|product| !(-2.0..=2.0).contains(product)) {
+            return Err(reader.error(format_args!("usual products of {} and {}", usual[0], usual[1])));
+        }
         let mut reach = Vec::new();
-        for _ in 0..reader.varint_max(64, "the steps of the reach")? {
+        for _ in 0..steps {
             let probes = reader.varint_max(count as u64, "the probes of a reach")? as u32;
             let (of_ten, of_hundred) = (f32::from_bits(reader.u32()?), f32::from_bits(reader.u32()?));
             let is_part = |part: f32| (0.0..=1.0).contains(&part);
@@ -235,7 +254,7 @@ impl Lists {
             return Err(reader.error(format_args!("{} of {listed} rows are in lists", all.len())));
         }
         reader.finish()?;
-        Ok(Self { dimension, centroids, starts, rows: all, reach })
+        Ok(Self { dimension, centroids, starts, rows: all, reach, usual })
     }
 }
 
@@ -344,7 +363,7 @@ fn measure(
     list_of: &[u32],
     rng: &mut Rng,
     deadline: &Deadline,
-) -> Result<Vec<Reach>> {
+) -> Result<(Vec<Reach>, [f32; 2])> {
     let (rows, dimension) = (block.rows(), block.dimension());
     let instructions = Instructions::best();
     let count = centroids.len() / dimension;
@@ -352,6 +371,8 @@ fn measure(
     let queries = pick(rows, QUERIES, rng);
     // For each query, the place of the list of each of its neighbours in its order.
     let mut places: Vec<Vec<usize>> = Vec::with_capacity(queries.len());
+    // And the products with the tenth and the hundredth.
+    let mut lasts = [Vec::new(), Vec::new()];
     let mut scores = vec![[0.0; GROUP]; STRETCH.max(count)];
     for queries in queries.chunks(GROUP) {
         let group = interleave(queries.iter().map(|&row| block.numbers(row..row + 1)), dimension);
@@ -378,8 +399,12 @@ fn measure(
             for (place, &list) in order.iter().enumerate() {
                 place_of[list] = place;
             }
-            let found = nearest.into_sorted().unwrap_or_default().0.into_iter().take(NEIGHBOURS[1]);
-            places.push(found.map(|(_, row)| place_of[list_of[row] as usize]).collect());
+            let mut found = nearest.into_sorted().unwrap_or_default().0;
+            found.truncate(NEIGHBOURS[1]);
+            for (lasts, neighbours) in lasts.iter_mut().zip(NEIGHBOURS) {
+                lasts.push(found.get(neighbours - 1).map_or(-1.0, |(product, _)| *product));
+            }
+            places.push(found.into_iter().map(|(_, row)| place_of[list_of[row] as usize]).collect());
         }
     }
     let part = |probes: usize, neighbours: usize| {
@@ -403,7 +428,11 @@ fn measure(
             break;
         }
     }
-    Ok(reach)
+    let usual = lasts.map(|mut lasts| {
+        lasts.sort_unstable_by(f64::total_cmp);
+        lasts.get(lasts.len() / UNUSUAL).map_or(-1.0, |least| *least as f32)
+    });
+    Ok((reach, usual))
 }
 
 #[cfg(test)]

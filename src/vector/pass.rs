@@ -85,7 +85,7 @@ impl VectorBlock {
     ) -> Course<'a> {
         let bounds = self.cones().map_or_else(Vec::new, |cones| cones.bounds(promises));
         let filled = self.residuals().map_or_else(Vec::new, |residuals| residuals.filled_up(unit));
-        Course { unit, filled, promises, bounds, selected, last: None, seen: 0 }
+        Course { unit, filled, promises, bounds, selected, last: None, passed: 0, seen: 0 }
     }
 
     /// Goes on to the lists that promise the most, until those passed have about so many selected
@@ -97,15 +97,17 @@ impl VectorBlock {
         found: &mut Nearest<P>,
         place: impl Fn(usize) -> P,
     ) -> u64 {
-        let lists = course.promises.len();
+        // So many lists, however many rows they have, for that is what was measured; and more
+        // where these have too few selected rows.
+        let lists = (wanted * course.promises.len()).div_ceil(self.rows().max(1));
+        let mut step = lists.saturating_sub(course.passed);
         let mut looked = 0;
-        // So many at first, and more where these have too few selected rows.
-        let mut step = (wanted.saturating_sub(course.seen) * lists).div_ceil(self.rows().max(1));
-        while course.seen < wanted {
+        while course.passed < lists || course.seen < wanted {
             let best = course.go_on(step.max(1));
             if best.is_empty() {
                 break;
             }
+            course.passed += best.len();
             for list in best {
                 let slots = self.selected_slots(list, course.selected);
                 course.seen += slots.iter().map(Range::len).sum::<usize>();
@@ -234,7 +236,8 @@ pub struct Course<'a> {
     selected: &'a [Range<usize>],
     /// The promise of the list that was passed last, and which one that was.
     last: Option<(f32, usize)>,
-    /// Selected rows of the lists that were passed.
+    /// Lists that were passed, and the selected rows of these.
+    passed: usize,
     seen: usize,
 }
 

@@ -171,6 +171,43 @@ fn exact_answers_leave_out_lists_that_have_nothing_and_miss_nothing() {
     assert!(most < 10_000, "{most} of 20,000 vectors were looked at");
 }
 
+#[test]
+fn recall_holds_where_the_nearest_are_not_selected() {
+    let engine = open_on(&SimDisk::new()).unwrap();
+    let mut first = Source::new(60, 21);
+    create_and_fill(&engine, &mut first, 0..10_000).unwrap();
+    let mut second = Source::new(60, 22);
+    create_and_fill(&engine, &mut second, 10_000..20_000).unwrap();
+    engine.flush().unwrap();
+    assert_eq!(engine.index().unwrap(), 1);
+    let half = TimeRange { start_ns: 0, end_ns: 9999 };
+    // Like what is not selected; and like nothing.
+    let mut rng = Rng::new(23);
+    let mut anywhere = || (0..DIMENSION).map(|_| rng.unit_f64() - 0.5).collect::<Vec<f64>>();
+    for (range, vectors) in [
+        (half, (0..60).map(|_| second.point()).collect::<Vec<_>>()),
+        (TimeRange::ALL, (0..60).map(|_| anywhere()).collect()),
+    ] {
+        let (mut found, mut wanted) = (0, 0);
+        for vector in vectors {
+            let target = Target::direction(&vector, DIMENSION).unwrap();
+            let answer = |recall| {
+                let query = PointQuery { target: target.clone(), limit: 10, threshold: -1.0, recall };
+                let everywhere = (range, &LabelFilter::any());
+                engine
+                    .find_points(&name("v"), everywhere, &[query], &Deadline::none())
+                    .unwrap()
+                    .pop()
+                    .unwrap()
+            };
+            let (exact, quick) = (answer(None), answer(Some(0.99)));
+            found += exact.matches.iter().filter(|wanted| quick.matches.contains(wanted)).count();
+            wanted += exact.matches.len();
+        }
+        assert!(found * 100 >= wanted * 99, "{found} of {wanted} in {range:?}");
+    }
+}
+
 fn vector_files(disk: &SimDisk) -> Vec<PathBuf> {
     let dir = Path::new("/data/gen-0000000001/shard-0000");
     let names = disk.list(dir).unwrap().into_iter().map(|entry| entry.name);

@@ -39,8 +39,9 @@ const LIMIT_SHARE: u64 = 8;
 /// Where lists that must be looked at have more than one of so many of the selected rows,
 /// all of these are looked at.
 const LISTS_SHARE: usize = 3;
-/// An exact answer looks at first at as many lists as hold so much of it.
+/// An exact answer looks at first at as many lists as hold so much of it, or of this many matches.
 const RECALL_AT_FIRST: f64 = 0.95;
+const LIMIT_AT_FIRST: usize = 100;
 /// Where more than one of so many rows is in lists that can't be left out of an exact answer, all
 /// rows are looked at: by several threads; with other queries in one pass.
 const ALONE_SHARE: usize = 2;
@@ -243,6 +244,8 @@ struct Begun<'a> {
     at: usize,
     /// Selected rows to look at, or to look at first.
     rows: usize,
+    /// Whether that is enough, where the query's neighbours are as near as usual.
+    is_enough: bool,
     course: Course<'a>,
     found: Nearest<Place>,
 }
@@ -389,13 +392,15 @@ impl<'a> Sources<'a> {
         let mut begun = Vec::new();
         for (at, (block, course)) in self.blocks.iter().zip(courses).enumerate() {
             match (block.rows_of_lists(pending), course) {
-                (Some(rows), Some(course)) => begun.push(Begun { at, rows, course, found: found.emptied() }),
+                (Some((rows, is_enough)), Some(course)) => {
+                    begun.push(Begun { at, rows, is_enough, course, found: found.emptied() });
+                }
                 _ => whole.push(at),
             }
         }
         // What promises the most comes first, so that the floor is high for what follows.
         for part in FIRST_PARTS {
-            for Begun { at, rows, course, found: of_block } in &mut begun {
+            for Begun { at, rows, course, found: of_block, .. } in &mut begun {
                 let (vectors, at) = (&self.blocks[*at].vectors, *at);
                 let wanted = rows.div_ceil(part);
                 of_block.raise_to(found);
@@ -414,11 +419,12 @@ impl<'a> Sources<'a> {
             }
             found.raise_to(&all);
         }
-        for Begun { at, course, found: mut of_block, .. } in begun {
+        for Begun { at, is_enough, course, found: mut of_block, .. } in begun {
             let block = &self.blocks[at];
             of_block.raise_to(found);
             let ahead = block.vectors.rows_ahead(&course, &of_block);
-            if pending.recall.is_some() {
+            let usual = block.vectors.lists().map_or(-1.0, |lists| lists.usual_for(pending.query.limit));
+            if is_enough && found.floor_rounded() >= usual {
                 pending.is_cut_short |= ahead > 0;
             } else if ahead * share > block.rows {
                 whole.push(at);
@@ -543,15 +549,17 @@ impl<'a> Sources<'a> {
 }
 
 impl Block<'_> {
-    /// How many selected rows of the most promising lists a query should look at, or look at
-    /// first, if there is an index and it spares work. The fewer of the rows are selected, the
-    /// more lists that takes.
-    fn rows_of_lists(&self, pending: &Pending<'_>) -> Option<usize> {
-        let lists = self.vectors.lists()?;
-        let probes = lists.probes_for(pending.query.limit, pending.recall.unwrap_or(RECALL_AT_FIRST))?;
-        let rows = (probes * self.vectors.rows()).div_ceil(lists.len());
+    /// How many selected rows of the most promising lists a query should look at, and whether that
+    /// is enough for it: if there is an index and it spares work. The fewer of the rows are
+    /// selected, the more lists that takes.
+    fn rows_of_lists(&self, pending: &Pending<'_>) -> Option<(usize, bool)> {
+        let (lists, limit) = (self.vectors.lists()?, pending.query.limit);
+        let enough = pending.recall.and_then(|recall| lists.probes_for(limit, recall));
+        let at_first = || lists.probes_for(limit.min(LIMIT_AT_FIRST), RECALL_AT_FIRST);
+        let probes = enough.or_else(at_first)?;
+        let rows = (probes * self.vectors.rows()).div_ceil(lists.len()).max(limit);
         let rows = (rows as f64 * pending.effort).ceil() as usize;
-        (rows * LISTS_SHARE + lists.len() <= self.rows).then_some(rows)
+        (rows * LISTS_SHARE + lists.len() <= self.rows).then_some((rows, enough.is_some()))
     }
 }
 
