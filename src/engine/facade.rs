@@ -24,7 +24,7 @@ use super::snapshot_path::remove_unfinished;
 use super::types::{
     Counters, Estimate, FlushReport, Query, SeriesStamp, SeriesSummary, Totals, Write, Written,
 };
-use super::vectors::{PointMatches, PointQuery, VectorCache, find_points};
+use super::vectors::{InPool, PointMatches, PointQuery, VectorCache, find_points};
 use super::watches::{self, Watch};
 
 /// An open database. Cheap to clone; all clones are the same database, which closes
@@ -282,12 +282,28 @@ impl Engine {
         queries: &[PointQuery],
         deadline: &Deadline,
     ) -> Result<Vec<PointMatches>> {
+        self.find_points_with(series, (range, labels), queries, deadline, &|work| work())
+    }
+
+    /// The same; what several threads should share runs in `in_pool`.
+    ///
+    /// # Errors
+    /// As [`find_points`](Self::find_points).
+    pub fn find_points_with(
+        &self,
+        series: &SeriesName,
+        (range, labels): (TimeRange, &LabelFilter),
+        queries: &[PointQuery],
+        deadline: &Deadline,
+        in_pool: InPool<'_>,
+    ) -> Result<Vec<PointMatches>> {
         let shard = self.shard(series);
         let (found, _, view) = shard.view(series)?;
         shard.check_losses(found.id, range)?;
         let environment = &self.inner.environment;
         let bytes_max = environment.query_bytes_max();
-        let found = find_points(&view, &environment.vectors, (range, labels), queries, bytes_max, deadline)?;
+        let vectors = &environment.vectors;
+        let found = find_points(&view, vectors, (range, labels), queries, bytes_max, deadline, in_pool)?;
         self.note_scanned(found.iter().map(|found| found.scanned).sum());
         Ok(found)
     }

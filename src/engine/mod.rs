@@ -50,7 +50,7 @@ pub use types::{
     Write, Written,
 };
 
-pub use vectors::{PointMatches, PointQuery};
+pub use vectors::{InPool, PointMatches, PointQuery};
 pub use verify::{Verification, verify};
 pub use watches::{Changes, Watch};
 

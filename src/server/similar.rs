@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::base::{Deadline, Error, ErrorCode, LabelFilter, Labels, Metric, Result, SeriesName, TimeRange};
-use crate::engine::{Engine, Page, PointQuery, Query};
+use crate::engine::{Engine, InPool, Page, PointQuery, Query};
 use crate::protocol::{Like, MatchRow, Place, Reply, Similar};
 use crate::vector::{Match, Search, Target};
 
@@ -380,13 +380,7 @@ impl Desk {
     }
 
     /// Answers all who wait. `in_pool` runs what several threads should share.
-    pub fn serve(
-        &self,
-        engine: &Engine,
-        series: &SeriesName,
-        deadline: &Deadline,
-        in_pool: impl Fn(&mut (dyn FnMut() + Send)),
-    ) {
+    pub fn serve(&self, engine: &Engine, series: &SeriesName, deadline: &Deadline, in_pool: InPool<'_>) {
         let mut all = self.take(series);
         all.retain(|waiting| !waiting.answer.is_closed());
         while let Some(first) = all.first() {
@@ -396,14 +390,7 @@ impl Desk {
                 .partition(|waiting| (waiting.order.range, &waiting.order.labels) == (range, &labels));
             all = later;
             let queries: Vec<PointQuery> = now.iter().map(|waiting| waiting.order.query.clone()).collect();
-            let mut found = Ok(Vec::new());
-            let mut work = || found = engine.find_points(series, (range, &labels), &queries, deadline);
-            // What an index answers is not worth the way to other threads.
-            if queries.iter().any(|query| query.recall.is_none()) {
-                in_pool(&mut work);
-            } else {
-                work();
-            }
+            let found = engine.find_points_with(series, (range, &labels), &queries, deadline, in_pool);
             match found {
                 Ok(found) => {
                     for (waiting, found) in now.into_iter().zip(found) {

@@ -457,7 +457,7 @@ impl State {
         let (state, name) = (self.clone(), series.clone());
         let work = move |deadline: &Deadline| {
             let engine = state.engine.get().ok_or_else(|| Error::internal("the engine has gone"))?;
-            state.desk.serve(engine, &name, deadline, |work| state.workers.install(work));
+            state.desk.serve(engine, &name, deadline, &|work| state.workers.install(work));
             Ok(())
         };
         if let Err(reason) = self.queries.run(deadline, work).await {

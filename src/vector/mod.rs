@@ -22,7 +22,7 @@ mod windows;
 pub use block::VectorBlock;
 pub use lists::{Lists, Reach};
 pub use nearest::Nearest;
-pub use pass::{Course, Queries, scanning_threads};
+pub use pass::{Course, Queries};
 pub use score::Target;
 pub use search::{Match, Search};
 pub use top::Top;

@@ -23,7 +23,7 @@ const PIECE_CLOSE: usize = 256;
 const PARALLEL_NUMBERS: usize = 1 << 20;
 
 /// Threads that share a pass where this is called: those of the pool that it is called in.
-pub fn scanning_threads() -> usize {
+fn scanning_threads() -> usize {
     rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads())
 }
 

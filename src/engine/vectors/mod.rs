@@ -10,4 +10,4 @@ mod points;
 
 pub(super) use cache::{VectorCache, estimate_bytes, read_vectors};
 pub(super) use points::find_points;
-pub use points::{PointMatches, PointQuery};
+pub use points::{InPool, PointMatches, PointQuery};

@@ -18,15 +18,13 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use crate::base::{Deadline, LabelFilter, Labels, Result, TimeRange};
 use crate::format::Columns;
 use crate::kernels::{GROUP, dots_error_max};
 use crate::merge::{MergeOrder, SeriesView};
 use crate::query::PageReader;
 use crate::segments::{Segment, SeriesEntry};
-use crate::vector::{Course, Match, Nearest, Queries, Search, Target, Top, VectorBlock, scanning_threads};
+use crate::vector::{Course, Match, Nearest, Queries, Search, Target, Top, VectorBlock};
 
 use super::{VectorCache, estimate_bytes};
 
@@ -53,11 +51,14 @@ const FIRST_PARTS: [usize; 2] = [3, 1];
 const EFFORT_MAX: f64 = 16.0;
 /// Candidates that may be looked up, whatever the number of rows.
 const CANDIDATES_MIN: usize = 4 << 10;
-/// Bytes of all candidates, beyond those.
+/// Bytes of all candidates that one thread has, beyond those.
 const CANDIDATES_BYTES: usize = 1 << 20;
 /// Where more than one row of so many is a candidate, reading all takes less long than
 /// looking each of them up.
 const CANDIDATES_SHARE: usize = 16;
+
+/// Runs work where several threads share it.
+pub type InPool<'a> = &'a dyn Fn(&mut (dyn FnMut() + Send));
 
 /// One query.
 #[derive(Debug, Clone)]
@@ -96,8 +97,9 @@ pub(in crate::engine) fn find_points(
     queries: &[PointQuery],
     bytes_max: u64,
     deadline: &Deadline,
+    in_pool: InPool<'_>,
 ) -> Result<Vec<PointMatches>> {
-    let sources = Sources::new(view, vectors, (range, labels), deadline)?;
+    let sources = Sources { in_pool, ..Sources::new(view, vectors, (range, labels), deadline)? };
     let most = sources.candidates_max(queries.len());
     let mut pending: Vec<Pending<'_>> =
         queries.iter().map(|query| Pending::new(query, sources.first_keep(query.limit), most)).collect();
@@ -259,6 +261,7 @@ struct Sources<'a> {
     rest: SeriesView,
     rest_sets: Vec<Labels>,
     error_max: f64,
+    in_pool: InPool<'a>,
 }
 
 impl<'a> Sources<'a> {
@@ -295,7 +298,7 @@ impl<'a> Sources<'a> {
         };
         let rest_sets = rest.label_sets(|set| labels.matches(set));
         let error_max = dots_error_max(view.dimension);
-        Ok(Self { view, range, blocks, rest, rest_sets, error_max })
+        Ok(Self { view, range, blocks, rest, rest_sets, error_max, in_pool: &|work| work() })
     }
 
     /// Rows whose vectors are there.
@@ -303,10 +306,10 @@ impl<'a> Sources<'a> {
         self.blocks.iter().map(|block| block.rows as u64).sum()
     }
 
-    /// Most candidates of each of so many queries. Every thread has its own.
+    /// Most candidates of each of so many queries.
     fn candidates_max(&self, queries: usize) -> usize {
         let all = CANDIDATES_BYTES / size_of::<(f64, Place)>();
-        let most = (all / (queries * scanning_threads()).max(1)).max(CANDIDATES_MIN);
+        let most = (all / queries.max(1)).max(CANDIDATES_MIN);
         most.min(self.covered_rows() as usize / CANDIDATES_SHARE + CANDIDATES_MIN)
     }
 
@@ -335,11 +338,17 @@ impl<'a> Sources<'a> {
             }
         }
         for (at, (block, whole)) in self.blocks.iter().zip(whole).enumerate() {
+            if whole.is_empty() {
+                continue;
+            }
             let queries = Queries::new(whole.iter().map(|&query| open[query].unit.as_slice()));
             let empty: Vec<Nearest<Place>> = whole.iter().map(|&query| found[query].emptied()).collect();
-            let of_block =
-                block.vectors.scan(&queries, &block.selected, empty, |slot| place(at, slot), deadline)?;
-            for (query, more) in whole.into_iter().zip(of_block) {
+            let (vectors, selected) = (&block.vectors, &block.selected);
+            let mut of_block = Ok(Vec::new());
+            (self.in_pool)(&mut || {
+                of_block = vectors.scan(&queries, selected, empty.clone(), |slot| place(at, slot), deadline);
+            });
+            for (query, more) in whole.into_iter().zip(of_block?) {
                 open[query].scanned += block.rows as u64;
                 found[query].take(more);
             }
@@ -373,11 +382,7 @@ impl<'a> Sources<'a> {
         };
         drop(queries);
         let both = open.iter_mut().zip(found.iter_mut()).enumerate();
-        if both.len() == 1 || scanning_threads() == 1 {
-            return both.map(|(query, (pending, found))| look(query, pending, found)).collect();
-        }
-        let both: Vec<_> = both.collect();
-        both.into_par_iter().map(|(query, (pending, found))| look(query, pending, found)).collect()
+        both.map(|(query, (pending, found))| look(query, pending, found)).collect()
     }
 
     /// The same for one query and its way through the lists of each block.
