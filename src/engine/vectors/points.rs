@@ -41,9 +41,8 @@ const LISTS_SHARE: usize = 3;
 const RECALL_AT_FIRST: f64 = 0.95;
 const LIMIT_AT_FIRST: usize = 100;
 /// Where more than one of so many rows is in lists that can't be left out of an exact answer, all
-/// rows are looked at: by several threads; with other queries in one pass.
-const ALONE_SHARE: usize = 2;
-const TOGETHER_SHARE: usize = 8;
+/// rows are looked at, by several threads, and for other such queries in the same pass.
+const WHOLE_SHARE: usize = 2;
 /// The lists that are looked at first are so in two parts: a third of them in all blocks, and then
 /// the others, of which these spare some.
 const FIRST_PARTS: [usize; 2] = [3, 1];
@@ -368,7 +367,6 @@ impl<'a> Sources<'a> {
         let queries = Queries::new(open.iter().map(|pending| pending.unit.as_slice()));
         let promises: Vec<Vec<Vec<f32>>> =
             self.blocks.iter().map(|block| block.vectors.promises(&queries)).collect();
-        let share = if open.len() == 1 { ALONE_SHARE } else { TOGETHER_SHARE };
         let look = |query: usize, pending: &mut Pending<'_>, found: &mut Nearest<Place>| {
             deadline.check()?;
             let unit = std::mem::take(&mut pending.unit);
@@ -376,7 +374,7 @@ impl<'a> Sources<'a> {
                 let promises = promises.get(query)?;
                 Some(block.vectors.course(&unit, promises, &block.selected))
             });
-            let left = self.look_along(pending, courses.collect(), share, found);
+            let left = self.look_along(pending, courses.collect(), found);
             pending.unit = unit;
             Ok(left)
         };
@@ -390,7 +388,6 @@ impl<'a> Sources<'a> {
         &self,
         pending: &mut Pending<'_>,
         courses: Vec<Option<Course<'_>>>,
-        share: usize,
         found: &mut Nearest<Place>,
     ) -> Vec<usize> {
         let mut whole = Vec::new();
@@ -431,7 +428,7 @@ impl<'a> Sources<'a> {
             let usual = block.vectors.lists().map_or(-1.0, |lists| lists.usual_for(pending.query.limit));
             if is_enough && found.floor_rounded() >= usual {
                 pending.is_cut_short |= ahead > 0;
-            } else if ahead * share > block.rows {
+            } else if ahead * WHOLE_SHARE > block.rows {
                 whole.push(at);
                 continue;
             } else {
