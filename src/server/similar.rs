@@ -118,6 +118,7 @@ struct Found {
     matches: Vec<Match>,
     scanned: u64,
     exact: bool,
+    used_lists: bool,
 }
 
 /// What happened then: what is sought where a search refers to it.
@@ -150,7 +151,7 @@ pub(super) fn find(
         (_, None) => return Err(Error::internal("a search without a query")),
     };
     let limit = similar.limit.min(result_points_max);
-    let (mut rows, mut scanned, mut exact) = (Vec::new(), 0, true);
+    let (mut rows, mut scanned, mut exact, mut used_lists) = (Vec::new(), 0, true, false);
     let places = places(engine, &similar.place)?;
     let is_pattern = matches!(similar.place, Place::Pattern(_));
     let mut misfit = None;
@@ -168,6 +169,7 @@ pub(super) fn find(
         let found = find_in(engine, similar, &series, (target, dimension as usize, limit), own, deadline)?;
         scanned += found.scanned;
         exact &= found.exact;
+        used_lists |= found.used_lists;
         let row = |found| MatchRow {
             series: is_pattern.then(|| series.clone()),
             ..match_row(found, similar.include_values)
@@ -184,7 +186,7 @@ pub(super) fn find(
         rows.sort_by(|a, b| better(a, b).then_with(|| a.series.cmp(&b.series)));
         rows.truncate(limit);
     }
-    Ok(reply(rows, scanned, exact))
+    Ok(reply(rows, scanned, exact, used_lists))
 }
 
 fn match_row(found: Match, include_values: bool) -> MatchRow {
@@ -199,8 +201,8 @@ fn match_row(found: Match, include_values: bool) -> MatchRow {
     }
 }
 
-fn reply(matches: Vec<MatchRow>, scanned: u64, exact: bool) -> Reply {
-    Reply::Matches { matches, exact, scanned, index: (!exact).then_some(LISTS) }
+fn reply(matches: Vec<MatchRow>, scanned: u64, exact: bool, used_lists: bool) -> Reply {
+    Reply::Matches { matches, exact, scanned, index: used_lists.then_some(LISTS) }
 }
 
 /// The better first; of equals the older.
@@ -264,7 +266,12 @@ fn find_in(
                 .retain(|found| (found.timestamp_ns, &found.labels) != (own.range.start_ns, &own.labels));
             found.matches.truncate(limit);
         }
-        return Ok(Found { matches: found.matches, scanned: found.scanned, exact: found.exact });
+        return Ok(Found {
+            matches: found.matches,
+            scanned: found.scanned,
+            exact: found.exact,
+            used_lists: found.used_lists,
+        });
     }
     let query = Query {
         series: series.clone(),
@@ -296,7 +303,7 @@ fn find_in(
         search.push(&rows);
         deadline.check()?;
     }
-    Ok(Found { matches: search.finish(), scanned, exact: true })
+    Ok(Found { matches: search.finish(), scanned, exact: true, used_lists: false })
 }
 
 /// Searches for points of one series that wait for each other's company: while one is
@@ -396,7 +403,12 @@ impl Desk {
                     for (waiting, found) in now.into_iter().zip(found) {
                         let rows =
                             found.matches.into_iter().map(|row| match_row(row, waiting.order.include_values));
-                        let _ = waiting.answer.send(Ok(reply(rows.collect(), found.scanned, found.exact)));
+                        let _ = waiting.answer.send(Ok(reply(
+                            rows.collect(),
+                            found.scanned,
+                            found.exact,
+                            found.used_lists,
+                        )));
                     }
                 }
                 Err(e) => {

@@ -82,6 +82,8 @@ pub struct PointMatches {
     pub scanned: u64,
     /// Whether every point was considered: nothing is left out.
     pub exact: bool,
+    /// Whether an index told what to look at.
+    pub used_lists: bool,
 }
 
 /// Finds the points in a range that the filter matches and that are most like each of
@@ -144,7 +146,7 @@ fn read_all(
         scanned += page.rows.len() as u64;
         search.push(&page.rows);
     }
-    Ok(PointMatches { matches: search.finish(), scanned, exact: true })
+    Ok(PointMatches { matches: search.finish(), scanned, exact: true, used_lists: false })
 }
 
 /// A query that may have its answer.
@@ -160,7 +162,8 @@ struct Pending<'a> {
     recall: Option<f64>,
     /// How many times as many lists as usual are looked at.
     effort: f64,
-    /// Whether lists were left out.
+    /// Whether lists were looked at, and whether some were left out that may have something.
+    used_lists: bool,
     is_cut_short: bool,
     scanned: u64,
     answer: Option<PointMatches>,
@@ -175,6 +178,7 @@ impl<'a> Pending<'a> {
             most: most.max(2 * keep),
             recall: query.recall,
             effort: 1.0,
+            used_lists: false,
             is_cut_short: false,
             scanned: 0,
             answer: None,
@@ -201,7 +205,8 @@ impl<'a> Pending<'a> {
             }
         }
         let exact = !self.is_cut_short;
-        self.answer = Some(PointMatches { matches, scanned: self.scanned, exact });
+        self.answer =
+            Some(PointMatches { matches, scanned: self.scanned, exact, used_lists: self.used_lists });
     }
 }
 
@@ -365,8 +370,11 @@ impl<'a> Sources<'a> {
         deadline: &Deadline,
     ) -> Result<Vec<Vec<usize>>> {
         let queries = Queries::new(open.iter().map(|pending| pending.unit.as_slice()));
-        let promises: Vec<Vec<Vec<f32>>> =
-            self.blocks.iter().map(|block| block.vectors.promises(&queries)).collect();
+        let promises = self.blocks.iter().map(|block| {
+            let is_of_use = open.iter().any(|pending| block.rows_of_lists(pending).is_some());
+            if is_of_use { block.vectors.promises(&queries) } else { Vec::new() }
+        });
+        let promises: Vec<Vec<Vec<f32>>> = promises.collect();
         let look = |query: usize, pending: &mut Pending<'_>, found: &mut Nearest<Place>| {
             deadline.check()?;
             let unit = std::mem::take(&mut pending.unit);
@@ -400,6 +408,7 @@ impl<'a> Sources<'a> {
                 _ => whole.push(at),
             }
         }
+        pending.used_lists |= !begun.is_empty();
         // What promises the most comes first, so that the floor is high for what follows.
         for part in FIRST_PARTS {
             for Begun { at, rows, course, found: of_block, .. } in &mut begun {
