@@ -7,7 +7,7 @@ use crate::format::Block;
 
 use super::Lists;
 use super::cones::Cones;
-use super::residuals::{Residuals, stride};
+use super::residuals::{Residuals, bytes_of_row};
 use super::score::write_unit;
 
 /// What a segment holds of a series: each point's numbers scaled to length 1 in single
@@ -51,7 +51,7 @@ impl VectorBlock {
         let row_bytes = 4 * dimension as u64;
         // About four times the root of the rows are middles, each with a cone; a row has a residual, a
         // time, and two places.
-        let residual_bytes = stride(dimension) as u64;
+        let residual_bytes = bytes_of_row(dimension) as u64;
         rows.saturating_mul(row_bytes + residual_bytes + 16)
             .saturating_add(4 * rows.isqrt() * (row_bytes + 8))
     }

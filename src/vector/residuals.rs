@@ -17,6 +17,8 @@ use crate::kernels::{BYTE_LANES, Instructions, byte_dots, dots_error_max};
 
 use super::Lists;
 
+/// Rows of fewer numbers are as quickly multiplied as their residuals are.
+const DIMENSION_MIN: usize = 64;
 /// A little more than single precision loses in one operation.
 const ROUNDING: f32 = 1e-6;
 
@@ -38,10 +40,9 @@ struct OfList {
 }
 
 impl Residuals {
-    /// Those of lists whose rows stand one after another; `None` where they would take as much
-    /// memory as the rows do.
+    /// Those of lists whose rows stand one after another; `None` where they would not pay.
     pub fn new(lists: &Lists, dimension: usize, numbers: &[f32]) -> Option<Self> {
-        if dimension < BYTE_LANES {
+        if dimension < DIMENSION_MIN {
             return None;
         }
         let stride = stride(dimension);
@@ -102,8 +103,13 @@ impl Residuals {
     }
 }
 
+/// Bytes that the residual of a row of so many numbers takes.
+pub(super) fn bytes_of_row(dimension: usize) -> usize {
+    if dimension < DIMENSION_MIN { 0 } else { stride(dimension) }
+}
+
 /// Bytes of a row of so many numbers, with what it is filled up by.
-pub(super) fn stride(dimension: usize) -> usize {
+fn stride(dimension: usize) -> usize {
     dimension.next_multiple_of(BYTE_LANES)
 }
 
@@ -141,7 +147,7 @@ mod tests {
     fn no_row_is_spared_that_reaches_the_floor() {
         for seed in 0..30 {
             let mut rng = Rng::new(seed);
-            let dimension = 16 + rng.below(60) as usize;
+            let dimension = DIMENSION_MIN + rng.below(60) as usize;
             let clusters = 30;
             let middles: Vec<f64> = (0..clusters * dimension).map(|_| rng.unit_f64() - 0.5).collect();
             let spread = [0.0, 1e-5, 0.1, 1.0][rng.below(4) as usize];
