@@ -227,6 +227,25 @@ impl VectorBlock {
             + (self.label_starts.capacity() + self.block_starts.capacity()) * 4
     }
 
+    /// 2000 rows around a few directions, some of them zeros, in lists where these are of use; and
+    /// ten queries of their kind.
+    #[cfg(test)]
+    pub(super) fn clustered(rng: &mut crate::base::Rng, dimension: usize, spread: f64) -> (Self, Self) {
+        let clusters = 30;
+        let middles: Vec<f64> = (0..clusters * dimension).map(|_| rng.unit_f64() - 0.5).collect();
+        let mut near_some = || -> Vec<f64> {
+            let at = rng.below(clusters as u64) as usize * dimension;
+            let scale = if rng.one_in(50) { 0.0 } else { 1.0 };
+            let near = |middle: &f64| scale * (middle + spread * (rng.unit_f64() - 0.5));
+            middles[at..at + dimension].iter().map(near).collect()
+        };
+        let rows: Vec<f64> = (0..2000).flat_map(|_| near_some()).collect();
+        let queries: Vec<f64> = (0..10).flat_map(|_| near_some()).collect();
+        let block = Self::of_rows(&rows, dimension);
+        let lists = Lists::build(&block, 1, &crate::base::Deadline::none()).unwrap();
+        (block.with_lists(lists), Self::of_rows(&queries, dimension))
+    }
+
     /// Rows of a dimension at the times 0, 1, 2 … without labels.
     #[cfg(test)]
     pub(super) fn of_rows(values: &[f64], dimension: usize) -> Self {

@@ -2,8 +2,8 @@
 //! query.
 //!
 //! A [`VectorBlock`] holds vectors in single precision, ready to be multiplied, in the
-//! order of inverted [`Lists`] where these spare work, and of which most need not be looked at; [`Nearest`] keeps the candidates that
-//! rounding leaves. [`Target`] scores exactly. [`Search`] takes points block by block, in
+//! order of inverted [`Lists`] where these spare work; most of these need not be looked at.
+//! [`Nearest`] keeps the candidates that rounding leaves. [`Target`] scores exactly. [`Search`] takes points block by block, in
 //! the order of time, scores each, or bounds all windows and scores the best, and keeps the
 //! best; of equals the older comes first. Nothing here reads storage: see
 //! [`engine`](crate::engine).
