@@ -293,9 +293,7 @@ fn the_vectors_page() {
             let lists = Lists::decode(&section, 4, 64).unwrap();
             out.push(json!({"series_id": series_id, "lists": lists.len()}));
             for reach in lists.reach() {
-                out.push(
-                    json!({"probes": reach.probes, "of_ten": reach.of_ten, "of_hundred": reach.of_hundred}),
-                );
+                out.push(json!({"part": reach.part, "recalls": reach.recalls}));
             }
             for list in 0..lists.len() {
                 out.push(json!({"list": list, "rows": lists.rows()[lists.slots(list)]}));

@@ -23,9 +23,8 @@ const ROUNDING: f64 = 1e-6;
 /// How far from its middle each list reaches.
 #[derive(Debug)]
 pub(super) struct Cones {
-    /// Cosine and sine of the angle, rounded so that the cone is rather too wide.
+    /// Cosines of the angles, rounded so that the cones are rather too wide.
     cosines: Vec<f32>,
-    sines: Vec<f32>,
     /// By how much a product may be wrong.
     margin: f32,
 }
@@ -35,47 +34,35 @@ impl Cones {
     pub fn new(lists: &Lists, dimension: usize, numbers: &[f32]) -> Self {
         let margin = (2.0 * dots_error_max(dimension) + ROUNDING) as f32;
         let mut products = Vec::new();
-        let cosines: Vec<f32> = lists
-            .centroids()
-            .chunks_exact(dimension)
-            .enumerate()
-            .map(|(list, middle)| {
-                let slots = lists.slots(list);
-                products.resize(slots.len(), 0.0);
-                let rows = &numbers[slots.start * dimension..slots.end * dimension];
-                dots(Instructions::best(), middle, rows, &mut products);
-                (products.iter().copied().fold(1.0, f32::min) - margin).max(-1.0)
-            })
-            .collect();
-        let sines = cosines.iter().map(|cosine| sine(*cosine)).collect();
-        Self { cosines, sines, margin }
+        let cosine = |(list, middle): (usize, &[f32])| {
+            let slots = lists.slots(list);
+            products.resize(slots.len(), 0.0);
+            let rows = &numbers[slots.start * dimension..slots.end * dimension];
+            dots(Instructions::best(), middle, rows, &mut products);
+            (products.iter().copied().fold(1.0, f32::min) - margin).max(-1.0)
+        };
+        let cosines = lists.centroids().chunks_exact(dimension).enumerate().map(cosine).collect();
+        Self { cosines, margin }
     }
 
-    /// The most that the product of a query with a row of each list can be, for the products of
-    /// the query with their middles.
-    pub fn bounds(&self, promises: &[f32]) -> Vec<f32> {
-        let mut bounds = vec![0.0; promises.len()];
-        let lists = promises.iter().zip(&self.cosines).zip(&self.sines);
-        Instructions::best().run(
-            #[inline(always)]
-            || {
-                for (bound, ((&promise, &cosine), &sine_of_list)) in bounds.iter_mut().zip(lists) {
-                    let nearest = (promise + self.margin).min(1.0);
-                    let most = nearest * cosine + sine(nearest) * sine_of_list + self.margin;
-                    *bound = if nearest >= cosine { f32::INFINITY } else { most };
-                }
-            },
-        );
-        bounds
+    /// The most that the product of a query with a row of a list can be, for the product of the
+    /// query with its middle.
+    pub fn bound(&self, list: usize, promise: f32) -> f32 {
+        let cosine = self.cosines[list];
+        let nearest = (promise + self.margin).min(1.0);
+        if nearest >= cosine {
+            f32::INFINITY
+        } else {
+            nearest * cosine + sine(nearest) * sine(cosine) + self.margin
+        }
     }
 
     /// Heap bytes.
     pub fn memory_bytes(&self) -> usize {
-        (self.cosines.capacity() + self.sines.capacity()) * 4
+        self.cosines.capacity() * 4
     }
 }
 
-#[inline(always)]
 fn sine(cosine: f32) -> f32 {
     (1.0 - cosine * cosine).max(0.0).sqrt()
 }
@@ -104,7 +91,8 @@ mod tests {
                 let query = queries.numbers(query..query + 1);
                 let promises: Vec<f32> =
                     lists.centroids().chunks_exact(dimension).map(|middle| product(query, middle)).collect();
-                for (list, bound) in cones.bounds(&promises).into_iter().enumerate() {
+                for (list, promise) in promises.into_iter().enumerate() {
+                    let bound = cones.bound(list, promise);
                     for slot in lists.slots(list) {
                         let found = product(query, block.numbers(slot..slot + 1));
                         assert!(found <= bound, "seed {seed}: {found} in a list of at most {bound}");

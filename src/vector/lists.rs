@@ -6,15 +6,15 @@
 //! for large sparse text data using clustering", 2001) over a sample, the lists from
 //! assigning each row to the middle most like it (the inverted file of Jégou, Douze and
 //! Schmid, "Product quantization for nearest neighbor search", 2011, without the
-//! quantization). How many lists must be probed is measured, not guessed: some rows are
-//! taken for queries, and it is noted which part of their true neighbours so many lists
-//! hold ([`Reach`]).
+//! quantization). Which lists must be probed is measured, not guessed: some rows are taken
+//! for queries, and it is noted where their true neighbours are ([`Reach`]).
 
 use crate::base::{Deadline, Result, Rng};
 use crate::format::{Reader, put_varint};
 use crate::kernels::{GROUP, Instructions, group_dots, interleave};
 
 use super::VectorBlock;
+use super::cells::{Cells, distance_of};
 use super::nearest::Nearest;
 
 /// Most lists of a series in a segment.
@@ -24,25 +24,28 @@ const SAMPLE_A_LIST: usize = 32;
 /// Rounds of k-means.
 const ROUNDS: usize = 10;
 /// Rows that are taken for queries to measure the reach.
-const QUERIES: usize = 256;
-/// Neighbours of a query of which the reach is measured.
-const NEIGHBOURS: [usize; 2] = [10, 100];
+const QUERIES: usize = 512;
+/// Numbers of neighbours of a query of which the reach is measured.
+const NEIGHBOURS: [usize; RANKS] = [1, 10, 100];
+const RANKS: usize = 3;
+/// Steps of the reach.
+const STEPS: usize = 40;
 /// Of so many queries one has neighbours that are less near than usual.
 const UNUSUAL: usize = 50;
-/// Where more than one list of so many must be probed, looking at all rows is as fast.
+/// Where a query looks at more than one row of so many, looking at all of them is as fast.
 const SHARE: usize = 4;
 /// Rows or middles that are multiplied at a time.
 const STRETCH: usize = 256;
 
-/// The part of the true neighbours of a query that the most promising lists hold.
+/// The part of the true neighbours of a query that is found where lists are left out whose cells
+/// are farther than `part` of the distance of what is sought.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reach {
-    /// How many lists.
-    pub probes: u32,
-    /// Of the ten nearest: the mean over the queries less twice its standard error.
-    pub of_ten: f32,
-    /// The same of the hundred nearest.
-    pub of_hundred: f32,
+    /// From 0, where one list is left, to 1, where no neighbour is missed.
+    pub part: f32,
+    /// Of the nearest, of the 10 and of the 100 nearest: the mean over the queries less twice its
+    /// standard error.
+    pub recalls: [f32; RANKS],
 }
 
 /// The lists of one series in one segment; see the module's tour.
@@ -55,10 +58,10 @@ pub struct Lists {
     starts: Vec<u32>,
     /// Rows, list by list, ascending in each.
     rows: Vec<u32>,
-    /// Ascending by probes.
+    /// Ascending by part.
     reach: Vec<Reach>,
-    /// The product with the tenth and with the hundredth neighbour that most queries exceed.
-    usual: [f32; 2],
+    /// The product with the last of so many neighbours that most queries exceed.
+    usual: [f32; RANKS],
 }
 
 impl Lists {
@@ -76,7 +79,7 @@ impl Lists {
             starts: vec![0],
             rows: Vec::new(),
             reach: Vec::new(),
-            usual: [-1.0; 2],
+            usual: [-1.0; RANKS],
         };
         let count = (4.0 * (rows as f64).sqrt()).round() as usize;
         let count = count.min(rows / 4).min(LISTS_MAX);
@@ -91,7 +94,10 @@ impl Lists {
         }
         let centroids = middles(&numbers, dimension, count, &mut rng, deadline)?;
         let list_of = nearest_middles(block.numbers(0..rows), dimension, &centroids, deadline)?;
-        let (reach, usual) = measure(block, &centroids, &list_of, &mut rng, deadline)?;
+        let measured = measure(block, &centroids, &list_of, &mut rng, deadline)?;
+        if measured.looked_at * SHARE > rows {
+            return Ok(none());
+        }
         let mut starts = vec![0_u32; count + 1];
         for &list in &list_of {
             starts[list as usize + 1] += 1;
@@ -106,9 +112,8 @@ impl Lists {
             sorted[*slot as usize] = row as u32;
             *slot += 1;
         }
-        let lists = Self { dimension, centroids, starts, rows: sorted, reach, usual };
-        let is_of_use = lists.probes_for(NEIGHBOURS[0], 0.9).is_some();
-        Ok(if is_of_use { lists } else { none() })
+        let Measured { reach, usual, .. } = measured;
+        Ok(Self { dimension, centroids, starts, rows: sorted, reach, usual })
     }
 
     /// Whether there are none, for they are of no use.
@@ -141,22 +146,17 @@ impl Lists {
         &self.reach
     }
 
-    /// How many lists hold `recall` of the nearest `limit` rows, as was measured; `None`
-    /// where looking at all rows is as fast, or nobody knows.
-    pub fn probes_for(&self, limit: usize, recall: f64) -> Option<usize> {
-        let of = |reach: &Reach| match limit {
-            _ if limit <= NEIGHBOURS[0] => reach.of_ten,
-            _ if limit <= NEIGHBOURS[1] => reach.of_hundred,
-            _ => 0.0,
-        };
-        let found = self.reach.iter().find(|reach| f64::from(of(reach)) >= recall)?;
-        (found.probes as usize * SHARE <= self.len()).then_some(found.probes as usize)
+    /// Lists in which part of the distance of what is sought hold `recall` of the nearest `limit`
+    /// rows, as was measured; `None` where nobody knows.
+    pub fn part_for(&self, limit: usize, recall: f64) -> Option<f32> {
+        let rank = rank_of(limit)?;
+        self.reach.iter().find(|reach| f64::from(reach.recalls[rank]) >= recall).map(|reach| reach.part)
     }
 
     /// What the product with the last of `limit` neighbours usually exceeds. Of a query with
     /// less the measure says little: it is unlike the rows, or its neighbours are not selected.
     pub fn usual_for(&self, limit: usize) -> f32 {
-        self.usual[usize::from(limit > NEIGHBOURS[0])]
+        self.usual[rank_of(limit).unwrap_or(RANKS - 1)]
     }
 
     /// Heap bytes.
@@ -176,9 +176,9 @@ impl Lists {
             out.extend_from_slice(&usual.to_le_bytes());
         }
         for reach in &self.reach {
-            put_varint(&mut out, u64::from(reach.probes));
-            out.extend_from_slice(&reach.of_ten.to_le_bytes());
-            out.extend_from_slice(&reach.of_hundred.to_le_bytes());
+            for number in std::iter::once(reach.part).chain(reach.recalls) {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
         }
         for number in &self.centroids {
             out.extend_from_slice(&number.to_le_bytes());
@@ -213,19 +213,19 @@ impl Lists {
             return Err(reader.error(format_args!("{count} lists of {listed} rows")));
         }
         let steps = reader.varint_max(64, "the steps of the reach")?;
-        let usual = [f32::from_bits(reader.u32()?), f32::from_bits(reader.u32()?)];
+        let usual = read_ranks(&mut reader)?;
         if usual.iter().any(|product| !(-2.0..=2.0).contains(product)) {
-            return Err(reader.error(format_args!("usual products of {} and {}", usual[0], usual[1])));
+            return Err(reader.error(format_args!("usual products of {usual:?}")));
         }
-        let mut reach = Vec::new();
+        let mut reach: Vec<Reach> = Vec::new();
         for _ in 0..steps {
-            let probes = reader.varint_max(count as u64, "the probes of a reach")? as u32;
-            let (of_ten, of_hundred) = (f32::from_bits(reader.u32()?), f32::from_bits(reader.u32()?));
-            let is_part = |part: f32| (0.0..=1.0).contains(&part);
-            if probes == 0 || !is_part(of_ten) || !is_part(of_hundred) {
-                return Err(reader.error(format_args!("a reach of {of_ten} and {of_hundred}")));
+            let part = f32::from_bits(reader.u32()?);
+            let recalls = read_ranks(&mut reader)?;
+            let ascends = reach.last().map_or(0.0, |last| last.part) < part;
+            if !ascends || part > 1.0 || !recalls.iter().all(|recall| (0.0..=1.0).contains(recall)) {
+                return Err(reader.error(format_args!("a reach of {recalls:?} with the part {part}")));
             }
-            reach.push(Reach { probes, of_ten, of_hundred });
+            reach.push(Reach { part, recalls });
         }
         let raw = reader.take(count * dimension * 4)?;
         let centroids: Vec<f32> =
@@ -256,6 +256,19 @@ impl Lists {
         reader.finish()?;
         Ok(Self { dimension, centroids, starts, rows: all, reach, usual })
     }
+}
+
+fn read_ranks(reader: &mut Reader<'_>) -> Result<[f32; RANKS]> {
+    let mut numbers = [0.0; RANKS];
+    for number in &mut numbers {
+        *number = f32::from_bits(reader.u32()?);
+    }
+    Ok(numbers)
+}
+
+/// Which of [`NEIGHBOURS`] tells of so many.
+fn rank_of(limit: usize) -> Option<usize> {
+    NEIGHBOURS.iter().position(|&neighbours| limit <= neighbours)
 }
 
 /// So many of the rows, or all, ascending.
@@ -349,34 +362,110 @@ fn nearest_middles(
     Ok(list_of)
 }
 
-/// Numbers of lists to try: 1, 2, 3, 4, 6, 8, 12, 16 …
-fn steps(count: usize) -> impl Iterator<Item = usize> {
-    let doubled = (1..usize::BITS - 2).flat_map(|bits| [1 << bits, 3 << (bits - 1)]);
-    std::iter::once(1).chain(doubled).take_while(move |&step| step <= count)
+/// What is known of lists.
+struct Measured {
+    reach: Vec<Reach>,
+    usual: [f32; RANKS],
+    /// Rows that a query looks at, on average, to find nine of its ten neighbours in ten.
+    looked_at: usize,
 }
 
-/// Looks where the true neighbours of some rows are. Neighbours in the order of the
-/// segment do not count: windows that overlap the query would make it too easy.
+/// A row that was taken for a query.
+struct Asked {
+    /// Its product with each middle.
+    promises: Vec<f32>,
+    /// Its products with its neighbours, best first, and the lists of these.
+    neighbours: Vec<(f32, usize)>,
+}
+
+impl Asked {
+    fn cells<'a>(&'a self, centroids: &'a [f32], dimension: usize) -> Cells<'a> {
+        Cells::new(centroids, dimension, &self.promises)
+    }
+
+    /// The product with the last of so many neighbours.
+    fn last_of(&self, neighbours: usize) -> f32 {
+        self.neighbours.get(neighbours - 1).or(self.neighbours.last()).map_or(-1.0, |(product, _)| *product)
+    }
+}
+
+/// Looks where the true neighbours of some rows are.
 fn measure(
     block: &VectorBlock,
     centroids: &[f32],
     list_of: &[u32],
     rng: &mut Rng,
     deadline: &Deadline,
-) -> Result<(Vec<Reach>, [f32; 2])> {
+) -> Result<Measured> {
+    let (rows, dimension) = (block.rows(), block.dimension());
+    let queries = ask(block, centroids, list_of, rng, deadline)?;
+    // The least part with which each of so many neighbours of each query is found.
+    let needed = |neighbours: usize| -> Vec<Vec<f32>> {
+        let of = |asked: &Asked| {
+            let (cells, sought) = (asked.cells(centroids, dimension), distance_of(asked.last_of(neighbours)));
+            let found = asked.neighbours.iter().take(neighbours);
+            found.map(|&(_, list)| cells.distance(list) / sought).collect()
+        };
+        queries.iter().map(of).collect()
+    };
+    let needed = NEIGHBOURS.map(needed);
+    let mut reach: Vec<Reach> = Vec::new();
+    for step in 1..=STEPS {
+        let part = step as f32 / STEPS as f32;
+        let recalls = [0, 1, 2].map(|rank: usize| {
+            let is_found = |needed: &&f32| **needed <= part;
+            let recall = |needed: &Vec<f32>| {
+                needed.iter().filter(is_found).count() as f64 / needed.len().max(1) as f64
+            };
+            mean_at_least(&needed[rank].iter().map(recall).collect::<Vec<_>>())
+        });
+        reach.push(Reach { part, recalls });
+        if recalls == [1.0; RANKS] {
+            break;
+        }
+    }
+    let part = reach.iter().find(|reach| reach.recalls[1] >= 0.9).map_or(1.0, |reach| reach.part);
+    let mut sizes = vec![0_usize; centroids.len() / dimension];
+    for &list in list_of {
+        sizes[list as usize] += 1;
+    }
+    let mut looked_at = 0;
+    for asked in &queries {
+        deadline.check()?;
+        let (cells, sought) = (asked.cells(centroids, dimension), distance_of(asked.last_of(10)));
+        let is_near = |list: &usize| cells.distance(*list) <= part * sought;
+        looked_at += (0..sizes.len()).filter(is_near).map(|list| sizes[list]).sum::<usize>();
+    }
+    let usual = NEIGHBOURS.map(|neighbours| {
+        let mut lasts: Vec<f32> = queries.iter().map(|asked| asked.last_of(neighbours)).collect();
+        lasts.sort_unstable_by(f32::total_cmp);
+        lasts.get(lasts.len() / UNUSUAL).copied().unwrap_or(-1.0)
+    });
+    let looked_at = looked_at.checked_div(queries.len()).unwrap_or(rows);
+    Ok(Measured { reach, usual, looked_at })
+}
+
+/// Takes some rows for queries, and finds their neighbours. Those in the order of the segment do
+/// not count: windows that overlap the query would make it too easy.
+fn ask(
+    block: &VectorBlock,
+    centroids: &[f32],
+    list_of: &[u32],
+    rng: &mut Rng,
+    deadline: &Deadline,
+) -> Result<Vec<Asked>> {
     let (rows, dimension) = (block.rows(), block.dimension());
     let instructions = Instructions::best();
-    let count = centroids.len() / dimension;
     let zone = dimension.min(rows / 64);
-    let queries = pick(rows, QUERIES, rng);
-    // For each query, the place of the list of each of its neighbours in its order.
-    let mut places: Vec<Vec<usize>> = Vec::with_capacity(queries.len());
-    // And the products with the tenth and the hundredth.
-    let mut lasts = [Vec::new(), Vec::new()];
-    let mut scores = vec![[0.0; GROUP]; STRETCH.max(count)];
+    let wanted = NEIGHBOURS[RANKS - 1];
+    let mut all_asked = Vec::with_capacity(QUERIES);
+    let mut scores = vec![[0.0; GROUP]; STRETCH.max(centroids.len() / dimension)];
+    // Who asks has a direction.
+    let mut queries = pick(rows, QUERIES, rng);
+    queries.retain(|&row| block.numbers(row..row + 1).iter().any(|number| *number != 0.0));
     for queries in queries.chunks(GROUP) {
         let group = interleave(queries.iter().map(|&row| block.numbers(row..row + 1)), dimension);
-        let mut nearest = vec![Nearest::new(NEIGHBOURS[1], 0.0, -2.0, usize::MAX); queries.len()];
+        let mut nearest = vec![Nearest::new(wanted, 0.0, -2.0, usize::MAX); queries.len()];
         for start in (0..rows).step_by(STRETCH) {
             deadline.check()?;
             let end = (start + STRETCH).min(rows);
@@ -390,49 +479,25 @@ fn measure(
                 }
             }
         }
-        let scores = &mut scores[..count];
+        let scores = &mut scores[..centroids.len() / dimension];
         group_dots(instructions, &group, centroids, scores);
         for (lane, nearest) in nearest.into_iter().enumerate() {
-            let mut order: Vec<usize> = (0..count).collect();
-            order.sort_unstable_by(|&a, &b| scores[b][lane].total_cmp(&scores[a][lane]));
-            let mut place_of = vec![0; count];
-            for (place, &list) in order.iter().enumerate() {
-                place_of[list] = place;
-            }
-            let mut found = nearest.into_sorted().unwrap_or_default().0;
-            found.truncate(NEIGHBOURS[1]);
-            for (lasts, neighbours) in lasts.iter_mut().zip(NEIGHBOURS) {
-                lasts.push(found.get(neighbours - 1).map_or(-1.0, |(product, _)| *product));
-            }
-            places.push(found.into_iter().map(|(_, row)| place_of[list_of[row] as usize]).collect());
+            let found = nearest.into_sorted().unwrap_or_default().0.into_iter().take(wanted);
+            all_asked.push(Asked {
+                promises: scores.iter().map(|lanes| lanes[lane]).collect(),
+                neighbours: found.map(|(product, row)| (product as f32, list_of[row] as usize)).collect(),
+            });
         }
     }
-    let part = |probes: usize, neighbours: usize| {
-        let parts: Vec<f64> = places
-            .iter()
-            .map(|places| {
-                let of = neighbours.min(places.len()).max(1);
-                places.iter().take(of).filter(|&&place| place < probes).count() as f64 / of as f64
-            })
-            .collect();
-        let n = parts.len() as f64;
-        let mean = parts.iter().sum::<f64>() / n;
-        let variance = parts.iter().map(|part| (part - mean).powi(2)).sum::<f64>() / n;
-        (mean - 2.0 * (variance / n).sqrt()).clamp(0.0, 1.0) as f32
-    };
-    let mut reach = Vec::new();
-    for probes in steps(count) {
-        let [of_ten, of_hundred] = NEIGHBOURS.map(|neighbours| part(probes, neighbours));
-        reach.push(Reach { probes: probes as u32, of_ten, of_hundred });
-        if of_ten == 1.0 && of_hundred == 1.0 {
-            break;
-        }
-    }
-    let usual = lasts.map(|mut lasts| {
-        lasts.sort_unstable_by(f64::total_cmp);
-        lasts.get(lasts.len() / UNUSUAL).map_or(-1.0, |least| *least as f32)
-    });
-    Ok((reach, usual))
+    Ok(all_asked)
+}
+
+/// The mean of some parts less twice its standard error.
+fn mean_at_least(parts: &[f64]) -> f32 {
+    let n = parts.len().max(1) as f64;
+    let mean = parts.iter().sum::<f64>() / n;
+    let variance = parts.iter().map(|part| (part - mean).powi(2)).sum::<f64>() / n;
+    (mean - 2.0 * (variance / n).sqrt()).clamp(0.0, 1.0) as f32
 }
 
 #[cfg(test)]
@@ -481,10 +546,10 @@ mod tests {
             }
         }
         assert!(seen.into_iter().all(|seen| seen));
-        assert!(lists.reach().is_sorted_by(|a, b| a.probes < b.probes && a.of_ten <= b.of_ten));
-        let probes = lists.probes_for(10, 0.99).unwrap();
-        assert!(probes > 1 && probes * SHARE <= lists.len(), "{probes} of {}", lists.len());
-        assert!(lists.probes_for(101, 0.5).is_none(), "nothing is known of more than a hundred");
+        assert!(lists.reach().is_sorted_by(|a, b| a.part < b.part && a.recalls[1] <= b.recalls[1]));
+        let part = lists.part_for(10, 0.99).unwrap();
+        assert!(part > 0.0 && part < 1.0, "{part}");
+        assert!(lists.part_for(101, 0.5).is_none(), "nothing is known of more than a hundred");
     }
 
     #[test]

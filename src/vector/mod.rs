@@ -9,6 +9,7 @@
 //! [`engine`](crate::engine).
 
 mod block;
+mod cells;
 mod cones;
 mod lists;
 mod nearest;
@@ -22,7 +23,7 @@ mod windows;
 pub use block::VectorBlock;
 pub use lists::{Lists, Reach};
 pub use nearest::Nearest;
-pub use pass::{Course, Queries};
+pub use pass::{Ahead, Course, Queries};
 pub use score::Target;
 pub use search::{Match, Search};
 pub use top::Top;

@@ -55,19 +55,14 @@ impl<T: Copy> Nearest<T> {
         }
     }
 
-    /// Whether there were too many as good as equal.
-    pub fn is_overrun(&self) -> bool {
-        self.is_overrun
-    }
-
-    /// Refuses what the other one refuses, for it has found as many that are better.
-    pub fn raise_to(&mut self, other: &Self) {
-        self.raise(other.floor);
-    }
-
     /// The same without candidates.
     pub fn emptied(&self) -> Self {
         Self { found: Vec::new(), ..self.clone() }
+    }
+
+    /// Lets go of candidates that will be found again.
+    pub fn forget(&mut self, is_found_again: impl Fn(&T) -> bool) {
+        self.found.retain(|(_, item)| !is_found_again(item));
     }
 
     /// Takes the candidates of another collection of the same query.

@@ -8,6 +8,8 @@ use rayon::prelude::*;
 use crate::base::{Deadline, Result};
 use crate::kernels::{GROUP, Instructions, dots, group_dots, interleave};
 
+use super::cells::Cells;
+use super::cones::Cones;
 use super::residuals::Residuals;
 use super::{Nearest, Top, VectorBlock};
 
@@ -75,21 +77,33 @@ impl VectorBlock {
         self.lists().map_or_else(Vec::new, |lists| queries.products(lists.centroids()))
     }
 
-    /// A query's way through the lists, of whose rows some are selected. Without lists, there
-    /// is none.
+    /// A query's way through the lists, of whose rows some are selected. It leaves out lists that
+    /// are farther than `part` of the distance of what is sought ([`Lists::part_for`]); with 1 none
+    /// that has a match. Without lists, there is no such way.
+    ///
+    /// [`Lists::part_for`]: super::Lists::part_for
     pub fn course<'a>(
-        &self,
+        &'a self,
         unit: &'a [f32],
         promises: &'a [f32],
         selected: &'a [Range<usize>],
-    ) -> Course<'a> {
-        let bounds = self.cones().map_or_else(Vec::new, |cones| cones.bounds(promises));
-        let filled = self.residuals().map_or_else(Vec::new, |residuals| residuals.filled_up(unit));
-        Course { unit, filled, promises, bounds, selected, last: None, passed: 0, seen: 0 }
+        part: f32,
+    ) -> Option<Course<'a>> {
+        let (lists, cones) = (self.lists()?, self.cones()?);
+        Some(Course {
+            unit,
+            filled: self.residuals().map_or_else(Vec::new, |residuals| residuals.filled_up(unit)),
+            promises,
+            left: promises.to_vec(),
+            cones,
+            cells: Cells::new(lists.centroids(), self.dimension(), promises),
+            part,
+            selected,
+        })
     }
 
-    /// Goes on to the lists that promise the most, until those passed have about so many selected
-    /// rows. Lists that can have nothing are passed, and not looked at; says how many rows were.
+    /// Looks at the lists that promise the most, until these had so many selected rows; says how
+    /// many rows that were.
     pub fn probe<P: Copy>(
         &self,
         course: &mut Course<'_>,
@@ -97,45 +111,52 @@ impl VectorBlock {
         found: &mut Nearest<P>,
         place: impl Fn(usize) -> P,
     ) -> u64 {
-        // So many lists, however many rows they have, for that is what was measured; and more
-        // where these have too few selected rows.
-        let lists = (wanted * course.promises.len()).div_ceil(self.rows().max(1));
-        let mut step = lists.saturating_sub(course.passed);
-        let mut looked = 0;
-        while course.passed < lists || course.seen < wanted {
-            let best = course.go_on(step.max(1));
+        let (mut looked, mut step) = (0, 1);
+        while looked < wanted as u64 {
+            let best = course.best(step);
             if best.is_empty() {
                 break;
             }
-            course.passed += best.len();
             for list in best {
-                let slots = self.selected_slots(list, course.selected);
-                course.seen += slots.iter().map(Range::len).sum::<usize>();
-                looked += self.look(course, list, slots, found, &place);
+                looked += self.look(course, list, found, &place);
             }
-            step /= 2;
+            step *= 2;
         }
         looked
     }
 
-    /// How many rows are in the lists ahead that may have something.
-    pub fn rows_ahead<P: Copy>(&self, course: &Course<'_>, found: &Nearest<P>) -> usize {
-        let Some(lists) = self.lists() else { return 0 };
-        course.ahead(found.floor_rounded()).map(|list| lists.slots(list).len()).sum()
-    }
-
-    /// Looks at all lists ahead, but for those that can have nothing; says how many rows that
-    /// were.
-    pub fn look_ahead<P: Copy>(
+    /// Looks at the selected rows of a list, which is passed then; says how many they are.
+    pub fn look<P: Copy>(
         &self,
-        course: &Course<'_>,
+        course: &mut Course<'_>,
+        list: usize,
         found: &mut Nearest<P>,
         place: impl Fn(usize) -> P,
     ) -> u64 {
-        let mut ahead: Vec<usize> = course.ahead(found.floor_rounded()).collect();
-        ahead.sort_unstable_by(|&a, &b| course.promises[b].total_cmp(&course.promises[a]));
-        let look = |list| self.look(course, list, self.selected_slots(list, course.selected), found, &place);
-        ahead.into_iter().map(look).sum()
+        course.left[list] = PASSED;
+        let mut looked = 0;
+        for slots in self.selected_slots(list, course.selected) {
+            looked += slots.len() as u64;
+            let Some(residuals) = self.residuals() else {
+                self.multiply_one(course, slots, found, &place);
+                continue;
+            };
+            let mut start = slots.start;
+            // Where anything is good enough, nothing is spared.
+            while start < slots.end && found.floor_rounded() <= -1.0 {
+                let end = slots.end.min(start + PIECE_GROUPED);
+                self.multiply_one(course, start..end, found, &place);
+                found.settle();
+                start = end;
+            }
+            self.look_closely(residuals, course, list, start..slots.end, found, &place);
+        }
+        looked
+    }
+
+    /// How many rows a list has.
+    pub fn rows_of(&self, list: usize) -> usize {
+        self.lists().map_or(0, |lists| lists.slots(list).len())
     }
 
     fn selected_slots(&self, list: usize, selected: &[Range<usize>]) -> Vec<Range<usize>> {
@@ -143,35 +164,6 @@ impl VectorBlock {
             (Some(lists), [all]) if all.len() == self.rows() => vec![lists.slots(list)],
             _ => self.slots_in(list, selected),
         }
-    }
-
-    /// Looks at rows of a list, if it can have something.
-    fn look<P: Copy>(
-        &self,
-        course: &Course<'_>,
-        list: usize,
-        slots: Vec<Range<usize>>,
-        found: &mut Nearest<P>,
-        place: &impl Fn(usize) -> P,
-    ) -> u64 {
-        if course.bounds[list] < found.floor_rounded() {
-            return 0;
-        }
-        let mut looked = 0;
-        for slots in slots {
-            looked += slots.len() as u64;
-            match self.residuals() {
-                // Where anything is good enough, nothing is spared.
-                Some(residuals) if found.floor_rounded() > -1.0 => {
-                    self.look_closely(residuals, course, list, slots, found, place);
-                }
-                _ => {
-                    let one = Queries(Shape::One(course.unit));
-                    self.multiply(&one, slots, std::slice::from_mut(found), place);
-                }
-            }
-        }
-        looked
     }
 
     /// Multiplies those rows of a list whose residuals do not rule them out.
@@ -205,6 +197,17 @@ impl VectorBlock {
         }
     }
 
+    fn multiply_one<P: Copy>(
+        &self,
+        course: &Course<'_>,
+        slots: Range<usize>,
+        found: &mut Nearest<P>,
+        place: &impl Fn(usize) -> P,
+    ) {
+        let one = Queries(Shape::One(course.unit));
+        self.multiply(&one, slots, std::slice::from_mut(found), place);
+    }
+
     fn piece_rows(&self) -> usize {
         (PIECE_NUMBERS / self.dimension()).clamp(1, PIECE_ROWS)
     }
@@ -224,56 +227,92 @@ impl VectorBlock {
     }
 }
 
-/// A query's way through the lists of a block: those that promise the most come first.
+/// Less than any product.
+const PASSED: f32 = f32::NEG_INFINITY;
+/// A list that may have something.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead {
+    /// Which one.
+    pub list: usize,
+    /// The product of its middle and the query.
+    pub promise: f32,
+    /// What the product of one of its rows and the query hardly ever exceeds, and never where
+    /// nothing is left out.
+    bound: f32,
+}
+
+impl Ahead {
+    /// Whether it is thought to have something above a floor.
+    pub fn may_have(&self, floor: f32) -> bool {
+        self.bound >= floor
+    }
+}
+
+/// A query's way through the lists of a block.
 pub struct Course<'a> {
     unit: &'a [f32],
     /// The same for residuals.
     filled: Vec<f32>,
     /// The product of each list's middle and the query.
     promises: &'a [f32],
-    /// The most that the product of a row of each list and the query can be.
-    bounds: Vec<f32>,
+    /// The same of lists that were not passed.
+    left: Vec<f32>,
+    cones: &'a Cones,
+    cells: Cells<'a>,
+    /// In which part of the distance of what is sought lists are looked at.
+    part: f32,
     selected: &'a [Range<usize>],
-    /// The promise of the list that was passed last, and which one that was.
-    last: Option<(f32, usize)>,
-    /// Lists that were passed, and the selected rows of these.
-    passed: usize,
-    seen: usize,
 }
 
 impl Course<'_> {
-    /// Passes so many lists.
-    fn go_on(&mut self, count: usize) -> Vec<usize> {
+    /// The lists that promise the most, of those that were not passed.
+    fn best(&self, count: usize) -> Vec<usize> {
         let mut best = Top::new(count);
-        let mut floor = f32::NEG_INFINITY;
-        for (part, promises) in self.promises.chunks(GROUP).enumerate() {
+        let mut floor = PASSED;
+        for (part, promises) in self.left.chunks(GROUP).enumerate() {
             // Of most lists this is all that is asked, and of many at once.
-            if promises.iter().filter(|promise| **promise >= floor).count() == 0 {
+            if promises.iter().filter(|promise| **promise > floor).count() == 0 {
                 continue;
             }
             for (list, &promise) in (part * GROUP..).zip(promises) {
-                if promise >= floor && self.is_ahead(list) {
+                if promise > floor {
                     best.offer(f64::from(promise), || list);
                     floor = best.worst_of_all().map_or(floor, |worst| worst as f32);
                 }
             }
         }
-        let best: Vec<usize> = best.into_sorted().into_iter().map(|(_, list)| list).collect();
-        self.last = best.last().map(|&list| (self.promises[list], list)).or(self.last);
-        best
+        best.into_sorted().into_iter().map(|(_, list)| list).collect()
     }
 
-    /// Of equals the first is passed first.
-    fn is_ahead(&self, list: usize) -> bool {
-        self.last.is_none_or(|(promise, last)| {
-            self.promises[list].total_cmp(&promise).then(last.cmp(&list)).is_lt()
-        })
+    /// Lists that were not passed and may have something above a floor.
+    pub fn ahead(&self, floor: f32) -> impl Iterator<Item = Ahead> {
+        let least = self.cells.promise_min(floor, self.part).max(f32::MIN);
+        // Most lists are none, and many are told at once.
+        let groups =
+            self.left.chunks(GROUP).enumerate().filter(move |(_, promises)| {
+                promises.iter().filter(|promise| **promise >= least).count() > 0
+            });
+        let near = groups.flat_map(move |(group, promises)| {
+            let lists = (group * GROUP..).zip(promises);
+            lists.filter(move |(_, promise)| **promise >= least).map(|(list, _)| list)
+        });
+        near.filter_map(move |list| self.look_ahead(list, floor)).filter(move |ahead| ahead.may_have(floor))
     }
 
-    /// Lists ahead that may have something above a floor.
-    fn ahead(&self, floor: f32) -> impl Iterator<Item = usize> {
-        let may_have = move |&list: &usize| self.bounds[list] >= floor && self.is_ahead(list);
-        (0..self.bounds.len()).filter(may_have)
+    /// What a list may have; `None` where it is known without further ado that it has nothing.
+    fn look_ahead(&self, list: usize, floor: f32) -> Option<Ahead> {
+        let promise = self.promises[list];
+        let in_cone = self.cones.bound(list, promise);
+        if in_cone < floor {
+            return None;
+        }
+        let distance = self.cells.distance(list);
+        Some(Ahead { list, promise, bound: in_cone.min(self.cells.product_at(distance / self.part)) })
+    }
+
+    /// From now on only those are left out that can have nothing.
+    pub fn leave_out_nothing(&mut self) {
+        self.part = 1.0;
     }
 }
 

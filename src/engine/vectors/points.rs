@@ -24,7 +24,7 @@ use crate::kernels::{GROUP, dots_error_max};
 use crate::merge::{MergeOrder, SeriesView};
 use crate::query::PageReader;
 use crate::segments::{Segment, SeriesEntry};
-use crate::vector::{Course, Match, Nearest, Queries, Search, Target, Top, VectorBlock};
+use crate::vector::{Ahead, Course, Match, Nearest, Queries, Search, Target, Top, VectorBlock};
 
 use super::{VectorCache, estimate_bytes};
 
@@ -34,20 +34,15 @@ const PAGE_NUMBERS: usize = 1 << 18;
 const BUILD_SHARE: u64 = 8;
 /// Who wants more than one row of so many reads all of them.
 const LIMIT_SHARE: u64 = 8;
-/// Where lists that must be looked at have more than one of so many of the selected rows,
-/// all of these are looked at.
+/// Lists are of use where there are fewer of them, and fewer candidates to look for, than one of
+/// so many of the selected rows.
 const LISTS_SHARE: usize = 3;
-/// An exact answer looks at first at as many lists as hold so much of it, or of this many matches.
-const RECALL_AT_FIRST: f64 = 0.95;
-const LIMIT_AT_FIRST: usize = 100;
-/// Where more than one of so many rows is in lists that can't be left out of an exact answer, all
-/// rows are looked at, by several threads, and for other such queries in the same pass.
+/// Lists with so many parts of the selected rows are looked at before it is seen how many others may
+/// have something.
+const FIRST_SHARE: usize = 8;
+/// Where more than one of so many rows is in lists that can't be left out, all rows are looked
+/// at, by several threads, and for other such queries in the same pass.
 const WHOLE_SHARE: usize = 2;
-/// The lists that are looked at first are so in two parts: a third of them in all blocks, and then
-/// the others, of which these spare some.
-const FIRST_PARTS: [usize; 2] = [3, 1];
-/// Most times as many lists as usual.
-const EFFORT_MAX: f64 = 16.0;
 /// Candidates that may be looked up, whatever the number of rows.
 const CANDIDATES_MIN: usize = 4 << 10;
 /// Bytes of all candidates that one thread has, beyond those.
@@ -116,8 +111,8 @@ pub(in crate::engine) fn find_points(
         let found = sources.candidates(&mut open, deadline)?;
         for (pending, found) in open.iter_mut().zip(found) {
             if let Some((candidates, floor)) = found.into_sorted() {
-                let outcome = sources.verify(pending, &candidates, floor, deadline)?;
-                pending.conclude(outcome);
+                let matches = sources.verify(pending, &candidates, floor, deadline)?;
+                pending.conclude(matches);
             } else {
                 // As good as equal.
                 pending.answer = Some(read_all(view, (range, labels), pending.query, bytes_max, deadline)?);
@@ -160,8 +155,6 @@ struct Pending<'a> {
     most: usize,
     /// The part of the true matches to find; `None` for all of them.
     recall: Option<f64>,
-    /// How many times as many lists as usual are looked at.
-    effort: f64,
     /// Whether lists were looked at, and whether some were left out that may have something.
     used_lists: bool,
     is_cut_short: bool,
@@ -177,7 +170,6 @@ impl<'a> Pending<'a> {
             keep,
             most: most.max(2 * keep),
             recall: query.recall,
-            effort: 1.0,
             used_lists: false,
             is_cut_short: false,
             scanned: 0,
@@ -186,37 +178,19 @@ impl<'a> Pending<'a> {
     }
 
     /// Takes the answer, or looks further: an index must not hide that there are matches.
-    fn conclude(&mut self, outcome: Outcome) {
-        let Outcome { matches, looked_up, unseen } = outcome;
+    fn conclude(&mut self, matches: Option<Vec<Match>>) {
         let Some(matches) = matches else {
             self.keep *= 4;
             return;
         };
-        if self.is_cut_short {
-            if matches.len() < self.query.limit {
-                self.recall = None;
-                return;
-            }
-            // The lists count rows that nobody sees any more among the nearest.
-            if unseen * 16 > looked_up && self.effort == 1.0 {
-                let left = (looked_up - unseen) as f64 / looked_up as f64;
-                self.effort = left.powi(-2).min(EFFORT_MAX);
-                return;
-            }
+        if self.is_cut_short && matches.len() < self.query.limit {
+            self.recall = None;
+            return;
         }
         let exact = !self.is_cut_short;
         self.answer =
             Some(PointMatches { matches, scanned: self.scanned, exact, used_lists: self.used_lists });
     }
-}
-
-/// What became of the candidates of a query.
-struct Outcome {
-    /// `None` where too few of them are to be seen.
-    matches: Option<Vec<Match>>,
-    looked_up: usize,
-    /// Of these, those that no reader sees.
-    unseen: usize,
 }
 
 /// Where a candidate is.
@@ -248,12 +222,11 @@ struct Block<'a> {
 struct Begun<'a> {
     /// Which block.
     at: usize,
-    /// Selected rows to look at, or to look at first.
-    rows: usize,
-    /// Whether that is enough, where the query's neighbours are as near as usual.
-    is_enough: bool,
+    /// In which part of the distance of what is sought lists are looked at.
+    part: f32,
     course: Course<'a>,
-    found: Nearest<Place>,
+    /// Rows of lists that may have something, once the best of them were looked at.
+    rows_left: usize,
 }
 
 /// All that is searched.
@@ -371,20 +344,22 @@ impl<'a> Sources<'a> {
     ) -> Result<Vec<Vec<usize>>> {
         let queries = Queries::new(open.iter().map(|pending| pending.unit.as_slice()));
         let promises = self.blocks.iter().map(|block| {
-            let is_of_use = open.iter().any(|pending| block.rows_of_lists(pending).is_some());
+            let is_of_use = open.iter().any(|pending| block.is_asked_by_lists(pending.keep));
             if is_of_use { block.vectors.promises(&queries) } else { Vec::new() }
         });
         let promises: Vec<Vec<Vec<f32>>> = promises.collect();
         let look = |query: usize, pending: &mut Pending<'_>, found: &mut Nearest<Place>| {
             deadline.check()?;
             let unit = std::mem::take(&mut pending.unit);
-            let courses = self.blocks.iter().zip(&promises).map(|(block, promises)| {
-                let promises = promises.get(query)?;
-                Some(block.vectors.course(&unit, promises, &block.selected))
+            let courses = self.blocks.iter().zip(&promises).enumerate().map(|(at, (block, promises))| {
+                let promises = promises.get(query).filter(|_| block.is_asked_by_lists(pending.keep))?;
+                let part = block.part_for(pending);
+                let course = block.vectors.course(&unit, promises, &block.selected, part)?;
+                Some(Begun { at, part, course, rows_left: 0 })
             });
-            let left = self.look_along(pending, courses.collect(), found);
+            let whole = self.look_along(pending, courses.collect(), found, deadline);
             pending.unit = unit;
-            Ok(left)
+            whole
         };
         drop(queries);
         let both = open.iter_mut().zip(found.iter_mut()).enumerate();
@@ -395,57 +370,93 @@ impl<'a> Sources<'a> {
     fn look_along(
         &self,
         pending: &mut Pending<'_>,
-        courses: Vec<Option<Course<'_>>>,
+        courses: Vec<Option<Begun<'_>>>,
         found: &mut Nearest<Place>,
-    ) -> Vec<usize> {
-        let mut whole = Vec::new();
-        let mut begun = Vec::new();
-        for (at, (block, course)) in self.blocks.iter().zip(courses).enumerate() {
-            match (block.rows_of_lists(pending), course) {
-                (Some((rows, is_enough)), Some(course)) => {
-                    begun.push(Begun { at, rows, is_enough, course, found: found.emptied() });
-                }
-                _ => whole.push(at),
-            }
-        }
+        deadline: &Deadline,
+    ) -> Result<Vec<usize>> {
+        let without_lists = courses.iter().enumerate().filter(|(_, begun)| begun.is_none());
+        let mut whole: Vec<usize> = without_lists.map(|(at, _)| at).collect();
+        let mut begun: Vec<Begun<'_>> = courses.into_iter().flatten().collect();
         pending.used_lists |= !begun.is_empty();
-        // What promises the most comes first, so that the floor is high for what follows.
-        for part in FIRST_PARTS {
-            for Begun { at, rows, course, found: of_block, .. } in &mut begun {
-                let (vectors, at) = (&self.blocks[*at].vectors, *at);
-                let wanted = rows.div_ceil(part);
-                of_block.raise_to(found);
-                pending.scanned += vectors.probe(course, wanted, of_block, |slot| place(at, slot));
-                of_block.settle();
-                found.raise_to(of_block);
-            }
-            let mut all = found.emptied();
-            for begun in &begun {
-                all.take(begun.found.clone());
-            }
-            all.settle();
-            if all.is_overrun() {
-                found.take(all);
-                return Vec::new();
-            }
-            found.raise_to(&all);
+        for Begun { at, course, .. } in &mut begun {
+            let (vectors, at) = (&self.blocks[*at].vectors, *at);
+            pending.scanned += vectors.probe(course, pending.keep, found, |slot| place(at, slot));
+            found.settle();
         }
-        for Begun { at, is_enough, course, found: mut of_block, .. } in begun {
-            let block = &self.blocks[at];
-            of_block.raise_to(found);
-            let ahead = block.vectors.rows_ahead(&course, &of_block);
-            let usual = block.vectors.lists().map_or(-1.0, |lists| lists.usual_for(pending.query.limit));
-            if is_enough && found.floor_rounded() >= usual {
-                pending.is_cut_short |= ahead > 0;
-            } else if ahead * WHOLE_SHARE > block.rows {
-                whole.push(at);
-                continue;
-            } else {
-                pending.scanned += block.vectors.look_ahead(&course, &mut of_block, |slot| place(at, slot));
+        self.look_ahead(pending, &mut begun, found, &mut whole, deadline)?;
+        // What is left out now may have something all the same.
+        let floor = found.floor_rounded();
+        begun.retain_mut(|Begun { at, part, course, .. }| {
+            if *part >= 1.0 {
+                return false;
             }
-            found.take(of_block);
+            course.leave_out_nothing();
+            let is_whole = course.ahead(floor).next().is_none();
+            let is_enough = floor >= self.blocks[*at].usual_for(pending);
+            pending.is_cut_short |= !is_whole && is_enough;
+            !is_whole && !is_enough
+        });
+        self.look_ahead(pending, &mut begun, found, &mut whole, deadline)?;
+        Ok(whole)
+    }
+
+    /// Looks at all lists that may have something, those first that promise the most; or leaves it
+    /// to a look at the whole block.
+    fn look_ahead(
+        &self,
+        pending: &mut Pending<'_>,
+        begun: &mut Vec<Begun<'_>>,
+        found: &mut Nearest<Place>,
+        whole: &mut Vec<usize>,
+        deadline: &Deadline,
+    ) -> Result<()> {
+        let floor = found.floor_rounded();
+        let of_each = begun.iter().enumerate();
+        let mut ahead: Vec<(usize, Ahead)> =
+            of_each.flat_map(|(of, begun)| begun.course.ahead(floor).map(move |ahead| (of, ahead))).collect();
+        ahead.sort_unstable_by(|(_, a), (_, b)| b.promise.total_cmp(&a.promise));
+        let mut look = |begun: &mut Begun<'_>, ahead: Ahead, found: &mut Nearest<Place>| {
+            if !ahead.may_have(found.floor_rounded()) {
+                return 0;
+            }
+            let (vectors, at) = (&self.blocks[begun.at].vectors, begun.at);
+            let looked = vectors.look(&mut begun.course, ahead.list, found, |slot| place(at, slot));
+            pending.scanned += looked;
+            looked as usize
+        };
+        let mut left = ahead.into_iter();
+        let rows_first = begun.iter().map(|begun| self.blocks[begun.at].rows).sum::<usize>() / FIRST_SHARE;
+        let mut rows = 0;
+        while rows < rows_first
+            && let Some((of, ahead)) = left.next()
+        {
+            rows += look(&mut begun[of], ahead, found);
         }
-        whole
+        found.settle();
+        let left: Vec<(usize, Ahead)> =
+            left.filter(|(_, ahead)| ahead.may_have(found.floor_rounded())).collect();
+        for begun in begun.iter_mut() {
+            begun.rows_left = 0;
+        }
+        for (of, ahead) in &left {
+            let begun = &mut begun[*of];
+            begun.rows_left += self.blocks[begun.at].vectors.rows_of(ahead.list);
+        }
+        let is_whole = |begun: &Begun<'_>| begun.rows_left * WHOLE_SHARE > self.blocks[begun.at].rows;
+        for (turn, (of, ahead)) in left.into_iter().enumerate() {
+            if turn % 64 == 63 {
+                deadline.check()?;
+            }
+            if !is_whole(&begun[of]) {
+                look(&mut begun[of], ahead, found);
+            }
+        }
+        for Begun { at, .. } in begun.extract_if(.., |begun| is_whole(begun)) {
+            whole.push(at);
+            found.forget(|place| matches!(place, Place::Slot { block, .. } if *block as usize == at));
+        }
+        found.settle();
+        Ok(())
     }
 
     /// Scores what has no vectors.
@@ -478,16 +489,15 @@ impl<'a> Sources<'a> {
     }
 
     /// Looks candidates up, best first, until no other can be a match; all others have a
-    /// rounded score below `floor`.
+    /// rounded score below `floor`. `None` where too few of them are to be seen.
     fn verify(
         &self,
         pending: &Pending<'_>,
         candidates: &[(f64, Place)],
         floor: f64,
         deadline: &Deadline,
-    ) -> Result<Outcome> {
+    ) -> Result<Option<Vec<Match>>> {
         let PointQuery { target, limit, threshold, .. } = pending.query;
-        let mut outcome = Outcome { matches: None, looked_up: 0, unseen: 0 };
         let mut seen: HashSet<(i64, &Labels)> = HashSet::new();
         let mut found: Vec<Verified<'_>> = Vec::new();
         let mut last = Last::new(*limit);
@@ -501,14 +511,8 @@ impl<'a> Sources<'a> {
             }
             let point = match self.look_up(place, &mut seen)? {
                 LookUp::Seen(point) => point,
-                LookUp::Again => continue,
-                LookUp::Unseen => {
-                    outcome.looked_up += 1;
-                    outcome.unseen += 1;
-                    continue;
-                }
+                LookUp::Again | LookUp::Unseen => continue,
             };
-            outcome.looked_up += 1;
             values.clear();
             let dimension = self.view.dimension;
             point.columns.values.copy_to_f64(point.row * dimension..(point.row + 1) * dimension, &mut values);
@@ -525,11 +529,10 @@ impl<'a> Sources<'a> {
         // What is not among the candidates may still be one, if these were cut short.
         let is_cut = floor > *threshold - self.error_max;
         if is_cut && !last.is_above(floor + self.error_max) {
-            return Ok(outcome);
+            return Ok(None);
         }
         keep_best(&mut found, *limit);
-        let matches = found.into_iter().map(Verified::into_match);
-        Ok(Outcome { matches: Some(matches.collect()), ..outcome })
+        Ok(Some(found.into_iter().map(Verified::into_match).collect()))
     }
 
     /// The point that readers see where a candidate is.
@@ -560,17 +563,20 @@ impl<'a> Sources<'a> {
 }
 
 impl Block<'_> {
-    /// How many selected rows of the most promising lists a query should look at, and whether that
-    /// is enough for it: if there is an index and it spares work. The fewer of the rows are
-    /// selected, the more lists that takes.
-    fn rows_of_lists(&self, pending: &Pending<'_>) -> Option<(usize, bool)> {
-        let (lists, limit) = (self.vectors.lists()?, pending.query.limit);
-        let enough = pending.recall.and_then(|recall| lists.probes_for(limit, recall));
-        let at_first = || lists.probes_for(limit.min(LIMIT_AT_FIRST), RECALL_AT_FIRST);
-        let probes = enough.or_else(at_first)?;
-        let rows = (probes * self.vectors.rows()).div_ceil(lists.len()).max(limit);
-        let rows = (rows as f64 * pending.effort).ceil() as usize;
-        (rows * LISTS_SHARE + lists.len() <= self.rows).then_some((rows, enough.is_some()))
+    /// Whether lists spare work to who looks for so many candidates.
+    fn is_asked_by_lists(&self, keep: usize) -> bool {
+        self.vectors.lists().is_some_and(|lists| (lists.len() + keep) * LISTS_SHARE <= self.rows)
+    }
+
+    /// In which part of the distance of what is sought a query looks at lists.
+    fn part_for(&self, pending: &Pending<'_>) -> f32 {
+        let measured = pending.recall.zip(self.vectors.lists());
+        measured.and_then(|(recall, lists)| lists.part_for(pending.query.limit, recall)).unwrap_or(1.0)
+    }
+
+    /// The product that its matches usually exceed.
+    fn usual_for(&self, pending: &Pending<'_>) -> f32 {
+        self.vectors.lists().map_or(-1.0, |lists| lists.usual_for(pending.query.limit))
     }
 }
 
