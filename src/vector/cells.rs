@@ -17,7 +17,7 @@
 //! farther than a part of the distance of what is sought misses little, and how much is
 //! measured ([`super::Reach`]).
 
-use crate::kernels::{Instructions, dots, dots_error_max};
+use crate::kernels::{GROUP, Instructions, dots, dots_error_max};
 
 /// Rounding of a few operations in single precision on numbers of at most 2.
 const ROUNDING: f32 = 1e-6;
@@ -38,7 +38,7 @@ pub(super) struct Cells<'a> {
 impl<'a> Cells<'a> {
     /// Those of a query whose products with the middles are known.
     pub fn new(middles: &'a [f32], dimension: usize, promises: &'a [f32]) -> Self {
-        let most = promises.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let most = greatest(promises);
         let own = promises.iter().position(|&promise| promise == most).unwrap_or(0);
         Self { middles, dimension, promises, own, error: dots_error_max(dimension) as f32 }
     }
@@ -69,6 +69,22 @@ impl<'a> Cells<'a> {
     pub fn product_at(&self, distance: f32) -> f32 {
         1.0 - distance * distance / 2.0 + 2.0 * self.error + ROUNDING
     }
+}
+
+fn greatest(numbers: &[f32]) -> f32 {
+    let (groups, rest) = numbers.as_chunks::<GROUP>();
+    let mut lanes = [f32::NEG_INFINITY; GROUP];
+    Instructions::best().run(
+        #[inline(always)]
+        || {
+            for group in groups {
+                for (most, &number) in lanes.iter_mut().zip(group) {
+                    *most = if number > *most { number } else { *most };
+                }
+            }
+        },
+    );
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// The distance of two vectors of length 1 with this product.

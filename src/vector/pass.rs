@@ -94,7 +94,7 @@ impl VectorBlock {
             unit,
             filled: self.residuals().map_or_else(Vec::new, |residuals| residuals.filled_up(unit)),
             promises,
-            left: promises.to_vec(),
+            is_passed: vec![false; promises.len()],
             cones,
             cells: Cells::new(lists.centroids(), self.dimension(), promises),
             part,
@@ -133,7 +133,7 @@ impl VectorBlock {
         found: &mut Nearest<P>,
         place: impl Fn(usize) -> P,
     ) -> u64 {
-        course.left[list] = PASSED;
+        course.is_passed[list] = true;
         let mut looked = 0;
         for slots in self.selected_slots(list, course.selected) {
             looked += slots.len() as u64;
@@ -227,8 +227,6 @@ impl VectorBlock {
     }
 }
 
-/// Less than any product.
-const PASSED: f32 = f32::NEG_INFINITY;
 /// A list that may have something.
 #[derive(Debug, Clone, Copy)]
 pub struct Ahead {
@@ -255,8 +253,8 @@ pub struct Course<'a> {
     filled: Vec<f32>,
     /// The product of each list's middle and the query.
     promises: &'a [f32],
-    /// The same of lists that were not passed.
-    left: Vec<f32>,
+    /// Which lists were looked at.
+    is_passed: Vec<bool>,
     cones: &'a Cones,
     cells: Cells<'a>,
     /// In which part of the distance of what is sought lists are looked at.
@@ -268,14 +266,14 @@ impl Course<'_> {
     /// The lists that promise the most, of those that were not passed.
     fn best(&self, count: usize) -> Vec<usize> {
         let mut best = Top::new(count);
-        let mut floor = PASSED;
-        for (part, promises) in self.left.chunks(GROUP).enumerate() {
+        let mut floor = f32::NEG_INFINITY;
+        for (group, promises) in self.promises.chunks(GROUP).enumerate() {
             // Of most lists this is all that is asked, and of many at once.
             if promises.iter().filter(|promise| **promise > floor).count() == 0 {
                 continue;
             }
-            for (list, &promise) in (part * GROUP..).zip(promises) {
-                if promise > floor {
+            for (list, &promise) in (group * GROUP..).zip(promises) {
+                if promise > floor && !self.is_passed[list] {
                     best.offer(f64::from(promise), || list);
                     floor = best.worst_of_all().map_or(floor, |worst| worst as f32);
                 }
@@ -286,15 +284,17 @@ impl Course<'_> {
 
     /// Lists that were not passed and may have something above a floor.
     pub fn ahead(&self, floor: f32) -> impl Iterator<Item = Ahead> {
-        let least = self.cells.promise_min(floor, self.part).max(f32::MIN);
+        let least = self.cells.promise_min(floor, self.part);
         // Most lists are none, and many are told at once.
         let groups =
-            self.left.chunks(GROUP).enumerate().filter(move |(_, promises)| {
+            self.promises.chunks(GROUP).enumerate().filter(move |(_, promises)| {
                 promises.iter().filter(|promise| **promise >= least).count() > 0
             });
         let near = groups.flat_map(move |(group, promises)| {
             let lists = (group * GROUP..).zip(promises);
-            lists.filter(move |(_, promise)| **promise >= least).map(|(list, _)| list)
+            lists
+                .filter(move |(list, promise)| **promise >= least && !self.is_passed[*list])
+                .map(|(list, _)| list)
         });
         near.filter_map(move |list| self.look_ahead(list, floor)).filter(move |ahead| ahead.may_have(floor))
     }

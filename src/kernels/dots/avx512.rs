@@ -11,6 +11,9 @@ use std::arch::x86_64::{
 use super::{CHUNK, GROUP, LINE};
 
 const LANES: usize = 16;
+/// Bytes of rows that are asked for before they are needed: lists are short, and their pages far from
+/// each other.
+const AHEAD: usize = 2048;
 /// Rows for which one query is loaded once.
 const ROWS: usize = 4;
 /// Rows of a tile; with one sum each the multiplications need not wait for each other.
@@ -48,6 +51,9 @@ pub(super) unsafe fn byte_dots(query: &[f32], rows: &[i8], out: &mut [f32]) {
     unsafe {
         let mut row = rows.as_ptr();
         for tile in tiles {
+            for line in (0..ROWS * length).step_by(64) {
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD + line));
+            }
             _mm_storeu_ps(tile.as_mut_ptr(), totals(byte_products::<ROWS>(query, row)));
             row = row.add(ROWS * length);
         }
