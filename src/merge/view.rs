@@ -197,14 +197,8 @@ impl SeriesView {
             for (rank, labels) in sets.iter().enumerate() {
                 let Ok(label) = series.labels.binary_search(labels) else { continue };
                 let (rank, label) = (rank as u32, label as u32);
-                let first = series.blocks.partition_point(|block| block.last_label < label);
                 let parts: Vec<Part> = series
-                    .blocks
-                    .iter()
-                    .enumerate()
-                    .skip(first)
-                    .take_while(|(_, block)| block.first_label <= label)
-                    .filter(|(_, block)| block.range.overlaps(range))
+                    .blocks_of(label, range)
                     .map(|(block, _)| Part::Stored { segment: segment.clone(), series: at, block, label })
                     .collect();
                 if !parts.is_empty() {

@@ -84,6 +84,19 @@ impl SeriesEntry {
         blocks.iter().filter(move |block| block.range.overlaps(range))
     }
 
+    /// The blocks that may have points of a label set in a span of time, and which ones they are.
+    pub fn blocks_of(&self, label: u32, range: TimeRange) -> impl Iterator<Item = (usize, &BlockEntry)> {
+        let first = self.blocks.partition_point(|block| block.last_label < label);
+        let end = self.blocks.partition_point(|block| block.first_label <= label).max(first);
+        // Those between the first and the last have no other set, and follow each other in time.
+        let inner = (first + 1).min(end)..(end.saturating_sub(1)).max((first + 1).min(end));
+        let alone = &self.blocks[inner.clone()];
+        let from = inner.start + alone.partition_point(|block| block.range.end_ns < range.start_ns);
+        let to = inner.start + alone.partition_point(|block| block.range.start_ns <= range.end_ns);
+        let blocks = (first..inner.start).chain(from..to).chain(inner.end..end);
+        blocks.map(|at| (at, &self.blocks[at])).filter(move |(_, block)| block.range.overlaps(range))
+    }
+
     /// The time that its points span.
     pub fn range(&self) -> Option<TimeRange> {
         if self.labels.len() == 1 {
@@ -377,6 +390,43 @@ mod tests {
         assert!(index.series(3).is_none());
         assert_eq!(index.tombstones_of(7).count(), 1);
         assert_eq!(index.tombstones_of(0).count(), 0);
+    }
+
+    #[test]
+    fn blocks_of_a_set_are_those_that_overlap_the_span() {
+        let mut rng = crate::base::Rng::new(11);
+        for case in 0..500 {
+            // Rows by label set, then time, cut into blocks of a few.
+            let sets = 1 + rng.below(4) as u32;
+            let mut rows: Vec<(u32, i64)> = (0..=rng.below(60))
+                .map(|_| (rng.below(u64::from(sets)) as u32, rng.below(50) as i64))
+                .collect();
+            rows.sort_unstable();
+            rows.dedup();
+            let entry = |rows: &[(u32, i64)]| {
+                let times = rows.iter().map(|row| row.1);
+                BlockEntry {
+                    rows: rows.len() as u32,
+                    first_label: rows[0].0,
+                    last_label: rows[rows.len() - 1].0,
+                    range: TimeRange { start_ns: times.clone().min().unwrap(), end_ns: times.max().unwrap() },
+                    ..sample().series[0].blocks[0]
+                }
+            };
+            let blocks = rows.chunks(1 + rng.below(5) as usize).map(entry).collect();
+            let series = SeriesEntry { blocks, ..sample().series[0].clone() };
+            let start_ns = rng.below(60) as i64 - 5;
+            let range = TimeRange { start_ns, end_ns: start_ns + rng.below(20) as i64 };
+            for label in 0..=sets {
+                let found: Vec<usize> = series.blocks_of(label, range).map(|(at, _)| at).collect();
+                let is_asked = |block: &BlockEntry| {
+                    (block.first_label..=block.last_label).contains(&label) && block.range.overlaps(range)
+                };
+                let expected: Vec<usize> =
+                    (0..series.blocks.len()).filter(|&at| is_asked(&series.blocks[at])).collect();
+                assert_eq!(found, expected, "case {case}, set {label}");
+            }
+        }
     }
 
     #[test]
