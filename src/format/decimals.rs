@@ -4,8 +4,6 @@
 //! one: then the nearest decimals are the integers, and how many floats each value is beside its own is
 //! a column of small numbers.
 
-use crate::kernels::Instructions;
-
 /// The most decimals that are looked for.
 const DECIMALS_MAX: usize = 10;
 /// About how many values are looked at to guess how many decimals most have.
@@ -141,11 +139,7 @@ pub(super) fn from_nearest<T: Decimal>(decimals: u8, integers: &[i64], off: &[i6
 /// written.
 pub(super) fn to_values<T: Decimal>(decimals: u8, integers: &[i64]) -> Option<Vec<T>> {
     let power = *POWERS_OF_TEN.get(usize::from(decimals))?;
-    let value = |&integer: &i64| T::narrow(integer as f64 / power);
-    Some(Instructions::best().run(
-        #[inline(always)]
-        || integers.iter().map(value).collect(),
-    ))
+    Some(integers.iter().map(|&integer| T::narrow(integer as f64 / power)).collect())
 }
 
 #[cfg(test)]

@@ -77,9 +77,7 @@ impl SeriesEntry {
         let mut blocks = self.blocks.as_slice();
         if self.labels.len() == 1 {
             // They follow each other in time.
-            let first = blocks.partition_point(|block| block.range.end_ns < range.start_ns);
-            let end = blocks.partition_point(|block| block.range.start_ns <= range.end_ns);
-            blocks = blocks.get(first..end).unwrap_or_default();
+            blocks = &blocks[near_in(blocks, range)];
         }
         blocks.iter().filter(move |block| block.range.overlaps(range))
     }
@@ -89,11 +87,11 @@ impl SeriesEntry {
         let first = self.blocks.partition_point(|block| block.last_label < label);
         let end = self.blocks.partition_point(|block| block.first_label <= label).max(first);
         // Those between the first and the last have no other set, and follow each other in time.
-        let inner = (first + 1).min(end)..(end.saturating_sub(1)).max((first + 1).min(end));
-        let alone = &self.blocks[inner.clone()];
-        let from = inner.start + alone.partition_point(|block| block.range.end_ns < range.start_ns);
-        let to = inner.start + alone.partition_point(|block| block.range.start_ns <= range.end_ns);
-        let blocks = (first..inner.start).chain(from..to).chain(inner.end..end);
+        let start = (first + 1).min(end);
+        let inner = start..end.saturating_sub(1).max(start);
+        let near = near_in(&self.blocks[inner.clone()], range);
+        let near = start + near.start..start + near.end;
+        let blocks = (first..inner.start).chain(near).chain(inner.end..end);
         blocks.map(|at| (at, &self.blocks[at])).filter(move |(_, block)| block.range.overlaps(range))
     }
 
@@ -341,6 +339,13 @@ impl Footer {
         }
         Ok(footer)
     }
+}
+
+/// Which of some blocks that follow each other in time are near a span.
+fn near_in(blocks: &[BlockEntry], range: TimeRange) -> std::ops::Range<usize> {
+    let first = blocks.partition_point(|block| block.range.end_ns < range.start_ns);
+    let end = blocks.partition_point(|block| block.range.start_ns <= range.end_ns);
+    first.min(end)..end
 }
 
 #[cfg(test)]

@@ -246,6 +246,19 @@ impl VectorBlock {
         (block.with_lists(lists), Self::of_rows(&queries, dimension))
     }
 
+    /// A product as exact as single precision can hold it.
+    #[cfg(test)]
+    pub(super) fn exact_product(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
+    }
+
+    /// The products of a query with the middles of the lists.
+    #[cfg(test)]
+    pub(super) fn exact_promises(&self, query: &[f32]) -> Vec<f32> {
+        let middles = self.lists().map_or(&[][..], Lists::centroids);
+        middles.chunks_exact(self.dimension).map(|middle| Self::exact_product(query, middle)).collect()
+    }
+
     /// Rows of a dimension at the times 0, 1, 2 … without labels.
     #[cfg(test)]
     pub(super) fn of_rows(values: &[f64], dimension: usize) -> Self {

@@ -108,18 +108,14 @@ mod tests {
             let (block, queries) = VectorBlock::clustered(&mut rng, dimension, spread);
             let Some(lists) = block.lists() else { continue };
             tested += 1;
-            let product = |a: &[f32], b: &[f32]| -> f32 {
-                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
-            };
             for query in 0..queries.rows() {
                 let query = queries.numbers(query..query + 1);
-                let promises: Vec<f32> =
-                    lists.centroids().chunks_exact(dimension).map(|middle| product(query, middle)).collect();
+                let promises = block.exact_promises(query);
                 let cells = Cells::new(lists.centroids(), dimension, &promises);
                 for (list, &promise) in promises.iter().enumerate() {
                     let bound = cells.product_at(cells.distance(list));
                     for slot in lists.slots(list) {
-                        let found = product(query, block.numbers(slot..slot + 1));
+                        let found = VectorBlock::exact_product(query, block.numbers(slot..slot + 1));
                         assert!(found <= bound, "seed {seed}: {found} in a list of at most {bound}");
                         let least = cells.promise_min(found, 1.0);
                         assert!(promise >= least, "seed {seed}: {promise} below {least}");

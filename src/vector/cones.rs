@@ -84,17 +84,13 @@ mod tests {
             let Some(lists) = block.lists() else { continue };
             let cones = Cones::new(lists, dimension, block.numbers(0..block.rows()));
             tested += 1;
-            let product = |a: &[f32], b: &[f32]| -> f32 {
-                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
-            };
             for query in 0..queries.rows() {
                 let query = queries.numbers(query..query + 1);
-                let promises: Vec<f32> =
-                    lists.centroids().chunks_exact(dimension).map(|middle| product(query, middle)).collect();
+                let promises = block.exact_promises(query);
                 for (list, promise) in promises.into_iter().enumerate() {
                     let bound = cones.bound(list, promise);
                     for slot in lists.slots(list) {
-                        let found = product(query, block.numbers(slot..slot + 1));
+                        let found = VectorBlock::exact_product(query, block.numbers(slot..slot + 1));
                         assert!(found <= bound, "seed {seed}: {found} in a list of at most {bound}");
                     }
                 }

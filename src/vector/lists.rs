@@ -553,6 +553,16 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_zeros_are_no_queries_when_the_reach_is_measured() {
+        let mut values = clustered(3000, 8, 60, 1);
+        values.chunks_exact_mut(8).step_by(3).for_each(|row| row.fill(0.0));
+        let lists = Lists::build(&VectorBlock::of_rows(&values, 8), 7, &Deadline::none()).unwrap();
+        assert!(lists.usual_for(10) > 0.5, "{}: zeros have no neighbours", lists.usual_for(10));
+        let zeros = VectorBlock::of_rows(&vec![0.0; 3000 * 8], 8);
+        assert!(Lists::build(&zeros, 7, &Deadline::none()).unwrap().is_empty());
+    }
+
+    #[test]
     fn what_has_no_clusters_has_no_lists() {
         let mut rng = Rng::new(5);
         let dimension = 64;

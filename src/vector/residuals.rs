@@ -154,21 +154,20 @@ mod tests {
             let Some(lists) = block.lists() else { continue };
             let residuals = Residuals::new(lists, dimension, block.numbers(0..block.rows())).unwrap();
             tested += 1;
-            let product = |a: &[f32], b: &[f32]| -> f32 {
-                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
-            };
             let (mut near, mut spared) = (0, 0);
             for query in 0..queries.rows() {
                 let query = queries.numbers(query..query + 1);
                 let filled = residuals.filled_up(query);
                 for list in 0..lists.len() {
-                    let promise =
-                        product(query, &lists.centroids()[list * dimension..(list + 1) * dimension]);
+                    let promise = VectorBlock::exact_product(
+                        query,
+                        &lists.centroids()[list * dimension..(list + 1) * dimension],
+                    );
                     let slots = lists.slots(list);
                     let mut found = vec![0.0; slots.len()];
                     residuals.products(&filled, slots.clone(), &mut found);
                     for (slot, found) in slots.zip(found) {
-                        let exact = product(query, block.numbers(slot..slot + 1));
+                        let exact = VectorBlock::exact_product(query, block.numbers(slot..slot + 1));
                         assert!(
                             found >= residuals.least(list, promise, exact),
                             "seed {seed}: {exact} is spared"
