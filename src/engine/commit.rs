@@ -41,6 +41,8 @@ pub(super) type Done = Box<dyn FnOnce(Result<Written>) + Send>;
 #[derive(Default)]
 pub(super) struct Queue {
     writes: Vec<Write>,
+    /// Bytes of their points.
+    bytes: usize,
     /// Who waits for each of them.
     callers: Vec<Done>,
     closed: bool,
@@ -115,14 +117,8 @@ pub(super) fn commit_together<'a>(
 ) -> Vec<u32> {
     let mut must_wait = Vec::new();
     let mut commits: Vec<Commit<'_>> = Vec::new();
-    let mut bytes = 0;
     let room = OnceCell::new();
     for shard in shards {
-        if bytes >= FRAME_BYTES_TARGET {
-            // Who is next should not wait for all of them.
-            shard.ready.add(shard.number);
-            continue;
-        }
         let admitted = match shard.admit() {
             Admission::Admitted => Ok(()),
             Admission::Refused(reason) => Err(reason),
@@ -131,10 +127,7 @@ pub(super) fn commit_together<'a>(
                 continue;
             }
         };
-        if let Some(commit) = shard.begin_commit(admitted, &room) {
-            bytes += commit.frame_bytes();
-            commits.push(commit);
-        }
+        commits.extend(shard.begin_commit(admitted, &room));
     }
     write_small_together(&mut commits, journal);
     // Callers hear of it when all locks are open again.
@@ -266,6 +259,7 @@ impl<'a> Commit<'a> {
         if !self.rest.is_empty() {
             // What did not fit stays before what came since.
             let mut queue = shard.queue.lock();
+            queue.bytes += self.rest.iter().map(Write::points_bytes).sum::<usize>();
             queue.writes.splice(0..0, self.rest);
             queue.callers.splice(0..0, callers);
             drop(queue);
@@ -288,12 +282,18 @@ impl Shard {
             return;
         }
         let was_empty = queue.writes.is_empty();
+        queue.bytes += write.points_bytes();
         queue.writes.push(write);
         queue.callers.push(done);
         drop(queue);
         if was_empty {
             self.ready.add(self.number);
         }
+    }
+
+    /// Bytes of the points that wait for a commit.
+    pub fn waiting_bytes(&self) -> usize {
+        self.queue.lock().bytes
     }
 
     /// Takes no further writes, and commits those that wait.
@@ -632,7 +632,7 @@ impl Shard {
         let environment = &self.environment;
         let full = {
             let state = self.state.read();
-            state.active.points() >= environment.options.buffer_points
+            state.active.points() >= self.points_max()
                 || state.active.memory_bytes() as u64 > environment.budget.limit_bytes() / 8
                 || (!environment.options.background && environment.budget.is_over())
         };
@@ -643,6 +643,15 @@ impl Shard {
             }
         }
         Ok(())
+    }
+
+    /// At so many points a memtable is full. Shards that fill alike are full one after the
+    /// other, for each begins a log then, and writers wait for all that begin in one commit.
+    fn points_max(&self) -> usize {
+        let most = self.environment.options.buffer_points;
+        // Multiples of the golden ratio are spread evenly, however many there are.
+        let part = self.number.wrapping_mul(0x9e37_79b9) >> 16;
+        most - (most / 8) * part as usize / (1 << 16)
     }
 
     /// Makes the active memtable a frozen one and ends its log, so that the log can go

@@ -13,6 +13,8 @@ use super::commit::{FROZEN_MAX, LOOK_AGAIN_AFTER, commit_together};
 use super::options::Durability;
 use super::shard::{Environment, Shard};
 
+/// A commit ends with the shard that fills so many bytes: who writes little waits for it.
+const TURN_BYTES: usize = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 /// A journal that is full goes on for so many times its length while the next is not there.
 const JOURNAL_LENGTHS_MAX: u64 = 4;
 
@@ -64,14 +66,14 @@ impl Ready {
         u16::try_from(group).ok()
     }
 
-    /// Waits for shards with something to commit, at most for this time, and takes them;
-    /// `None` once this is closed and they were taken.
-    fn take(&self, at_most: Option<Duration>) -> Option<Vec<u32>> {
+    /// Waits for shards with something to commit, at most for this time; false once this is
+    /// closed and there are none.
+    fn wait(&self, at_most: Option<Duration>) -> bool {
         let mut waiting = self.waiting.lock();
         let mut is_over = false;
         while waiting.shards.is_empty() && !is_over {
             if waiting.closed {
-                return None;
+                return false;
             }
             match at_most {
                 Some(time) => {
@@ -81,7 +83,7 @@ impl Ready {
                 None => self.filled.wait(&mut waiting),
             }
         }
-        Some(std::mem::take(&mut waiting.shards))
+        true
     }
 }
 
@@ -119,8 +121,9 @@ pub(super) struct Group {
     /// In the order of their numbers.
     shards: Vec<Arc<Shard>>,
     ready: Arc<Ready>,
-    /// Locked before `journals`. Who holds it commits, and sees to what came meanwhile.
-    turn: Mutex<()>,
+    /// Locked before `journals`. Who holds it commits, and sees to what came meanwhile; it says
+    /// which shard comes first then.
+    turn: Mutex<u32>,
     /// Locked before any `log`.
     journals: Mutex<Journals>,
     environment: Arc<Environment>,
@@ -160,9 +163,13 @@ impl Group {
         let mut must_wait: Vec<u32> = Vec::new();
         loop {
             let at_most = (!must_wait.is_empty()).then_some(LOOK_AGAIN_AFTER);
-            let Some(mut ready) = self.ready.take(at_most) else { break };
-            ready.append(&mut must_wait);
-            must_wait = self.commit(&self.turn.lock(), ready);
+            if !self.ready.wait(at_most) {
+                break;
+            }
+            let turn = &mut self.turn.lock();
+            // Not before: what this thread has taken waits while others have their turns.
+            must_wait.append(&mut self.ready.take_now());
+            must_wait = self.commit(turn, must_wait);
         }
         *self.flushers.lock() = None;
     }
@@ -190,8 +197,8 @@ impl Group {
             return false;
         }
         // Who is at it looks again at the end.
-        let Some(turn) = self.turn.try_lock() else { return false };
-        let must_wait = self.commit(&turn, self.ready.take_now());
+        let Some(mut turn) = self.turn.try_lock() else { return false };
+        let must_wait = self.commit(&mut turn, self.ready.take_now());
         drop(turn);
         if must_wait.is_empty() {
             return !self.ready.is_empty();
@@ -204,11 +211,9 @@ impl Group {
     }
 
     /// Commits what waits in these shards; says which of them must wait.
-    fn commit(&self, _turn: &MutexGuard<'_, ()>, mut ready: Vec<u32>) -> Vec<u32> {
+    fn commit(&self, turn: &mut MutexGuard<'_, u32>, ready: Vec<u32>) -> Vec<u32> {
         let journals = &mut *self.journals.lock();
-        ready.sort_unstable();
-        let is_ready = |shard: &&Arc<Shard>| ready.binary_search(&shard.number).is_ok();
-        let shards: Vec<&Shard> = self.shards.iter().filter(is_ready).map(|shard| &**shard).collect();
+        let shards = self.take_turns(turn, ready);
         let had_journal = journals.current.is_some();
         let must_wait = commit_together(shards.iter().copied(), &mut journals.current);
         if had_journal && journals.current.is_none() {
@@ -229,13 +234,39 @@ impl Group {
         must_wait
     }
 
-    /// Commits what waits now.
+    /// Those of these shards that are committed now, in the order of their numbers: from the one
+    /// whose turn it is on, as many as it takes for [`TURN_BYTES`]. The others stay ready.
+    fn take_turns(&self, turn: &mut u32, mut ready: Vec<u32>) -> Vec<&Shard> {
+        ready.sort_unstable();
+        let is_ready = |shard: &&Arc<Shard>| ready.binary_search(&shard.number).is_ok();
+        let mut shards: Vec<&Shard> = self.shards.iter().filter(is_ready).map(|shard| &**shard).collect();
+        let next = shards.partition_point(|shard| shard.number < *turn);
+        shards.rotate_left(next);
+        let mut bytes = 0;
+        let now = shards.iter().take_while(|shard| {
+            let has_room = bytes < TURN_BYTES;
+            bytes += shard.waiting_bytes();
+            has_room
+        });
+        let later = shards.split_off(now.count());
+        for shard in &later {
+            self.ready.add(shard.number);
+        }
+        // Whose turn is next need not wait until the one who commits this one has time again.
+        self.ready.wake();
+        *turn = later.first().map_or(0, |shard| shard.number);
+        shards.sort_unstable_by_key(|shard| shard.number);
+        shards
+    }
+
+    /// Commits what has its turn now; says whether something waits then.
     #[cfg(test)]
-    pub fn commit_ready(&self) {
-        self.commit(&self.turn.lock(), self.ready.take_now());
+    pub fn commit_ready(&self) -> bool {
+        self.commit(&mut self.turn.lock(), self.ready.take_now());
         if self.journals.lock().next.is_none() {
             self.make_next();
         }
+        !self.ready.is_empty()
     }
 
     /// Ends [`run`](Self::run) and [`run_journals`](Self::run_journals).

@@ -49,6 +49,14 @@ impl Write {
             Self::Insert { series, .. } | Self::DeleteRange { series, .. } => series,
         }
     }
+
+    /// Bytes of its points.
+    pub(super) fn points_bytes(&self) -> usize {
+        match self {
+            Self::Insert { points, .. } => 8 * (points.timestamps_ns.len() + points.values.len()),
+            Self::Create { .. } | Self::DeleteRange { .. } | Self::Drop { .. } => 0,
+        }
+    }
 }
 
 /// What a write did.

@@ -130,20 +130,35 @@ impl io::BufRead for FileReader {
 pub struct FileWriter {
     file: Arc<dyn File>,
     offset: u64,
+    /// How much of it was synced.
+    synced: u64,
     buffer: Vec<u8>,
 }
 
 impl FileWriter {
     const BUFFER_BYTES: usize = 256 << 10;
+    /// So much is synced at a time: the sync of a log waits for all that the disk has got
+    /// before it.
+    const STRETCH_BYTES: u64 = 2 << 20;
 
     /// Starts at the front of `file`.
     pub fn new(file: Arc<dyn File>) -> Self {
-        Self { file, offset: 0, buffer: Vec::with_capacity(Self::BUFFER_BYTES) }
+        Self { file, offset: 0, synced: 0, buffer: Vec::with_capacity(Self::BUFFER_BYTES) }
     }
 
     /// Bytes written so far.
     pub fn position(&self) -> u64 {
         self.offset + self.buffer.len() as u64
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.offset)?;
+        self.offset += bytes.len() as u64;
+        if self.offset - self.synced >= Self::STRETCH_BYTES {
+            self.file.sync()?;
+            self.synced = self.offset;
+        }
+        Ok(())
     }
 
     /// Writes what is buffered and syncs the file.
@@ -160,8 +175,7 @@ impl io::Write for FileWriter {
             self.flush()?;
         }
         if bytes.len() >= Self::BUFFER_BYTES {
-            self.file.write_all_at(bytes, self.offset)?;
-            self.offset += bytes.len() as u64;
+            self.put(bytes)?;
         } else {
             self.buffer.extend_from_slice(bytes);
         }
@@ -170,8 +184,9 @@ impl io::Write for FileWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
-            self.file.write_all_at(&self.buffer, self.offset)?;
-            self.offset += self.buffer.len() as u64;
+            let buffer = std::mem::take(&mut self.buffer);
+            self.put(&buffer)?;
+            self.buffer = buffer;
             self.buffer.clear();
         }
         Ok(())

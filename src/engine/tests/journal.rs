@@ -86,6 +86,43 @@ fn what_only_the_journal_has_is_there_after_a_crash() {
     assert_eq!(content(&open(&disk, Recover::Strict).unwrap()), contents[4]);
 }
 
+/// What waits for a commit in one shard keeps that of another waiting for one commit, not for as
+/// long as more comes.
+#[test]
+fn each_shard_has_its_turn() {
+    let [a, b, c] = series();
+    let options = Options { buffer_points: 1 << 20, ..options() };
+    let engine = Engine::open_with(Arc::new(SimDisk::new()), Arc::new(ManualClock::new(5)), options).unwrap();
+    for series in [a, b, c] {
+        Step::Create(series).run(&engine).unwrap();
+    }
+    engine.inner.generation.write().start_groups();
+    let generation = engine.inner.generation.read();
+    let (sender, stored) = std::sync::mpsc::channel();
+    let queue = |series: &'static str, rows: i64| {
+        let sender = sender.clone();
+        let write = Step::Batch { series, start: 0, rows, value: 0, label: "" }.write().unwrap();
+        let done = move |result: Result<Written>| sender.send((series, result.is_ok())).unwrap();
+        generation.shard(write.series()).submit(write, Box::new(done));
+    };
+    let turn = || {
+        generation.groups[0].commit_ready();
+        stored.try_iter().collect::<Vec<_>>()
+    };
+    queue(b, 1);
+    queue(c, 1);
+    for _ in 0..3 {
+        queue(a, 2000);
+        assert_eq!(turn(), [(a, true)], "the first in order is large");
+        queue(a, 2000);
+        queue(b, 2000);
+        assert_eq!(turn(), [(b, true), (b, true)], "those of b wait longer than those of a");
+        assert_eq!(turn(), [(a, true), (c, true)]);
+        queue(b, 1);
+        queue(c, 1);
+    }
+}
+
 /// Each byte flipped, the file cut and filled with zeros there, and removed: what is
 /// proven to be gone is missed, and nothing else is refused.
 #[test]

@@ -72,13 +72,13 @@ fn together(engine: &Engine, steps: &[Step]) -> Vec<Result<()>> {
             receiver
         })
         .collect();
-    generation.groups.iter().for_each(|group| group.commit_ready());
+    generation.groups.iter().for_each(|group| while group.commit_ready() {});
     answers.into_iter().map(|answer| answer.recv().unwrap()).collect()
 }
 
 impl Step {
     /// The write of a step that is one.
-    fn write(self) -> Option<Write> {
+    pub fn write(self) -> Option<Write> {
         Some(match self {
             Self::Create(series) => {
                 let (dimension, value_type) = (1, ValueType::F64);
