@@ -60,6 +60,12 @@ class Broken(unittest.TestCase):
         self.addCleanup(breaker.close)
         return client
 
+    def test_a_file_that_is_not_there_is_named(self):
+        for setting in ("tls_ca", "tls_cert"):
+            with self.assertRaises(FileNotFoundError) as caught:
+                TSDBClient(**{setting: "/no/such/file.pem"})
+            self.assertEqual(caught.exception.filename, "/no/such/file.pem")
+
     def test_a_timed_write_is_sent_again(self):
         breaker = Breaker(swallow, answer(1))
         self.assertEqual(self.client(breaker).insert_at("a", 5, [1.0]), 5)

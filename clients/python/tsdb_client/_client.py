@@ -53,6 +53,10 @@ def tls_context(
     """The context, where any of the settings asks for TLS."""
     if not (tls or tls_ca or tls_cert):
         return None
+    for path in filter(None, (tls_ca, tls_cert, tls_key)):
+        # The error of ssl does not name the file.
+        with open(path, "rb"):
+            pass
     context = ssl.create_default_context(cafile=tls_ca)
     if tls_cert:
         context.load_cert_chain(tls_cert, tls_key)
