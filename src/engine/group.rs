@@ -14,7 +14,7 @@ use super::options::Durability;
 use super::shard::{Environment, Shard};
 
 /// A commit ends with the shard that fills so many bytes: who writes little waits for it.
-const TURN_BYTES: usize = if cfg!(test) { 16 << 10 } else { 1 << 20 };
+const TURN_BYTES: usize = if cfg!(test) { 16 << 10 } else { 4 << 20 };
 /// A journal that is full goes on for so many times its length while the next is not there.
 const JOURNAL_LENGTHS_MAX: u64 = 4;
 
