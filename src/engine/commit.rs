@@ -12,19 +12,20 @@ use crate::base::{
     BATCH_POINTS_MAX, Deadline, Error, ErrorCode, LabelFilter, Points, Result, SeriesName, TimeRange,
     ValueType, caught,
 };
-use crate::format::{FRAME_PAYLOAD_BYTES_MAX, FileHeader, FileKind, Values, log_name};
+use crate::format::{FRAME_PAYLOAD_BYTES_MAX, Values};
 use crate::merge::SeriesView;
 use crate::query::count_range;
 use crate::wal::{DeleteRecord, InsertRecord, JournalEntry, JournalWriter, LogWriter, Record};
 
 use super::cardinality::Hashed;
 use super::catalog::Series;
-use super::options::Durability;
-use super::shard::{LogState, OldLog, Shard, add};
+use super::shard::{LogState, Shard, add};
 use super::types::{Write, Written};
 
 /// A frame is closed at this size; what still waits goes into the next one.
 const FRAME_BYTES_TARGET: usize = 4 << 20;
+/// A commit ends with the shard whose points fill so many bytes: who writes little waits for it.
+const COMMIT_BYTES: usize = if cfg!(test) { 16 << 10 } else { 4 << 20 };
 /// Frames of fewer bytes than this are written to a journal together.
 const JOURNALED_BYTES_MAX: usize = 64 << 10;
 /// With so many memtables waiting for their flush, writers wait too.
@@ -56,6 +57,15 @@ enum Admission {
     /// Until memory is given back.
     MustWait,
     Refused(Error),
+}
+
+/// Shards that a commit passed by, by their numbers.
+#[derive(Default)]
+pub(super) struct Postponed {
+    /// Until memory is given back.
+    pub must_wait: Vec<u32>,
+    /// Until the next commit.
+    pub later: Vec<u32>,
 }
 
 /// What a planned write will answer once its frame is durable.
@@ -108,27 +118,36 @@ struct Commit<'a> {
     frame: Result<Frame>,
 }
 
-/// Commits what waits in these shards, which must come in the order of their numbers: a
-/// frame each, small ones together in the journal. Says which of them must wait until
-/// memory is given back.
+/// Commits what waits in these shards, those that come first until they fill a commit: a frame
+/// each, small ones together in the journal.
 pub(super) fn commit_together<'a>(
     shards: impl IntoIterator<Item = &'a Shard>,
     journal: &mut Option<JournalWriter>,
-) -> Vec<u32> {
-    let mut must_wait = Vec::new();
-    let mut commits: Vec<Commit<'_>> = Vec::new();
-    let room = OnceCell::new();
+) -> Postponed {
+    let mut postponed = Postponed::default();
+    let mut admitted: Vec<(&Shard, Result<()>)> = Vec::new();
+    let mut bytes = 0;
     for shard in shards {
-        let admitted = match shard.admit() {
+        if bytes >= COMMIT_BYTES {
+            postponed.later.push(shard.number);
+            continue;
+        }
+        let admission = match shard.admit() {
             Admission::Admitted => Ok(()),
             Admission::Refused(reason) => Err(reason),
             Admission::MustWait => {
-                must_wait.push(shard.number);
+                postponed.must_wait.push(shard.number);
                 continue;
             }
         };
-        commits.extend(shard.begin_commit(admitted, &room));
+        bytes += shard.queue.lock().bytes;
+        admitted.push((shard, admission));
     }
+    // Who locks several logs does it in this order.
+    admitted.sort_unstable_by_key(|(shard, _)| shard.number);
+    let room = OnceCell::new();
+    let mut commits: Vec<Commit<'_>> =
+        admitted.into_iter().filter_map(|(shard, admission)| shard.begin_commit(admission, &room)).collect();
     write_small_together(&mut commits, journal);
     // Callers hear of it when all locks are open again.
     let answers: Vec<_> = commits.into_iter().map(Commit::finish).collect();
@@ -137,7 +156,7 @@ pub(super) fn commit_together<'a>(
             shard.answer(answer, done);
         }
     }
-    must_wait
+    postponed
 }
 
 /// Makes small frames durable by one write of the journal, where there are several, and
@@ -291,11 +310,6 @@ impl Shard {
         }
     }
 
-    /// Bytes of the points that wait for a commit.
-    pub fn waiting_bytes(&self) -> usize {
-        self.queue.lock().bytes
-    }
-
     /// Takes no further writes, and commits those that wait.
     pub fn drain(&self) {
         self.queue.lock().closed = true;
@@ -305,7 +319,7 @@ impl Shard {
     /// Commits everything that waits.
     pub fn commit_pending(&self) {
         loop {
-            let must_wait = !commit_together([self], &mut None).is_empty();
+            let must_wait = !commit_together([self], &mut None).must_wait.is_empty();
             if self.queue.lock().writes.is_empty() {
                 return;
             }
@@ -501,83 +515,6 @@ impl Shard {
         views
     }
 
-    /// Writes what waits to the log, durable where every write is to be.
-    fn write_log(&self, log: &mut LogState) -> Result<()> {
-        let environment = &self.environment;
-        let Some(writer) = &mut log.writer else {
-            return Err(Error::internal("no log"));
-        };
-        let durable = environment.options.durability == Durability::Always;
-        add(&environment.counts.wal_syncs, u64::from(durable));
-        let written = writer.write(durable);
-        add(&environment.counts.wal_bytes_written, *written.as_ref().unwrap_or(&0));
-        self.durable_seq.store(writer.durable_seq(), Ordering::SeqCst);
-        if let Err(e) = written {
-            // Nothing is known about these bytes any more: never try again.
-            let failure = Error::new(
-                ErrorCode::ReadOnly,
-                format!(
-                    "{}: the log can't be written: {e}; the write was not acknowledged",
-                    writer.path().display()
-                ),
-            );
-            self.refuse_writes(&failure);
-            log.writer = None;
-            return Err(failure);
-        }
-        Ok(())
-    }
-
-    /// Writes frames to the log that only a journal has, before that is begun anew.
-    pub fn write_journaled(&self) -> Result<()> {
-        self.guarded("writing the log", || {
-            let mut log = self.log.lock();
-            self.refuse_in_trouble()?;
-            if log.writer.as_ref().is_some_and(|writer| writer.waiting_bytes() > 0) {
-                self.write_log(&mut log)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn begin_log(&self, log: &mut LogState) -> Result<()> {
-        let made = self.create_log(log.next_seq);
-        *self.log_failure.lock() = made.as_ref().err().cloned();
-        log.writer = Some(made?);
-        Ok(())
-    }
-
-    /// Tries again to make a log where that failed, for nobody may dare to write.
-    pub fn retry_log(&self) {
-        if self.log_failure.lock().is_none() {
-            return;
-        }
-        let _ = self.guarded("making a log", || {
-            let mut log = self.log.lock();
-            self.refuse_in_trouble()?;
-            if log.writer.is_none() { self.begin_log(&mut log) } else { Ok(()) }
-        });
-    }
-
-    /// Makes a log and names it in the manifest, so that it is missed where it is lost;
-    /// in this order, for one that is named must be there. A log without a name holds
-    /// nothing and the next takes its place, so the next write may try again.
-    fn create_log(&self, first_seq: u64) -> Result<LogWriter> {
-        let vfs = self.environment.vfs.as_ref();
-        let header = FileHeader {
-            journal: self.ready.journal().map_or(0, |group| group + 1),
-            origin: self.origin,
-            ..FileHeader::new(FileKind::Log, self.number, first_seq, self.epoch)
-        };
-        let made = LogWriter::create(vfs, &self.dir, header);
-        let writer = made.map_err(|e| {
-            let path = self.dir.join(log_name(first_seq));
-            Error::new(ErrorCode::ReadOnly, format!("{}: a log can't be made: {e}", path.display()))
-        })?;
-        self.install(|manifest| manifest.newest_log = Some(first_seq))?;
-        Ok(writer)
-    }
-
     fn plan(&self, write: Write, draft: &mut Draft) -> Result<(Outcome, Option<Record>)> {
         let found = match draft.series.get(write.series().as_str()) {
             Some(found) => found.clone(),
@@ -624,97 +561,6 @@ impl Shard {
                 draft.series.insert(name, None);
                 Ok((Outcome::Ready(Written::Dropped), Some(Record::Drop { series_id: series.id })))
             }
-        }
-    }
-
-    /// Freezes the active memtable where it has reached its budget.
-    fn freeze_if_full(&self, log: &mut LogState) -> Result<()> {
-        let environment = &self.environment;
-        let full = {
-            let state = self.state.read();
-            state.active.points() >= self.points_max()
-                || state.active.memory_bytes() as u64 > environment.budget.limit_bytes() / 8
-                || (!environment.options.background && environment.budget.is_over())
-        };
-        if full {
-            self.freeze(log);
-            if !environment.options.background {
-                return self.flush_frozen().map(drop);
-            }
-        }
-        Ok(())
-    }
-
-    /// At so many points a memtable is full. Shards that fill alike are full one after the
-    /// other, for each begins a log then, and writers wait for all that begin in one commit.
-    fn points_max(&self) -> usize {
-        let most = self.environment.options.buffer_points;
-        // Multiples of the golden ratio are spread evenly, however many there are.
-        let part = self.number.wrapping_mul(0x9e37_79b9) >> 16;
-        most - (most / 8) * part as usize / (1 << 16)
-    }
-
-    /// Makes the active memtable a frozen one and ends its log, so that the log can go
-    /// once the memtable is flushed.
-    pub fn freeze(&self, log: &mut LogState) {
-        if let Some(mut writer) = log.writer.take() {
-            // The judge of a torn tail counts on it that only the newest log can have
-            // bytes that were never synced.
-            if let Err(e) = writer.sync() {
-                self.refuse_writes(&Error::new(
-                    ErrorCode::ReadOnly,
-                    format!("{}: the log can't be synced: {e}", writer.path().display()),
-                ));
-                return;
-            }
-            self.durable_seq.store(writer.durable_seq(), Ordering::SeqCst);
-            self.log_bytes.store(0, Ordering::Relaxed);
-            self.old_logs.lock().push(OldLog {
-                path: writer.path().to_owned(),
-                first_seq: writer.first_seq(),
-                last_seq: writer.next_seq() - 1,
-                bytes: writer.len_bytes(),
-            });
-        }
-        let mut state = self.state.write();
-        if state.active.last_seq() > 0 {
-            let full = std::mem::take(&mut state.active);
-            state.frozen.push(Arc::new(full));
-        }
-    }
-
-    /// Syncs the log, for durabilities that do not sync every commit.
-    pub fn sync_log(&self) {
-        // The error stays in the shard.
-        let _ = self.guarded("a sync", || {
-            self.sync_writer(&mut self.log.lock());
-            Ok(())
-        });
-    }
-
-    fn sync_writer(&self, log: &mut LogState) {
-        let Some(writer) = &mut log.writer else { return };
-        match writer.sync() {
-            Ok(()) => self.durable_seq.store(writer.durable_seq(), Ordering::SeqCst),
-            Err(e) => {
-                let path = writer.path().display().to_string();
-                log.writer = None;
-                self.refuse_writes(&Error::new(
-                    ErrorCode::ReadOnly,
-                    format!("{path}: the log can't be synced: {e}"),
-                ));
-            }
-        }
-    }
-
-    /// Syncs the log and has the manifest say where it ends, so that whatever is missing
-    /// at the next start is missed.
-    pub fn end_log(&self) {
-        self.sync_log();
-        let said = self.manifest.lock().manifest.durable_seq;
-        if self.trouble.read().is_none() && self.durable_seq.load(Ordering::SeqCst) > said {
-            // The shard says why, where it fails.
-            let _ = self.install(|_| ());
         }
     }
 }

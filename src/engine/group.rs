@@ -9,12 +9,10 @@ use crate::base::sync::mpsc::{SyncSender, sync_channel};
 use crate::base::sync::{Condvar, Mutex, MutexGuard};
 use crate::wal::JournalWriter;
 
-use super::commit::{FROZEN_MAX, LOOK_AGAIN_AFTER, commit_together};
+use super::commit::{FROZEN_MAX, LOOK_AGAIN_AFTER, Postponed, commit_together};
 use super::options::Durability;
 use super::shard::{Environment, Shard};
 
-/// A commit ends with the shard that fills so many bytes: who writes little waits for it.
-const TURN_BYTES: usize = if cfg!(test) { 16 << 10 } else { 4 << 20 };
 /// A journal that is full goes on for so many times its length while the next is not there.
 const JOURNAL_LENGTHS_MAX: u64 = 4;
 
@@ -121,8 +119,8 @@ pub(super) struct Group {
     /// In the order of their numbers.
     shards: Vec<Arc<Shard>>,
     ready: Arc<Ready>,
-    /// Locked before `journals`. Who holds it commits, and sees to what came meanwhile; it says
-    /// which shard comes first then.
+    /// Locked before `journals`. Who holds it commits, and sees to what came meanwhile. It says
+    /// with which shard a commit begins.
     turn: Mutex<u32>,
     /// Locked before any `log`.
     journals: Mutex<Journals>,
@@ -211,11 +209,23 @@ impl Group {
     }
 
     /// Commits what waits in these shards; says which of them must wait.
-    fn commit(&self, turn: &mut MutexGuard<'_, u32>, ready: Vec<u32>) -> Vec<u32> {
+    fn commit(&self, turn: &mut MutexGuard<'_, u32>, mut ready: Vec<u32>) -> Vec<u32> {
         let journals = &mut *self.journals.lock();
-        let shards = self.take_turns(turn, ready);
+        ready.sort_unstable();
+        let is_ready = |shard: &&Arc<Shard>| ready.binary_search(&shard.number).is_ok();
+        let mut shards: Vec<&Shard> = self.shards.iter().filter(is_ready).map(|shard| &**shard).collect();
+        let next = shards.partition_point(|shard| shard.number < **turn);
+        shards.rotate_left(next);
         let had_journal = journals.current.is_some();
-        let must_wait = commit_together(shards.iter().copied(), &mut journals.current);
+        let Postponed { must_wait, later } = commit_together(shards.iter().copied(), &mut journals.current);
+        if let Some(&next) = later.first() {
+            **turn = next;
+            for shard in later {
+                self.ready.add(shard);
+            }
+            // They need not wait until the one who commits this time has time again.
+            self.ready.wake();
+        }
         if had_journal && journals.current.is_none() {
             // What it holds is needed at the next start.
             self.give_up(journals);
@@ -232,31 +242,6 @@ impl Group {
             }
         }
         must_wait
-    }
-
-    /// Those of these shards that are committed now, in the order of their numbers: from the one
-    /// whose turn it is on, as many as it takes for [`TURN_BYTES`]. The others stay ready.
-    fn take_turns(&self, turn: &mut u32, mut ready: Vec<u32>) -> Vec<&Shard> {
-        ready.sort_unstable();
-        let is_ready = |shard: &&Arc<Shard>| ready.binary_search(&shard.number).is_ok();
-        let mut shards: Vec<&Shard> = self.shards.iter().filter(is_ready).map(|shard| &**shard).collect();
-        let next = shards.partition_point(|shard| shard.number < *turn);
-        shards.rotate_left(next);
-        let mut bytes = 0;
-        let now = shards.iter().take_while(|shard| {
-            let has_room = bytes < TURN_BYTES;
-            bytes += shard.waiting_bytes();
-            has_room
-        });
-        let later = shards.split_off(now.count());
-        for shard in &later {
-            self.ready.add(shard.number);
-        }
-        // Whose turn is next need not wait until the one who commits this one has time again.
-        self.ready.wake();
-        *turn = later.first().map_or(0, |shard| shard.number);
-        shards.sort_unstable_by_key(|shard| shard.number);
-        shards
     }
 
     /// Commits what has its turn now; says whether something waits then.

@@ -10,6 +10,7 @@
 //! | `facade` | [`Engine`]: finds the shard, adds up over all of them |
 //! | `shard`, `catalog` | one shard's state and the views of it |
 //! | `commit`, `group` | group commit; shards that share a thread and a journal |
+//! | `logs` | the log of a shard: begun, written, and ended where its memtable is frozen |
 //! | `flush` | from memtable to segment; compaction |
 //! | `journals`, `recovery` | from disk to a running shard |
 //! | `vectors`, `indexing` | searches for similar points, and indexes beside segments |
@@ -29,6 +30,7 @@ mod group;
 mod indexing;
 mod journals;
 mod load;
+mod logs;
 mod options;
 mod recovery;
 mod save;

@@ -35,7 +35,7 @@ pub struct Settings {
     #[arg(long, env = "TSDB_AUTO_SAVE_INTERVAL", default_value_t = 60, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub auto_save_interval: u64,
-    /// Points that a shard buffers in memory before it flushes.
+    /// Most points that a shard buffers in memory before it flushes; some flush up to an eighth earlier.
     #[arg(long, env = "TSDB_BUFFER_SIZE", default_value_t = 100_000, value_name = "POINTS", value_parser = positive)]
     pub buffer_size: usize,
     /// When a write is acknowledged: `always` (on disk), `interval:<ms>` or `none`.

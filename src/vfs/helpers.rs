@@ -126,7 +126,8 @@ impl io::BufRead for FileReader {
 }
 
 /// Writes a file from front to back through a buffer. Drop loses what
-/// [`finish`](Self::finish) has not written.
+/// [`finish`](Self::finish) has not written. After an error it must be thrown away: nothing is
+/// known about what the disk holds.
 pub struct FileWriter {
     file: Arc<dyn File>,
     offset: u64,
@@ -151,9 +152,9 @@ impl FileWriter {
         self.offset + self.buffer.len() as u64
     }
 
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.offset)?;
-        self.offset += bytes.len() as u64;
+    /// Goes on behind so many bytes that were written.
+    fn advance(&mut self, bytes: usize) -> io::Result<()> {
+        self.offset += bytes as u64;
         if self.offset - self.synced >= Self::STRETCH_BYTES {
             self.file.sync()?;
             self.synced = self.offset;
@@ -175,7 +176,8 @@ impl io::Write for FileWriter {
             self.flush()?;
         }
         if bytes.len() >= Self::BUFFER_BYTES {
-            self.put(bytes)?;
+            self.file.write_all_at(bytes, self.offset)?;
+            self.advance(bytes.len())?;
         } else {
             self.buffer.extend_from_slice(bytes);
         }
@@ -184,10 +186,10 @@ impl io::Write for FileWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
-            let buffer = std::mem::take(&mut self.buffer);
-            self.put(&buffer)?;
-            self.buffer = buffer;
+            self.file.write_all_at(&self.buffer, self.offset)?;
+            let written = self.buffer.len();
             self.buffer.clear();
+            self.advance(written)?;
         }
         Ok(())
     }
@@ -221,6 +223,21 @@ mod tests {
         assert_eq!(rest.len(), 4 + long.len());
         assert_eq!(read_all(&disk, Path::new("/f"), 1 << 20).unwrap()[4..], rest);
         assert!(read_all(&disk, Path::new("/f"), 100).is_err());
+    }
+
+    #[test]
+    fn a_long_file_is_synced_a_stretch_at_a_time() {
+        let (disk, path) = (SimDisk::new(), Path::new("/f"));
+        let mut writer = FileWriter::new(disk.create(path).unwrap());
+        disk.sync_dir(Path::new("/")).unwrap();
+        let bytes = vec![7; 100 << 10];
+        for part in 1..60_u64 {
+            writer.write_all(&bytes).unwrap();
+            let after = disk.crash(super::super::Crash::KeepNothing, 0);
+            let synced = after.metadata(path).unwrap().unwrap().len;
+            let due = FileWriter::STRETCH_BYTES + (FileWriter::BUFFER_BYTES + bytes.len()) as u64;
+            assert!(part * bytes.len() as u64 - synced < due, "{synced} after {part} parts");
+        }
     }
 
     #[test]

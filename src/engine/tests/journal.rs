@@ -1,5 +1,7 @@
 //! The journal of a group of shards: damage of it, and what it shares between them.
 
+use std::sync::mpsc::Sender;
+
 use super::damage::{files, points_of};
 use super::steps::{Step, Worlds, run_and_tell};
 use super::*;
@@ -86,41 +88,71 @@ fn what_only_the_journal_has_is_there_after_a_crash() {
     assert_eq!(content(&open(&disk, Recover::Strict).unwrap()), contents[4]);
 }
 
+/// A series in each of three shards of one group, whose commits are up to the test.
+fn one_group() -> Engine {
+    let options = Options { buffer_points: 1 << 20, ..options() };
+    let engine = Engine::open_with(Arc::new(SimDisk::new()), Arc::new(ManualClock::new(5)), options).unwrap();
+    for series in series() {
+        Step::Create(series).run(&engine).unwrap();
+    }
+    engine.inner.generation.write().start_groups();
+    engine
+}
+
+/// Has a batch wait in its shard; `done` hears when it is stored.
+fn queue_batch(engine: &Engine, series: &'static str, rows: i64, done: &Sender<(&'static str, bool)>) {
+    let done = done.clone();
+    let write = Step::Batch { series, start: 0, rows, value: 0, label: "" }.write().unwrap();
+    engine.queue(write, move |result: Result<Written>| done.send((series, result.is_ok())).unwrap());
+}
+
 /// What waits for a commit in one shard keeps that of another waiting for one commit, not for as
 /// long as more comes.
 #[test]
 fn each_shard_has_its_turn() {
     let [a, b, c] = series();
-    let options = Options { buffer_points: 1 << 20, ..options() };
-    let engine = Engine::open_with(Arc::new(SimDisk::new()), Arc::new(ManualClock::new(5)), options).unwrap();
-    for series in [a, b, c] {
-        Step::Create(series).run(&engine).unwrap();
-    }
-    engine.inner.generation.write().start_groups();
+    let engine = one_group();
     let generation = engine.inner.generation.read();
     let (sender, stored) = std::sync::mpsc::channel();
-    let queue = |series: &'static str, rows: i64| {
-        let sender = sender.clone();
-        let write = Step::Batch { series, start: 0, rows, value: 0, label: "" }.write().unwrap();
-        let done = move |result: Result<Written>| sender.send((series, result.is_ok())).unwrap();
-        generation.shard(write.series()).submit(write, Box::new(done));
-    };
+    let queue = |series, rows| queue_batch(&engine, series, rows, &sender);
     let turn = || {
         generation.groups[0].commit_ready();
         stored.try_iter().collect::<Vec<_>>()
     };
     queue(b, 1);
     queue(c, 1);
-    for _ in 0..3 {
-        queue(a, 2000);
-        assert_eq!(turn(), [(a, true)], "the first in order is large");
-        queue(a, 2000);
-        queue(b, 2000);
-        assert_eq!(turn(), [(b, true), (b, true)], "those of b wait longer than those of a");
-        assert_eq!(turn(), [(a, true), (c, true)]);
-        queue(b, 1);
-        queue(c, 1);
+    queue(a, 2000);
+    assert_eq!(turn(), [(a, true)], "the first in order is large");
+    queue(a, 2000);
+    queue(b, 2000);
+    assert_eq!(turn(), [(b, true), (b, true)], "those of b wait longer than those of a");
+    assert_eq!(turn(), [(a, true), (c, true)]);
+    for series in [a, b, c] {
+        queue(series, 2000);
     }
+    let turns = [turn(), turn(), turn()];
+    assert_eq!(turns, [c, a, b].map(|series| vec![(series, true)]), "on from the last that was passed by");
+}
+
+/// Who must wait for memory keeps nobody else from his turn, whatever waits with him; the thread
+/// that commits would ask for nothing but that again and again.
+#[test]
+fn who_must_wait_takes_no_turn() {
+    let [a, b, _] = series();
+    let engine = one_group();
+    let generation = engine.inner.generation.read();
+    let (sender, stored) = std::sync::mpsc::channel();
+    let queue = |series, rows| queue_batch(&engine, series, rows, &sender);
+    let full = generation.shard(&name(a));
+    full.state.write().frozen.extend((0..3).map(|_| Arc::default()));
+    queue(a, 2000);
+    queue(b, 1);
+    assert!(!generation.groups[0].commit_ready(), "the first waits for memory, not for its turn");
+    assert_eq!(stored.try_iter().collect::<Vec<_>>(), [(b, true)]);
+    full.state.write().frozen.clear();
+    full.ready.add(full.number);
+    generation.groups[0].commit_ready();
+    assert_eq!(stored.try_iter().collect::<Vec<_>>(), [(a, true)]);
 }
 
 /// Each byte flipped, the file cut and filled with zeros there, and removed: what is
