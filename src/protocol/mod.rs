@@ -33,7 +33,7 @@ pub use help::{COMMANDS, find_help};
 pub use http::{Sniff, http_status, is_http_line, sniff};
 pub use json::parse_json;
 pub use line::{Line, next_line, parse_line};
-pub use render::{Renderer, csv_field};
+pub use render::{Renderer, csv_field, push_point_written};
 pub use reply::{
     CommandHelp, DatabaseStats, DimensionStats, Export, LongPoints, MatchRow, PageSource, Pages, Reply,
     RunningAnalysis, SeriesInfo, SeriesStats, VectorStats,

@@ -18,7 +18,7 @@ pub struct PointLine<'a> {
 }
 
 /// Reads `INSERT` or `INSERT_AT` in ASCII, words one blank apart, no labels. The values
-/// replace what was in `values`.
+/// are appended to `values`, also some of a line that turns out to be of another form.
 pub fn scan_point<'a>(line: &'a [u8], values: &mut Vec<f64>) -> Option<PointLine<'a>> {
     if !line.is_ascii() {
         return None;
@@ -31,7 +31,6 @@ pub fn scan_point<'a>(line: &'a [u8], values: &mut Vec<f64>) -> Option<PointLine
     }
     let series = words.next()?;
     let timestamp_ns = if at { Some(words.next()?.parse().ok()?) } else { None };
-    values.clear();
     for word in words.next()?.split(',') {
         let value: f64 = word.parse().ok()?;
         if !value.is_finite() {
@@ -333,6 +332,7 @@ mod tests {
         let Some(PointLine { series, timestamp_ns }) = scan_point(line.as_bytes(), &mut values) else {
             return false;
         };
+        assert_eq!(values.remove(0), 9.0, "what was there stays");
         let command = parse_text(line);
         // The name is checked where it is used.
         let Ok(series) = SeriesName::new(series) else {

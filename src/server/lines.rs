@@ -15,17 +15,17 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::base::{Error, ErrorCode, Labels, Result};
-use crate::engine::Write;
+use crate::engine::Engine;
 use crate::protocol::{
     Command, Envelope, Line, Parsed, PointLine, Renderer, Reply, is_http_line, next_line, parse_line,
-    scan_point,
+    push_point_written, scan_point,
 };
 
 use super::audit::Entry;
 use super::auth::{Caller, Role};
 use super::budget::Reserved;
-use super::burst::{Burst, Place};
-use super::commit::Commit;
+use super::burst::Point;
+use super::commit::{Commit, Place, Rounds};
 use super::sending::{PIECE_BYTES, STANDSTILL, Sending, goes_on, next_look};
 use super::state::State;
 use super::watches::Subscription;
@@ -63,15 +63,19 @@ impl From<std::io::Error> for Gone {
 
 /// A reply whose turn comes when those before it are out.
 enum Slot {
-    Ready(Envelope, Result<Reply>),
-    Write {
-        envelope: Envelope,
-        index: usize,
-        shape: Shape,
-        label: &'static str,
-        audit: Option<Box<Entry>>,
-        started: Instant,
-    },
+    Ready(Box<(Envelope, Result<Reply>)>),
+    /// A point that came as text; its timestamp, unless the server assigns one.
+    Point(Place, i64),
+    Write(Box<Submitted>),
+}
+
+struct Submitted {
+    envelope: Envelope,
+    place: Place,
+    shape: Shape,
+    label: &'static str,
+    audit: Option<Box<Entry>>,
+    started: Instant,
 }
 
 struct Session<S> {
@@ -98,9 +102,7 @@ struct Session<S> {
     out: Vec<u8>,
     slots: VecDeque<Slot>,
     commit: Option<Commit>,
-    /// Single points that are not submitted yet; they come after what is in `commit`.
-    burst: Burst,
-    /// The values of the point that was read last.
+    /// The values of the points that were read last.
     values: Vec<f64>,
     /// When the lines began to be run that are run now.
     began: Instant,
@@ -144,7 +146,6 @@ pub(super) async fn serve<S>(
         out: Vec::new(),
         slots: VecDeque::new(),
         commit: None,
-        burst: Burst::default(),
         values: Vec::new(),
         began: Instant::now(),
         points_room: 0,
@@ -278,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if self.points_room < POINTS_ROOM_BYTES / 2 && self.take_off(POINTS_ROOM_BYTES).await?.is_ok() {
                 self.points_room += POINTS_ROOM_BYTES;
             }
-            if !self.take_point(line_max) {
+            if !self.gather_points(line_max) {
                 break;
             }
             if self.slots.len() >= WRITES_MAX {
@@ -288,62 +289,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(self.consumed > start)
     }
 
-    /// Runs the next line, if it is a point like most; says whether it was.
-    fn take_point(&mut self, line_max: usize) -> bool {
-        let rest = &self.input[self.consumed..];
-        if self.skipping {
-            return false;
-        }
-        let Line::Complete(line, taken) = next_line(rest, self.searched, line_max) else { return false };
-        let Some(PointLine { series, timestamp_ns }) = scan_point(line, &mut self.values) else {
-            return false;
-        };
-        let bytes = POINT_BYTES + self.values.len() * size_of::<f64>();
-        if bytes > self.points_room {
-            return false;
-        }
-        let allowed = self.caller.require(&self.state.auth, Role::Write, "insert").is_ok();
+    /// Runs the next lines that are points like most, as many as there is room for; says
+    /// whether there were any.
+    fn gather_points(&mut self, line_max: usize) -> bool {
+        let allowed = !self.skipping && self.caller.require(&self.state.auth, Role::Write, "insert").is_ok();
         let Some(engine) = self.state.engine_if_open().filter(|_| allowed) else { return false };
-        let labels = Labels::empty();
-        let Some(place) = self.burst.push(engine, series, timestamp_ns, &self.values, &labels) else {
+        let (mut at, mut searched, mut room) = (self.consumed, self.searched, self.points_room);
+        // Each with where its line ends, its first value, and the room that is left after it.
+        let mut points: Vec<(PointLine<'_>, usize, usize, usize)> = Vec::new();
+        self.values.clear();
+        while self.slots.len() + points.len() < WRITES_MAX {
+            let Line::Complete(line, taken) = next_line(&self.input[at..], searched, line_max) else { break };
+            let first = self.values.len();
+            let Some(point) = scan_point(line, &mut self.values) else {
+                self.values.truncate(first);
+                break;
+            };
+            let bytes = POINT_BYTES + (self.values.len() - first) * size_of::<f64>();
+            let Some(left) = room.checked_sub(bytes) else {
+                self.values.truncate(first);
+                break;
+            };
+            (at, searched, room) = (at + taken, 0, left);
+            points.push((point, at, first, room));
+        }
+        if points.is_empty() {
+            return false;
+        }
+        let ends = points.iter().skip(1).map(|next| next.2).chain([self.values.len()]);
+        let told = points.iter().zip(ends).map(|((line, _, first, _), end)| Point {
+            series: line.series,
+            timestamp_ns: line.timestamp_ns,
+            values: &self.values[*first..end],
+        });
+        let commit = self.commit.get_or_insert_with(|| Commit::new(&self.state, self.number));
+        let mut taken = 0;
+        commit.gather(engine, told, &Labels::empty(), |place| {
+            let timestamp_ns = points[taken].0.timestamp_ns.unwrap_or_default();
+            self.slots.push_back(Slot::Point(place, timestamp_ns));
+            taken += 1;
+        });
+        let Some(&(_, end, _, room)) = taken.checked_sub(1).and_then(|last| points.get(last)) else {
             return false;
         };
-        self.consumed += taken;
-        self.searched = 0;
+        (self.consumed, self.searched, self.points_room) = (end, 0, room);
         self.line_began = None;
-        self.note_point(Envelope::default(), place, timestamp_ns);
-        self.points_room -= bytes;
         true
-    }
-
-    /// Remembers whose answer a point of the burst is.
-    fn note_point(
-        &mut self,
-        envelope: Envelope,
-        Place { write, assigned }: Place,
-        timestamp_ns: Option<i64>,
-    ) {
-        let index = self.commit.as_ref().map_or(0, Commit::len) + write;
-        let shape = Shape::Insert { timestamp_ns: timestamp_ns.unwrap_or_default(), assigned };
-        let (label, started) = ("insert", self.began);
-        self.slots.push_back(Slot::Write { envelope, index, shape, label, audit: None, started });
-    }
-
-    /// Submits the points that were gathered.
-    fn submit_burst(&mut self) {
-        if self.burst.is_empty() {
-            return;
-        }
-        let Some(engine) = self.state.engine_if_open() else { return };
-        let commit = self.commit.get_or_insert_with(|| Commit::new(&self.state, self.number));
-        for (series, points) in self.burst.take() {
-            commit.submit(engine, Write::Insert { series, points });
-        }
     }
 
     fn refuse(&mut self, envelope: Envelope, error: Error) {
         self.state.metrics.observe_unparsed(error.code());
-        self.slots.push_back(Slot::Ready(envelope, Err(error)));
+        self.slots.push_back(Slot::Ready(Box::new((envelope, Err(error)))));
     }
 
     async fn run_request(&mut self, request: Request) -> Result<(), Gone> {
@@ -397,7 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.render_held(envelope, reply, reserved).await?;
         } else {
             // What need not be settled first is short, and holds nothing.
-            self.slots.push_back(Slot::Ready(envelope, reply));
+            self.slots.push_back(Slot::Ready(Box::new((envelope, reply))));
         }
         Ok(())
     }
@@ -435,35 +431,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         let state = self.state.clone();
         let planned = match state.engine().await {
-            Ok(engine) => {
-                if let Command::Insert { series, points } = &command
-                    && let labels = points.labels_of(0)
-                    && let timestamp_ns = points.unassigned.is_empty().then(|| points.timestamps_ns[0])
-                    && let Some(place) =
-                        self.burst.push(engine, series.as_str(), timestamp_ns, &points.values, &labels)
-                {
-                    self.note_point(envelope, place, timestamp_ns);
-                    if self.slots.len() >= WRITES_MAX {
-                        self.settle().await?;
-                    }
-                    return Ok(());
-                }
-                self.submit_burst();
-                plan(command).map(|(write, shape)| {
-                    let commit = self.commit.get_or_insert_with(|| Commit::new(&self.state, self.number));
-                    (commit.submit(engine, write), shape)
-                })
-            }
+            Ok(engine) => self.submit_to(engine, command),
             Err(e) => Err(e),
         };
         self.slots.push_back(match planned {
-            Ok((index, shape)) => Slot::Write { envelope, index, shape, label, audit, started },
-            Err(e) => Slot::Ready(envelope, Err(e)),
+            Ok((place, shape)) => {
+                Slot::Write(Box::new(Submitted { envelope, place, shape, label, audit, started }))
+            }
+            Err(e) => Slot::Ready(Box::new((envelope, Err(e)))),
         });
         if self.slots.len() >= WRITES_MAX {
             self.settle().await?;
         }
         Ok(())
+    }
+
+    /// Submits a write, gathered with others where it is a point like most.
+    fn submit_to(&mut self, engine: &Engine, command: Command) -> Result<(Place, Shape)> {
+        let commit = self.commit.get_or_insert_with(|| Commit::new(&self.state, self.number));
+        if let Command::Insert { series, points } = &command {
+            let timestamp_ns = points.unassigned.is_empty().then(|| points.timestamps_ns[0]);
+            let point = Point { series: series.as_str(), timestamp_ns, values: &points.values };
+            let mut found = None;
+            commit.gather(engine, std::iter::once(point), &points.labels_of(0), |place| found = Some(place));
+            if let Some(place) = found {
+                return Ok((place, Shape::Insert { timestamp_ns: timestamp_ns.unwrap_or_default() }));
+            }
+        }
+        let (write, shape) = plan(command)?;
+        Ok((commit.submit(engine, write), shape))
     }
 
     /// Makes room for a write of so many bytes among those that wait.
@@ -492,10 +488,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Waits for the writes, and renders all replies that wait.
     async fn settle(&mut self) -> Result<(), Gone> {
-        self.submit_burst();
-        let results = match self.commit.take() {
+        let rounds = match self.commit.take() {
             Some(commit) => self.while_reading(commit.finish()).await?,
-            None => Vec::new(),
+            None => Rounds::default(),
         };
         self.in_flight = 0;
         self.points_room = 0;
@@ -503,12 +498,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let mut points = 0;
         while let Some(slot) = self.slots.pop_front() {
             match slot {
-                Slot::Ready(envelope, reply) => self.render(envelope, reply).await?,
-                Slot::Write { envelope, index, shape, label, audit, started } => {
-                    let reply = match results.get(index) {
-                        Some(Some(Ok(written))) => Ok(shape.reply(written)),
-                        Some(Some(Err(e))) => Err(e.clone()),
-                        _ => Err(super::write::lost()),
+                Slot::Ready(ready) => self.render(ready.0, ready.1).await?,
+                Slot::Point(place, timestamp_ns) if matches!(rounds.result(place), Some(Ok(_))) => {
+                    points += 1;
+                    let timestamp_ns = rounds.assigned_ns(place).unwrap_or(timestamp_ns);
+                    push_point_written(timestamp_ns, &mut self.out);
+                    if self.out.len() >= PIECE_BYTES {
+                        self.send(None).await?;
+                    }
+                }
+                Slot::Point(place, _) => {
+                    let refused = Err(rounds.error(place));
+                    self.state.metrics.observe("insert", &refused, self.began.elapsed());
+                    self.render(Envelope::default(), refused).await?;
+                }
+                Slot::Write(submitted) => {
+                    let Submitted { envelope, place, shape, label, audit, started } = *submitted;
+                    let reply = match rounds.result(place) {
+                        Some(Ok(written)) => Ok(shape.reply(written, rounds.assigned_ns(place))),
+                        _ => Err(rounds.error(place)),
                     };
                     Entry::end(audit, &reply);
                     if matches!(reply, Ok(Reply::Inserted { .. })) {

@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
-use crate::engine::Engine;
-
+use super::burst::Burst;
 use super::state::State;
 
 /// Who waits for the disk longer than this is noticed.
@@ -19,6 +19,9 @@ const NOTICED_AFTER: Duration = Duration::from_millis(5);
 pub(super) struct Plan {
     /// Whether somebody is about to.
     is_made: AtomicBool,
+    /// Single points, which are queued together just before. It is locked until they are, so that
+    /// those of one connection stay in their order.
+    gathered: Mutex<Burst>,
     /// Connections that there have been.
     connections: AtomicU64,
     /// The one that had something committed last.
@@ -34,6 +37,11 @@ impl Plan {
     /// A number for a connection.
     pub fn number(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The points that are to be queued together.
+    pub fn gathered(&self) -> MutexGuard<'_, Burst> {
+        self.gathered.lock()
     }
 
     /// Whether a thread that serves sockets is at it.
@@ -97,7 +105,10 @@ async fn commit_queued(state: Arc<State>) {
 
 fn commit_now(state: &State) -> bool {
     let _under_way = UnderWay::begin(&state.commits);
-    state.engine_if_open().is_some_and(Engine::commit)
+    state.engine_if_open().is_some_and(|engine| {
+        state.commits.gathered().submit(engine);
+        engine.commit()
+    })
 }
 
 /// Has everything committed that is queued, for this connection and all others.

@@ -295,7 +295,7 @@ impl State {
                 let _ = sender.send(done);
             });
             let done = receiver.await.unwrap_or_else(|_| Err(write::lost()));
-            done.map(|written| shape.reply(&written))
+            done.map(|written| shape.reply(&written, write::assigned_ns(&written, 0)))
         }
         .await;
         Entry::end(entry, &result);

@@ -144,6 +144,61 @@ fn who_waits_for_the_disk_holds_up_nobody_else() {
     served.stop();
 }
 
+/// Single points are gathered with those of other connections, other writes are not.
+#[test]
+fn what_one_connection_writes_stays_in_its_order() {
+    let served = Served::start(1000);
+    let batch = |value: u8| {
+        let data = format!("{{\"series\":\"s\",\"timestamps_ns\":[5],\"values\":[{value}]}}");
+        format!("{{\"type\":\"BatchInsert\",\"data\":{data}}}\n")
+    };
+    let seen = || served.ask("QUERY_RANGE s 0 9");
+    served.exchange(&format!("INSERT_AT s 5 1\n{}", batch(2)));
+    assert!(seen().contains("5 2"), "{}", seen());
+    served.exchange(&format!("{}INSERT_AT s 5 4\n", batch(3)));
+    assert!(seen().contains("5 4"), "{}", seen());
+    served.exchange(&format!("INSERT_AT s 5 1\n{}INSERT_AT s 5 6\nDROP s\n", batch(5)));
+    assert!(seen().contains("SERIES_NOT_FOUND"), "{}", seen());
+    served.stop();
+}
+
+#[test]
+fn everyone_hears_of_their_own_points_however_they_are_gathered() {
+    let served = Served::start(1000);
+    assert!(served.ask("CREATE t 2").starts_with("OK"));
+    let write = |whose: usize| {
+        for round in 0..20 {
+            // Of all kinds: to their own time, to the server's, and some that are refused.
+            let line = |at: usize| match at % 4 {
+                0 => (
+                    format!("INSERT_AT s {whose}{round:02}{at:02} 1\n"),
+                    format!("OK 0 {whose}{round:02}{at:02}"),
+                ),
+                1 => (
+                    format!("INSERT_AT t {whose}{round:02}{at:02} 1,2\n"),
+                    format!("OK 0 {whose}{round:02}{at:02}"),
+                ),
+                2 => ("INSERT s 1\n".to_owned(), "OK 0 ".to_owned()),
+                _ => ("INSERT t 1\n".to_owned(), "ERR DIMENSION_MISMATCH".to_owned()),
+            };
+            let lines: Vec<(String, String)> = (0..40).map(line).collect();
+            let replies = served.exchange(&lines.iter().map(|line| line.0.as_str()).collect::<String>());
+            assert_eq!(replies.lines().count(), lines.len(), "{replies}");
+            for (reply, (line, expected)) in replies.lines().zip(&lines) {
+                assert!(reply.starts_with(expected), "{reply} for {line}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for whose in 1..5 {
+            scope.spawn(move || write(whose));
+        }
+    });
+    let counted = served.engine.totals(&Deadline::none()).unwrap().points;
+    assert_eq!(counted, 4 * 20 * 30);
+    served.stop();
+}
+
 #[test]
 fn a_panic_in_a_background_thread_is_told_to_writers_ready_and_the_log() {
     log_everything();

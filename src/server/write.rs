@@ -12,10 +12,9 @@ pub(super) enum Shape {
         dimension: u32,
         value_type: ValueType,
     },
-    /// One point: its timestamp, or which of those that the server assigned it has.
+    /// One point, and its timestamp unless the server assigns one.
     Insert {
         timestamp_ns: i64,
-        assigned: Option<usize>,
     },
     Other,
 }
@@ -51,9 +50,8 @@ pub(super) fn plan(command: Command) -> Result<(Write, Shape)> {
             Shape::Create { name, dimension, value_type },
         ),
         Command::Insert { series, points } => {
-            let assigned = (!points.unassigned.is_empty()).then_some(0);
             let timestamp_ns = points.timestamps_ns.first().copied().unwrap_or_default();
-            (Write::Insert { series, points }, Shape::Insert { timestamp_ns, assigned })
+            (Write::Insert { series, points }, Shape::Insert { timestamp_ns })
         }
         Command::BatchInsert { series, points } => (Write::Insert { series, points }, Shape::Other),
         Command::DeleteRange { series, range, labels } => {
@@ -65,15 +63,15 @@ pub(super) fn plan(command: Command) -> Result<(Write, Shape)> {
 }
 
 impl Shape {
-    /// The reply to a write that is done.
-    pub fn reply(self, written: &Written) -> Reply {
+    /// The reply to a write that is done, given the timestamp that its point was assigned, if
+    /// it was.
+    pub fn reply(self, written: &Written, assigned_ns: Option<i64>) -> Reply {
         match (self, written) {
             (Self::Create { name, dimension, value_type }, &Written::Created { created }) => {
                 Reply::Created { info: SeriesInfo { name, dimension, value_type, count: 0 }, created }
             }
-            (Self::Insert { timestamp_ns, assigned }, Written::Inserted { assigned_ns, .. }) => {
-                let assigned = assigned.and_then(|at| assigned_ns.get(at).copied());
-                Reply::Inserted { timestamp_ns: assigned.unwrap_or(timestamp_ns) }
+            (Self::Insert { timestamp_ns }, Written::Inserted { .. }) => {
+                Reply::Inserted { timestamp_ns: assigned_ns.unwrap_or(timestamp_ns) }
             }
             (_, &Written::Inserted { inserted, first_ns, last_ns, .. }) => {
                 Reply::BatchInserted { inserted, first_timestamp_ns: first_ns, last_timestamp_ns: last_ns }
@@ -81,6 +79,14 @@ impl Shape {
             (_, &Written::Deleted { deleted }) => Reply::Deleted { deleted },
             (_, Written::Dropped | Written::Created { .. }) => Reply::Dropped,
         }
+    }
+}
+
+/// The timestamp that the server gave to one of the points without, in their order.
+pub(super) fn assigned_ns(written: &Written, at: usize) -> Option<i64> {
+    match written {
+        Written::Inserted { assigned_ns, .. } => assigned_ns.get(at).copied(),
+        _ => None,
     }
 }
 

@@ -248,14 +248,11 @@ impl Renderer {
 
     /// The reply that is sent most often.
     fn point_written(&self, timestamp_ns: i64, out: &mut Vec<u8>) {
+        if !self.envelope.json {
+            return push_point_written(timestamp_ns, out);
+        }
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(timestamp_ns).as_bytes();
-        if !self.envelope.json {
-            out.extend_from_slice(b"OK 0 ");
-            out.extend_from_slice(digits);
-            out.push(b'\n');
-            return;
-        }
         self.json_start(true, out);
         let quote: &[u8] = if self.envelope.timestamps_as_strings { b"\"" } else { b"" };
         let name: &[u8] = b",\"data\":{\"timestamp_ns\":";
@@ -263,6 +260,14 @@ impl Renderer {
             out.extend_from_slice(piece);
         }
     }
+}
+
+/// The reply to `INSERT` and `INSERT_AT` as text.
+pub fn push_point_written(timestamp_ns: i64, out: &mut Vec<u8>) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(b"OK 0 ");
+    out.extend_from_slice(digits.format(timestamp_ns).as_bytes());
+    out.push(b'\n');
 }
 
 /// JSON keeps the `.0` of whole numbers, by which many readers know that a number is no
