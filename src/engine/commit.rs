@@ -118,12 +118,30 @@ struct Commit<'a> {
     frame: Result<Frame>,
 }
 
+/// Frames that are durable, or have failed.
+#[must_use]
+pub(super) struct Committed<'a>(Vec<Commit<'a>>);
+
+impl Committed<'_> {
+    /// Makes the frames readable, and answers.
+    pub fn finish(self) {
+        // Callers hear of it when all locks are open again.
+        let answers: Vec<_> = self.0.into_iter().map(Commit::finish).collect();
+        for (shard, answers) in answers {
+            for (answer, done) in answers {
+                shard.answer(answer, done);
+            }
+        }
+    }
+}
+
 /// Commits what waits in these shards, those that come first until they fill a commit: a frame
-/// each, small ones together in the journal.
+/// each, small ones together in the journal. Each shard is locked until it is
+/// [finished](Committed::finish).
 pub(super) fn commit_together<'a>(
     shards: impl IntoIterator<Item = &'a Shard>,
     journal: &mut Option<JournalWriter>,
-) -> Postponed {
+) -> (Committed<'a>, Postponed) {
     let mut postponed = Postponed::default();
     let mut admitted: Vec<(&Shard, Result<()>)> = Vec::new();
     let mut bytes = 0;
@@ -149,14 +167,7 @@ pub(super) fn commit_together<'a>(
     let mut commits: Vec<Commit<'_>> =
         admitted.into_iter().filter_map(|(shard, admission)| shard.begin_commit(admission, &room)).collect();
     write_small_together(&mut commits, journal);
-    // Callers hear of it when all locks are open again.
-    let answers: Vec<_> = commits.into_iter().map(Commit::finish).collect();
-    for (shard, answers) in answers {
-        for (answer, done) in answers {
-            shard.answer(answer, done);
-        }
-    }
-    postponed
+    (Committed(commits), postponed)
 }
 
 /// Makes small frames durable by one write of the journal, where there are several, and
@@ -274,9 +285,8 @@ impl<'a> Commit<'a> {
                 callers.by_ref().map(|done| (Answer::Now(Err(refusal.clone())), done)).collect()
             }
         };
-        drop(self.log);
         if !self.rest.is_empty() {
-            // What did not fit stays before what came since.
+            // What did not fit stays before what came since, which the next commit takes once the log is open.
             let mut queue = shard.queue.lock();
             queue.bytes += self.rest.iter().map(Write::points_bytes).sum::<usize>();
             queue.writes.splice(0..0, self.rest);
@@ -284,6 +294,7 @@ impl<'a> Commit<'a> {
             drop(queue);
             shard.ready.add(shard.number);
         }
+        drop(self.log);
         (shard, answers)
     }
 }
@@ -319,7 +330,9 @@ impl Shard {
     /// Commits everything that waits.
     pub fn commit_pending(&self) {
         loop {
-            let must_wait = !commit_together([self], &mut None).must_wait.is_empty();
+            let (committed, postponed) = commit_together([self], &mut None);
+            committed.finish();
+            let must_wait = !postponed.must_wait.is_empty();
             if self.queue.lock().writes.is_empty() {
                 return;
             }

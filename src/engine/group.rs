@@ -164,7 +164,7 @@ impl Group {
             if !self.ready.wait(at_most) {
                 break;
             }
-            let turn = &mut self.turn.lock();
+            let turn = self.turn.lock();
             // Not before: what this thread has taken waits while others have their turns.
             must_wait.append(&mut self.ready.take_now());
             must_wait = self.commit(turn, must_wait);
@@ -195,9 +195,8 @@ impl Group {
             return false;
         }
         // Who is at it looks again at the end.
-        let Some(mut turn) = self.turn.try_lock() else { return false };
-        let must_wait = self.commit(&mut turn, self.ready.take_now());
-        drop(turn);
+        let Some(turn) = self.turn.try_lock() else { return false };
+        let must_wait = self.commit(turn, self.ready.take_now());
         if must_wait.is_empty() {
             return !self.ready.is_empty();
         }
@@ -208,18 +207,21 @@ impl Group {
         false
     }
 
-    /// Commits what waits in these shards; says which of them must wait.
-    fn commit(&self, turn: &mut MutexGuard<'_, u32>, mut ready: Vec<u32>) -> Vec<u32> {
-        let journals = &mut *self.journals.lock();
+    /// Commits what waits in these shards; says which of them must wait. The next turn begins
+    /// once all is durable, shard by shard as they are done with.
+    fn commit(&self, mut turn: MutexGuard<'_, u32>, mut ready: Vec<u32>) -> Vec<u32> {
+        let mut guard = self.journals.lock();
+        let journals = &mut *guard;
         ready.sort_unstable();
         let is_ready = |shard: &&Arc<Shard>| ready.binary_search(&shard.number).is_ok();
         let mut shards: Vec<&Shard> = self.shards.iter().filter(is_ready).map(|shard| &**shard).collect();
-        let next = shards.partition_point(|shard| shard.number < **turn);
+        let next = shards.partition_point(|shard| shard.number < *turn);
         shards.rotate_left(next);
         let had_journal = journals.current.is_some();
-        let Postponed { must_wait, later } = commit_together(shards.iter().copied(), &mut journals.current);
+        let (committed, Postponed { must_wait, later }) =
+            commit_together(shards.iter().copied(), &mut journals.current);
         if let Some(&next) = later.first() {
-            **turn = next;
+            *turn = next;
             for shard in later {
                 self.ready.add(shard);
             }
@@ -231,6 +233,9 @@ impl Group {
             self.give_up(journals);
         }
         self.turn_where_full(journals);
+        drop(guard);
+        drop(turn);
+        committed.finish();
         let most = shards.iter().map(|shard| shard.state.read().frozen.len()).max().unwrap_or(0);
         if (most > 0 || self.environment.budget.is_tight())
             && let Some(flushers) = &*self.flushers.lock()
@@ -247,7 +252,7 @@ impl Group {
     /// Commits what has its turn now; says whether something waits then.
     #[cfg(test)]
     pub fn commit_ready(&self) -> bool {
-        self.commit(&mut self.turn.lock(), self.ready.take_now());
+        self.commit(self.turn.lock(), self.ready.take_now());
         if self.journals.lock().next.is_none() {
             self.make_next();
         }
