@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::{compare, walk};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tsdb_vector::base::{Deadline, Rng, Rows};
-use tsdb_vector::kernels::{Instructions, centred_dot};
+use tsdb_vector::kernels::{Instructions, Mean, centred_dot, mean_and_energy};
 use tsdb_vector::mp::{Computation, Progress, Selection, Upkeep, oracle, profile};
 use tsdb_vector::vector::Search;
 
@@ -136,8 +136,8 @@ fn upkeep(c: &mut Criterion) {
     let values = walk(n + more, 8);
     let mut upkeep = Upkeep::new(window, n);
     upkeep.rebuild(&values[..n], &Deadline::none()).unwrap();
-    let mean = |at: usize| values[at..at + window].iter().sum::<f64>() / window as f64;
-    let means: Vec<f64> = (0..values.len() - window).map(mean).collect();
+    let mean = |at: usize| mean_and_energy(&values[at..at + window], values[at]).0;
+    let means: Vec<Mean> = (0..values.len() - window).map(mean).collect();
     let definition = || {
         let part = |at: usize| (&values[at..at + window], means[at]);
         for newest in n - window..n - window + more {

@@ -14,9 +14,9 @@ pub mod skew;
 pub mod slide;
 mod sliding;
 
-pub use dot::{centred_dot, dot, norm, scaled_squared_distance, squared_distance};
+pub use dot::{Mean, centred_dot, dot, moments, norm, scaled_squared_distance, squared_distance};
 pub use dots::{BYTE_LANES, GROUP, byte_dots, dots, dots_error_max, group_dots, interleave};
 pub use instructions::Instructions;
-pub use rolling::{RollingStats, constant_windows, rolling_stats};
-pub use scale::{center_and_scale, median, power_of_two_scale};
+pub use rolling::{RollingStats, constant_windows, mean_and_energy, rolling_stats};
+pub use scale::power_of_two_scale;
 pub use sliding::sliding_dots;

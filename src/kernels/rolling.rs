@@ -1,54 +1,65 @@
 //! Statistics of every window of a series.
 
 use super::Instructions;
-use super::dot::centred_dot;
+use super::dot::{Mean, moments};
 
 /// Mean and spread of every window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RollingStats {
-    /// Mean of the window that starts at each index.
+    /// Means of the windows that start at each index, rounded.
     pub means: Vec<f64>,
+    /// What the rounding left of each.
+    pub rests: Vec<f64>,
     /// Σ(x − mean)² of each window.
     pub energies: Vec<f64>,
 }
 
-/// Means by compensated running sums (Neumaier, "Rundungsfehleranalyse einiger
-/// Verfahren zur Summation endlicher Summen", 1974), restarted now and then; energies
-/// by a second pass over each window. O(n·m) for the energies.
+/// Means from running sums, which each window then mends by a pass over itself: what other windows
+/// hold, however large, takes no digits from it. O(n·m).
 pub fn rolling_stats(values: &[f64], window: usize) -> RollingStats {
     const RESTART: usize = 512;
     let windows = (values.len() + 1).saturating_sub(window);
-    let mut means = Vec::with_capacity(windows);
-    let (mut sum, mut lost) = (0.0_f64, 0.0_f64);
-    for start in 0..windows {
-        if start % RESTART == 0 {
-            (sum, lost) = (0.0, 0.0);
-            for &value in &values[start..start + window] {
-                add(&mut sum, &mut lost, value);
-            }
-        } else {
-            add(&mut sum, &mut lost, values[start + window - 1]);
-            add(&mut sum, &mut lost, -values[start - 1]);
-        }
-        means.push((sum + lost) / window as f64);
+    let mut stats = RollingStats { means: Vec::new(), rests: Vec::new(), energies: Vec::new() };
+    for column in [&mut stats.means, &mut stats.rests, &mut stats.energies] {
+        column.reserve(windows);
     }
-    let energies = Instructions::best().run(|| energies(values, window, &means));
-    RollingStats { means, energies }
+    Instructions::best().run(|| {
+        let mut sum = 0.0;
+        for start in 0..windows {
+            if start % RESTART == 0 {
+                sum = values[start..start + window].iter().sum();
+            } else {
+                sum += values[start + window - 1] - values[start - 1];
+            }
+            let (mean, energy) = mean_and_energy(&values[start..start + window], sum / window as f64);
+            stats.means.push(mean.rounded);
+            stats.rests.push(mean.rest);
+            stats.energies.push(energy);
+            // What was lost is not carried on.
+            sum = (mean.rounded + mean.rest) * window as f64;
+        }
+    });
+    stats
 }
 
+/// The mean of some values, given about what it is, and Σ(x − mean)².
 #[inline(always)]
-fn energies(values: &[f64], window: usize, means: &[f64]) -> Vec<f64> {
-    let energy = |(start, &mean): (usize, &f64)| {
-        let part = &values[start..start + window];
-        centred_dot((part, mean), (part, mean))
-    };
-    means.iter().enumerate().map(energy).collect()
-}
-
-fn add(sum: &mut f64, lost: &mut f64, value: f64) {
-    let next = *sum + value;
-    *lost += if sum.abs() >= value.abs() { (*sum - next) + value } else { (value - next) + *sum };
-    *sum = next;
+pub fn mean_and_energy(values: &[f64], about: f64) -> (Mean, f64) {
+    // So much of the spread may the first guess be off.
+    const NEAR: f64 = 1e-6;
+    let count = values.len() as f64;
+    let mut rounded = about;
+    // Each time the error shrinks to what rounding leaves of it.
+    for _ in 0..4 {
+        let (sum, squares) = moments(values, rounded);
+        let off = sum / count;
+        if off * off * count <= NEAR * squares || rounded + off == rounded {
+            return (Mean { rounded, rest: off }, (squares - off * sum).max(0.0));
+        }
+        rounded += off;
+    }
+    let (sum, squares) = moments(values, rounded);
+    (Mean { rounded, rest: sum / count }, squares)
 }
 
 /// Which windows have only one value.
@@ -78,10 +89,31 @@ mod tests {
         for (start, window) in values.windows(37).enumerate() {
             let mean = window.iter().map(|v| v - 1e6).sum::<f64>() / 37.0 + 1e6;
             let energy: f64 = window.iter().map(|v| (v - mean) * (v - mean)).sum();
-            assert!((stats.means[start] - mean).abs() < 1e-9);
+            assert!((stats.means[start] - 1e6 + stats.rests[start] - (mean - 1e6)).abs() < 1e-9);
             assert!((stats.energies[start] - energy).abs() < 1e-8);
         }
         assert_eq!(stats.means.len(), 2000 - 36);
+    }
+
+    #[test]
+    fn what_has_passed_takes_no_digits() {
+        let mut rng = Rng::new(6);
+        let mut values: Vec<f64> = (0..3000).map(|_| 20.0 + rng.unit_f64()).collect();
+        // Huge values, a level far from 0, and both of them.
+        values[700..704].fill(1e36);
+        values[1500..1503].copy_from_slice(&[1e140, -1e140, 1e139]);
+        values[2000..2400].iter_mut().for_each(|value| *value = 1e15 + (*value * 8.0).round());
+        let stats = rolling_stats(&values, 25);
+        for (start, window) in values.windows(25).enumerate() {
+            let relative: Vec<f64> = window.iter().map(|value| value - window[0]).collect();
+            let spread = relative.iter().fold(0.0_f64, |spread, value| spread.max(value.abs()));
+            let mean = relative.iter().sum::<f64>() / 25.0;
+            let found = (stats.means[start] - window[0]) + stats.rests[start];
+            assert!((found - mean).abs() <= 1e-14 * spread, "window {start}: {found} instead of {mean}");
+            let energy: f64 = relative.iter().map(|value| ((value - mean) / spread).powi(2)).sum();
+            let found = stats.energies[start] / spread / spread;
+            assert!((found - energy).abs() <= 1e-13 * energy, "window {start}: {found} instead of {energy}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use crate::base::Dimensions;
 use crate::kernels::skew::{DIAGONALS, Measure, Side, Windows};
-use crate::kernels::{center_and_scale, constant_windows, power_of_two_scale, rolling_stats};
+use crate::kernels::{Mean, constant_windows, power_of_two_scale, rolling_stats};
 
 use super::Selection;
 use super::best::{Best, NONE};
@@ -21,10 +21,12 @@ pub(super) const PAD: usize = DIAGONALS;
 /// needs the greatest.)
 pub(super) const COLLAPSE: f64 = 1e-4;
 
-/// One dimension, centred and scaled.
+/// One dimension, scaled.
 pub(super) struct Dimension {
     pub values: Vec<f64>,
+    /// Means of the windows, rounded, and what the rounding left.
     pub means: Vec<f64>,
+    pub rests: Vec<f64>,
     /// √Σ(x−μ)².
     pub norms: Vec<f64>,
     /// 1/√Σ(x−μ)², 0 for a constant window.
@@ -81,11 +83,8 @@ impl Prepared {
                 usable[PAD + windows..].fill(false);
                 let mut constant = vec![false; windows + 2 * PAD];
                 constant[PAD..PAD + windows].copy_from_slice(&constant_windows(&raw, m));
-                let values = if selection.normalize {
-                    center_and_scale(&raw).0
-                } else {
-                    raw.iter().map(|value| value * scale).collect()
-                };
+                let scale = if selection.normalize { power_of_two_scale(&raw) } else { scale };
+                let values: Vec<f64> = raw.iter().map(|value| value * scale).collect();
                 Dimension::new(&values, constant, m, selection.normalize)
             })
             .collect();
@@ -194,7 +193,12 @@ impl Prepared {
 
     pub fn windows_of(&self, dimension: usize) -> Windows<'_> {
         let dimension = &self.dimensions[dimension];
-        Windows { values: &dimension.values, means: &dimension.means, length: self.window }
+        Windows {
+            values: &dimension.values,
+            means: &dimension.means,
+            rests: &dimension.rests,
+            length: self.window,
+        }
     }
 }
 
@@ -237,13 +241,21 @@ impl Dimension {
         for i in 1..windows {
             let (into, out) = (values[i + m - 1], values[i - 1]);
             (first[i], second[i]) = if normalize {
-                ((into - out) / 2.0, (into - stats.means[i]) + (out - stats.means[i - 1]))
+                let centred = |value: f64, window: usize| (value - stats.means[window]) - stats.rests[window];
+                ((into - out) / 2.0, centred(into, i) + centred(out, i - 1))
             } else {
                 (into, out)
             };
         }
         let collapsed = collapsed(&stats.energies);
-        Self { values, means: stats.means, norms, inverse_norms, constant, first, second, collapsed }
+        let (means, rests) = (stats.means, stats.rests);
+        Self { values, means, rests, norms, inverse_norms, constant, first, second, collapsed }
+    }
+
+    /// The mean of a window.
+    #[inline(always)]
+    pub fn mean(&self, window: usize) -> Mean {
+        Mean { rounded: self.means[window], rest: self.rests[window] }
     }
 }
 

@@ -335,7 +335,7 @@ impl Computation {
 /// columns; candidates for each thread, and the profile.
 pub fn memory_bytes(points: u64, dimension: u64, threads: u64) -> u64 {
     let of_threads = best::memory_bytes(points).saturating_mul(threads);
-    points.saturating_mul(dimension * (8 + 8 * 8 + 1) + 17 + 24).saturating_add(of_threads)
+    points.saturating_mul(dimension * (8 + 9 * 8 + 1) + 17 + 24).saturating_add(of_threads)
 }
 
 /// Computes the profile of a series with itself.

@@ -56,8 +56,8 @@ fn normalized(a: &Dimension, i: usize, b: &Dimension, j: usize, m: usize) -> f64
         (true, true) => 0.0,
         (true, false) | (false, true) => root,
         (false, false) => scaled_squared_distance(
-            (&a.values[i..i + m], a.means[i], root * a.inverse_norms[i]),
-            (&b.values[j..j + m], b.means[j], root * b.inverse_norms[j]),
+            (&a.values[i..i + m], a.mean(i), root * a.inverse_norms[i]),
+            (&b.values[j..j + m], b.mean(j), root * b.inverse_norms[j]),
         )
         .sqrt(),
     }

@@ -120,7 +120,7 @@ fn apart(rows: &Dimension, row: usize, covariance: f64, inverse: f64, constant: 
 
 fn covariance(rows: &Dimension, row: usize, columns: &Dimension, column: usize, m: usize) -> f64 {
     let (x, y) = (&rows.values[row..row + m], &columns.values[column..column + m]);
-    centred_dot((x, rows.means[row]), (y, columns.means[column]))
+    centred_dot((x, rows.mean(row)), (y, columns.mean(column)))
 }
 
 #[cfg(test)]

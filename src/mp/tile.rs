@@ -148,5 +148,5 @@ fn from_definition(rows: &Prepared, columns: &Prepared, dimension: usize, row: u
     let m = rows.window;
     let (a, b) = (&rows.dimensions[dimension], &columns.dimensions[dimension]);
     let (x, y) = (&a.values[row..row + m], &b.values[column..column + m]);
-    if rows.normalize { centred_dot((x, a.means[row]), (y, b.means[column])) } else { squared_distance(x, y) }
+    if rows.normalize { centred_dot((x, a.mean(row)), (y, b.mean(column))) } else { squared_distance(x, y) }
 }

@@ -22,7 +22,7 @@ pub(super) unsafe fn start<const SQUARES: bool>(
     let mut state = [0.0; DIAGONALS];
     for half in [0, HALF] {
         // SAFETY: the caller promises that rows up to `place.row + 56` and columns up to
-        // `place.column + 7` have a mean and m values from them on.
+        // `place.column + 7` have a mean, a rest and m values from them on.
         unsafe {
             let row_values = rows.values.as_ptr().add(place.row);
             let row_means = rows.means.as_ptr().add(place.row);
@@ -43,6 +43,13 @@ pub(super) unsafe fn start<const SQUARES: bool>(
                         let centred = _mm256_set1_pd(value - *row_means.add(LANES * group));
                         _mm256_fmadd_pd(centred, others, *sum)
                     };
+                }
+            }
+            if !SQUARES {
+                let rests = _mm256_loadu_pd(columns.rests.as_ptr().add(place.column + half));
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    let rest = rows.length as f64 * *rows.rests.as_ptr().add(place.row + LANES * group);
+                    *sum = _mm256_fnmadd_pd(_mm256_set1_pd(rest), rests, *sum);
                 }
             }
             store(&sums, &mut state, half);

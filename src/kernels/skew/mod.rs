@@ -86,8 +86,10 @@ pub struct Side<'a> {
 pub struct Windows<'a> {
     /// Points.
     pub values: &'a [f64],
-    /// Means of the windows; zeros where the measure has no use for them.
+    /// Means of the windows, rounded; the measure may have no use for them.
     pub means: &'a [f64],
+    /// What the rounding left.
+    pub rests: &'a [f64],
     /// Points a window has.
     pub length: usize,
 }
@@ -127,7 +129,11 @@ pub fn start(
     let m = rows.length;
     assert!(m == columns.length && m > 0, "windows of different lengths have no distance");
     for (side, last) in [(rows, place.row + SKEW), (columns, place.column + LANES - 1)] {
-        assert!(last < side.means.len() && last + m <= side.values.len(), "window {last} is not there");
+        assert!(
+            last < side.means.len() && side.means.len() == side.rests.len(),
+            "window {last} is not there"
+        );
+        assert!(last + m <= side.values.len(), "window {last} is not there");
     }
     match (instructions.set(), measure) {
         (Set::Portable, Measure::Covariance) => portable::start::<false, false>(rows, columns, place),

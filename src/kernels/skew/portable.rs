@@ -15,6 +15,7 @@ pub(super) fn start<const FUSED: bool, const SQUARES: bool>(
 ) -> State {
     let m = rows.length;
     let means = &columns.means[place.column..place.column + LANES];
+    let rests = &columns.rests[place.column..place.column + LANES];
     let values = &columns.values[place.column..place.column + LANES + m - 1];
     let mut state = [0.0; DIAGONALS];
     for (group, state) in state.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
@@ -29,6 +30,12 @@ pub(super) fn start<const FUSED: bool, const SQUARES: bool>(
                     (value - mean, others[lane] - means[lane])
                 };
                 state[lane] = multiply_add::<FUSED>(a, b, state[lane]);
+            }
+        }
+        if !SQUARES {
+            let rest = m as f64 * rows.rests[row];
+            for (state, of_column) in state.iter_mut().zip(rests) {
+                *state = multiply_add::<FUSED>(-rest, *of_column, *state);
             }
         }
     }

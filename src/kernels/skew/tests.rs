@@ -7,7 +7,7 @@ use crate::base::Rng;
 /// Columns of a series for tests; the windows have 20 points.
 struct Series {
     values: Vec<f64>,
-    columns: [Vec<f64>; 4],
+    columns: [Vec<f64>; 5],
     thresholds: Vec<Cell<f64>>,
 }
 
@@ -22,12 +22,15 @@ fn series(n: usize, measure: Measure, seed: u64) -> Series {
             at
         })
         .collect();
-    let means: Vec<f64> = values.windows(LENGTH).map(|w| w.iter().sum::<f64>() / LENGTH as f64).collect();
+    let exact: Vec<f64> = values.windows(LENGTH).map(|w| w.iter().sum::<f64>() / LENGTH as f64).collect();
+    // As if they had been rounded to few digits.
+    let means: Vec<f64> = exact.iter().map(|mean| (mean * 64.0).round() / 64.0).collect();
+    let rests = exact.iter().zip(&means).map(|(exact, mean)| exact - mean).collect();
     let (mut first, mut second) = (vec![0.0; n], vec![0.0; n]);
     for i in 1..n {
         let (into, out) = (values[i + LENGTH - 1], values[i - 1]);
         (first[i], second[i]) = match measure {
-            Measure::Covariance => ((into - out) / 2.0, (into - means[i]) + (out - means[i - 1])),
+            Measure::Covariance => ((into - out) / 2.0, (into - exact[i]) + (out - exact[i - 1])),
             Measure::SquaredDistance => (into, out),
         };
     }
@@ -41,17 +44,17 @@ fn series(n: usize, measure: Measure, seed: u64) -> Series {
             Measure::SquaredDistance => Cell::new(100.0 * rng.unit_f64()),
         })
         .collect();
-    Series { values, columns: [first, second, weights, means], thresholds }
+    Series { values, columns: [first, second, weights, means, rests], thresholds }
 }
 
 impl Series {
     fn side(&self) -> Side<'_> {
-        let [first, second, weights, _] = &self.columns;
+        let [first, second, weights, ..] = &self.columns;
         Side { first, second, weights, thresholds: &self.thresholds }
     }
 
     fn windows(&self) -> Windows<'_> {
-        Windows { values: &self.values, means: &self.columns[3], length: LENGTH }
+        Windows { values: &self.values, means: &self.columns[3], rests: &self.columns[4], length: LENGTH }
     }
 }
 
@@ -133,12 +136,13 @@ fn the_states_are_the_definitions() {
     for measure in [Measure::Covariance, Measure::SquaredDistance] {
         let (a, b) = (series(300, measure, 7), series(300, measure, 8));
         let (state, _) = twin(measure, &a, &b, Place { row: 1, column: 2 });
+        let mean = |of: &Series, window: usize| of.columns[3][window] + of.columns[4][window];
         for (cell, state) in state.iter().enumerate() {
             let (i, j) = (1 + 211 + cell / LANES * LANES, 2 + 211 + cell % LANES);
             let terms = (0..LENGTH).map(|at| {
                 let (x, y) = (a.values[i + at], b.values[j + at]);
                 match measure {
-                    Measure::Covariance => (x - a.columns[3][i]) * (y - b.columns[3][j]),
+                    Measure::Covariance => (x - mean(&a, i)) * (y - mean(&b, j)),
                     Measure::SquaredDistance => (x - y) * (x - y),
                 }
             });

@@ -46,6 +46,12 @@ fn hostile() -> Vec<(&'static str, Vec<f64>)> {
         ("all flat", vec![3.5; 200]),
         ("huge", with(walk(600, 6), |_, v| v * 1e300)),
         ("minute", with(walk(600, 7), |_, v| v * 1e-300)),
+        ("most of it at 1e20", with(walk(600, 8), |at, v| if at < 330 { 1e20 } else { v })),
+        ("two levels", with(walk(600, 9), |at, v| 1e-3 * v + if at / 150 % 2 == 0 { 1e9 } else { 0.0 })),
+        ("levels", with(walk(600, 10), |at, v| 1e-2 * v + [1e9, 0.0, 3e12, 2e9, -5.0][at / 120])),
+        ("a clock that stops", with(walk(600, 11), |at, v| if at < 330 { 1.7e18 + 1e3 * v } else { v })),
+        ("huge for a while", with(noise.clone(), |at, v| if (5..9).contains(&at) { 1e30 } else { 20.0 + v })),
+        ("growing", with(noise.clone(), |at, v| (at as f64 / 5.0).exp() * (1.0 + 0.1 * v))),
         ("steps", with(noise, |_, v| (v * 3.0).floor())),
     ]
 }
