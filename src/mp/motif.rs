@@ -12,6 +12,8 @@ use super::{Computation, Profile, Selection};
 
 /// Fewer windows than this are looked through by one thread.
 const SCANNED_ALONE: usize = 4096;
+/// So many are looked through first for one that is as near as any can be.
+const SCANNED_FIRST: usize = 64;
 
 /// A pair of windows, `a` the earlier, or that of the first series.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,8 @@ pub enum Radius {
 
 /// What rounding may make of the distance of equal z-normalised windows; STUMPY's `atol`.
 const EQUAL: f64 = 1e-8;
+/// What it may make of two distances that are equal, as a part of the greatest that there can be.
+const ROUNDING: f64 = 1e-12;
 
 /// A window and the nearest neighbour that it had when it was last looked at.
 /// Windows only become taken, so the distance can only have grown since.
@@ -137,7 +141,7 @@ pub fn motifs_of(
             if deadline.is_over() {
                 return (found, false);
             }
-            heap.extend(free.nearest(candidate.window));
+            heap.extend(free.nearest(&candidate));
             continue;
         }
         let (a, b) = candidate.pair();
@@ -217,19 +221,32 @@ impl<'a> Free<'a> {
         motif.radius = Some(radius);
     }
 
-    /// The nearest neighbour among the windows that are still free.
-    fn nearest(&self, window: usize) -> Option<Candidate> {
-        let free = self.neighbors();
-        (0..free.len())
-            .into_par_iter()
-            .with_min_len(SCANNED_ALONE)
-            .filter(|&other| free[other] && self.computation.may_match(window, other))
-            .map(|other| Candidate {
-                distance: self.computation.distance(window, other),
-                window,
-                neighbor: other,
-                ordered: self.of_other.is_none(),
-            })
-            .max()
+    /// The nearest neighbour among the windows that are still free, of a window which has had this
+    /// one until now.
+    fn nearest(&self, before: &Candidate) -> Option<Candidate> {
+        let (free, window) = (self.neighbors(), before.window);
+        let candidate = |other: usize| Candidate {
+            distance: self.computation.distance(window, other),
+            neighbor: other,
+            ..*before
+        };
+        // None is nearer than that. Where things repeat, one that is as near is not far away.
+        let greatest = 2.0 * (self.computation.window() as f64).sqrt();
+        let rounding = if self.computation.is_normalized() { ROUNDING * greatest } else { 0.0 };
+        let (mut nearest, mut from, mut some) = (None, 0, SCANNED_FIRST);
+        while from < free.len() {
+            let to = (from + some).min(free.len());
+            let others = (from..to)
+                .into_par_iter()
+                .with_min_len(SCANNED_ALONE)
+                .filter(|&other| free[other] && self.computation.may_match(window, other));
+            // The greater is nearer.
+            nearest = nearest.max(others.map(candidate).max());
+            if nearest.as_ref().is_some_and(|near| near.distance <= before.distance + rounding) {
+                break;
+            }
+            (from, some) = (to, 2 * some);
+        }
+        nearest
     }
 }

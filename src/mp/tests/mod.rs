@@ -327,6 +327,25 @@ fn discords_and_motifs_are_the_oracles() {
     }
 }
 
+/// Most windows have many nearest neighbours, of which some are taken by the motifs before.
+#[test]
+fn motifs_of_what_repeats_are_as_near_as_any() {
+    let pulses = (0..700).map(|at| if at % 26 < 13 { 1.0 } else { 0.0 }).collect();
+    let days = (0..700).map(|at| f64::from((at * at % 61) as u8)).collect();
+    let two: Vec<f64> =
+        (0..700).map(|at| [0.0, 3.0, 1.0, 4.0][at % 4] + if at < 400 { 0.0 } else { at as f64 }).collect();
+    for (name, values) in [("pulses", pulses), ("days", days), ("two", two), ("walk", walk(700, 12))] {
+        let values: Vec<f64> = values;
+        let selection = Selection { values: &values, dimension: 1, window: 24, normalize: true };
+        let expected = oracle::motifs(&selection, 12);
+        let found = motifs(&selection, 12, &Deadline::none()).unwrap();
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (found, expected) in found.iter().zip(&expected) {
+            close(name, found.distance, expected.distance, 24);
+        }
+    }
+}
+
 #[test]
 fn events_do_not_overlap_and_flat_windows_are_no_motif() {
     let values = with(walk(600, 5), |at, v| if at % 200 < 90 { 7.0 } else { v });
