@@ -125,10 +125,8 @@ struct Found {
 struct Then {
     series: SeriesName,
     values: Vec<f64>,
-    /// From its first point to its last.
-    range: TimeRange,
-    /// Those of its first point.
-    labels: Labels,
+    /// Its points.
+    points: Vec<(i64, Labels)>,
 }
 
 /// Finds what a search asks for.
@@ -232,13 +230,10 @@ fn read_then(engine: &Engine, like: &Like, deadline: &Deadline) -> Result<Then> 
             ),
         ));
     }
-    let times = &rows.timestamps_ns[..*window];
-    let labels = rows.labels_of(0).cloned().unwrap_or_else(Labels::empty);
-    let (Some(&start_ns), Some(&end_ns)) = (times.first(), times.last()) else {
-        return Err(Error::internal("a window without points"));
-    };
+    let labels_of = |row: usize| rows.labels_of(row).cloned().unwrap_or_else(Labels::empty);
+    let points = (0..*window).map(|row| (rows.timestamps_ns[row], labels_of(row))).collect();
     let values = rows.values[..window * rows.dimension].to_vec();
-    Ok(Then { series: series.clone(), values, range: TimeRange { start_ns, end_ns }, labels })
+    Ok(Then { series: series.clone(), values, points })
 }
 
 /// Finds points, or windows of points, of one series. What is in `own` is what is sought,
@@ -261,9 +256,10 @@ fn find_in(
         let mut found =
             found.into_iter().next().ok_or_else(|| Error::internal("a search without an answer"))?;
         if let Some(own) = own {
-            found
-                .matches
-                .retain(|found| (found.timestamp_ns, &found.labels) != (own.range.start_ns, &own.labels));
+            let is_own = |found: &Match| {
+                own.points.iter().any(|(time, labels)| (*time, labels) == (found.timestamp_ns, &found.labels))
+            };
+            found.matches.retain(|found| !is_own(found));
             found.matches.truncate(limit);
         }
         return Ok(Found {
@@ -281,7 +277,7 @@ fn find_in(
     };
     let mut search = Search::of(target, dimension, limit, threshold);
     if let Some(own) = own {
-        search = search.without(own.range);
+        search = search.without(own.points.clone());
     }
     let bytes_max = engine.query_bytes_max();
     let mut kept_bytes = 0;

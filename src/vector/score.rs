@@ -196,8 +196,10 @@ fn centred(values: &[f64]) -> (Vec<f64>, f64) {
     if scaled.iter().all(|value| *value == scaled[0]) {
         return (vec![0.0; values.len()], 0.0);
     }
-    let mean = scaled.iter().sum::<f64>() / scaled.len() as f64;
-    let centred: Vec<f64> = scaled.iter().map(|value| value - mean).collect();
+    // The first goes first: numbers far from 0 have few digits left for what their mean is.
+    let relative = |value: &f64| value - scaled[0];
+    let mean = scaled.iter().map(relative).sum::<f64>() / scaled.len() as f64;
+    let centred: Vec<f64> = scaled.iter().map(|value| relative(value) - mean).collect();
     let again = power_of_two_scale(&centred);
     let centred: Vec<f64> = centred.iter().map(|value| value * again).collect();
     let length = norm(&centred);
@@ -262,6 +264,21 @@ mod tests {
             let target = of(Metric::Euclidean, true);
             let expected = (4.0 * f64::from(m) * (1.0 - correlation)).sqrt();
             assert!((target.distance(target.score(&values)).unwrap() - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn numbers_far_from_0_correlate_as_near_it() {
+        let mut rng = Rng::new(2);
+        let shape = |rng: &mut Rng| (0..20).map(|_| 1e3 * rng.unit_f64()).collect::<Vec<f64>>();
+        for offset in [0.0, 1e6, 1e9, 1e12, 1.7e18] {
+            // As much of the shapes as is left there.
+            let [a, b] = [shape(&mut rng), shape(&mut rng)]
+                .map(|shape| shape.iter().map(|v| v + offset).collect::<Vec<f64>>());
+            let near = |values: &[f64]| values.iter().map(|value| value - offset).collect::<Vec<f64>>();
+            let [here, there] = [(near(&a), near(&b)), (a, b)]
+                .map(|(query, values)| Target::new(&query, 1, Metric::Cosine, true).unwrap().score(&values));
+            assert!((here - there).abs() < 1e-12, "{offset}: {there} instead of {here}");
         }
     }
 

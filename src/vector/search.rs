@@ -36,8 +36,8 @@ pub struct Search {
     top: Top<Match>,
     /// For windows: everything that was pushed, for matches overlap across blocks.
     kept: Rows,
-    /// What is sought itself, and no match.
-    own: Option<TimeRange>,
+    /// Points that are sought themselves, in the order of time, and in no match.
+    own: Vec<(i64, Labels)>,
 }
 
 impl Search {
@@ -67,14 +67,29 @@ impl Search {
             threshold,
             top: Top::new(limit),
             kept: Rows::new(dimension),
-            own: None,
+            own: Vec::new(),
         }
     }
 
-    /// The same without windows that have points in this time.
+    /// The same without windows that have one of these points, which are in the order of time.
     #[must_use]
-    pub fn without(self, own: TimeRange) -> Self {
-        Self { own: Some(own), ..self }
+    pub fn without(self, own: Vec<(i64, Labels)>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Whether one of these points is sought itself.
+    fn is_own(&self, start: usize, end: usize) -> bool {
+        let times = &self.kept.timestamps_ns;
+        let (Some(first), Some(last)) = (self.own.first(), self.own.last()) else { return false };
+        if times[end] < first.0 || times[start] > last.0 {
+            return false;
+        }
+        (start..=end).any(|at| {
+            let time = times[at];
+            let of_time = self.own.partition_point(|own| own.0 < time)..;
+            let mut of_time = self.own[of_time].iter().take_while(|own| own.0 == time);
+            of_time.any(|(_, labels)| self.kept.labels_of(at).map_or(labels.is_empty(), |of| of == labels))
+        })
     }
 
     /// Looks at the next points, in the order of time.
@@ -140,7 +155,7 @@ impl Search {
             }
             let times =
                 TimeRange { start_ns: self.kept.timestamps_ns[start], end_ns: self.kept.timestamps_ns[end] };
-            if self.own.is_some_and(|own| own.overlaps(times)) {
+            if self.is_own(start, end) {
                 continue;
             }
             if !window.is_exact {
@@ -290,8 +305,8 @@ mod tests {
         all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let mut taken: Vec<(usize, f64)> = Vec::new();
         for (start, score) in all {
-            let times = TimeRange { start_ns: start as i64, end_ns: (start + search.window - 1) as i64 };
-            let is_own = search.own.is_some_and(|own| own.overlaps(times));
+            let times = start as i64..(start + search.window) as i64;
+            let is_own = search.own.iter().any(|own| times.contains(&own.0));
             if taken.len() < wanted && !is_own && taken.iter().all(|e| e.0.abs_diff(start) >= search.window) {
                 taken.push((start, score));
             }
@@ -342,7 +357,7 @@ mod tests {
             let threshold = if rng.one_in(2) { 0.5 } else { f64::NEG_INFINITY };
             let mut search = Search::of(target, dimension, wanted, threshold);
             if rng.one_in(3) {
-                search = search.without(TimeRange { start_ns: 5, end_ns: 25 });
+                search = search.without((5..=25).map(|time| (time, Labels::empty())).collect());
             }
             search.push(&rows(dimension, &values));
             let expected = by_definition(&search, &values, wanted);

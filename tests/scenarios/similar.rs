@@ -96,6 +96,23 @@ fn what_happened_then_is_found_in_all_series_of_a_pattern() {
         }
     }
     assert_eq!(both, [true, true]);
+    // The same numbers at the same times, with other labels, are not what is sought itself.
+    lines.data("CreateSeries", json!({"name": "pair", "dimension": 1}));
+    let numbers: Vec<f64> = (0..60).map(|at| f64::from((at * at * 7 % 53) as u8)).collect();
+    for side in ["n", "s"] {
+        let labels = json!({"side": side});
+        let times: Vec<i64> = (0..60).collect();
+        lines.data(
+            "BatchInsert",
+            json!({"series": "pair", "timestamps_ns": times, "values": numbers, "labels": labels}),
+        );
+    }
+    let query = json!({"series": "pair", "timestamp_ns": 20, "window": 10, "labels": {"side": "n"}});
+    let asked = |side: &str| json!({"series": "pair", "query": query, "labels": {"side": side}, "limit": 9, "metric": "euclidean"});
+    let other = lines.data("FindSimilar", asked("s"));
+    assert_eq!((times(&other)[0], &other["matches"][0]["distance"]), (20, &json!(0.0)), "{other}");
+    let same = lines.data("FindSimilar", asked("n"));
+    assert!(times(&same).iter().all(|time| time.abs_diff(20) >= 10), "{same}");
     let alone = json!({"series": "other", "query": {"series": "machine.a", "timestamp_ns": 100}});
     assert_eq!(lines.data("FindSimilar", alone)["matches"][0]["similarity"], 1.0);
     let late =
