@@ -247,6 +247,30 @@ fn what_was_found_in_time_is_the_answer() {
         close(row["score"].as_f64().unwrap(), oracle::distance(&selection(&values, 100), a, b));
     }
     assert_eq!(lines.data("Motif", asked)["exact"], false);
+    // Of lengths and label sets that were not begun the pairs are known too.
+    let pairs = |n: u64, window: u64| {
+        let apart = n + 1 - window - window.div_ceil(4);
+        apart * (apart - 1) / 2
+    };
+    let asked = json!({"series": "s", "windows": [100, 119], "timeout_ms": 1});
+    let found = lines.data("Anomaly", asked);
+    let total: u64 = (100..=119).map(|window| pairs(n as u64, window)).sum();
+    assert_eq!(found["exact"], false);
+    close(found["cells"].as_u64().unwrap() as f64 / total as f64, found["coverage"].as_f64().unwrap());
+    lines.data("CreateSeries", json!({"name": "sets", "dimension": 1}));
+    let sets = 400;
+    for set in 0..sets {
+        let labels = json!({"set": set.to_string()});
+        let batch = json!({"series": "sets", "timestamps_ns": seconds(60), "values": noisy_wave(60, 9.0, set), "labels": labels});
+        lines.data("BatchInsert", batch);
+    }
+    let many = 53 * 53 * sets * sets;
+    for (kind, total) in [("MpDist", 2 * many), ("Anomaly", many)] {
+        let asked = json!({"series": "sets", "window": 8, "timeout_ms": 1, "with": "sets"});
+        let found = lines.data(kind, asked);
+        assert_eq!(found["exact"], false, "{kind}");
+        close(found["cells"].as_u64().unwrap() as f64 / total as f64, found["coverage"].as_f64().unwrap());
+    }
     let patient =
         json!({"series": "s", "window": 100, "end_ns": 999_000_000_000_i64, "timeout_ms": 3_600_000});
     let found = lines.data("Anomaly", patient);

@@ -103,13 +103,15 @@ impl Search<'_> {
             };
             candidates.extend(rows.into_iter().map(|row| (length, row)));
             let over = effort.soft.is_over() && length < greatest;
+            let rest = (length + 1..=greatest).filter(|_| over);
+            let not_begun: f64 = rest.map(|length| self.cells(length) * options.neighbor as f64).sum();
             let before = all.unwrap_or(AnalysisSummary { exact: true, ..AnalysisSummary::default() });
             all = Some(AnalysisSummary {
                 lengths: Some((least, greatest)),
                 windows: before.windows + summary.windows,
                 skipped: before.skipped + summary.skipped,
                 cells: before.cells + summary.cells,
-                cells_total: before.cells_total + summary.cells_total,
+                cells_total: before.cells_total + summary.cells_total + not_begun as u64,
                 exact: before.exact && summary.exact && !over,
                 ..summary
             });

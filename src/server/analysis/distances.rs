@@ -7,7 +7,7 @@ use crate::mp::{self, MPDIST_PART};
 use crate::protocol::{AnalysisSummary, DistanceRow, Findings};
 
 use super::beside::{Beside, labels_of};
-use super::search::{Effort, Found, Part, Search};
+use super::search::{Effort, Found, Part, Search, windows};
 
 impl Search<'_> {
     /// Of each label set of the series and each of the other the distance; the k nearest.
@@ -17,10 +17,16 @@ impl Search<'_> {
         self.expect(window, 2.0);
         let effort = self.whole_effort();
         let others = self.beside.as_deref().unwrap_or_default();
-        let mut parts = Vec::new();
+        let mut parts: Vec<Part<DistanceRow>> = Vec::new();
         let mut too_short = None;
         for own in &self.sequences {
             for other in others {
+                if effort.soft.is_over() && !parts.is_empty() {
+                    let cells = [own, other].map(|rows| windows(rows, window) as f64);
+                    let not_begun = self.not_begun(window, &[own, other], 2.0 * cells[0] * cells[1]);
+                    parts.push(Ok((not_begun, Vec::new())));
+                    continue;
+                }
                 match self.distance(own, other, window, &effort) {
                     Err(e) if e.code() == ErrorCode::NotEnoughData => too_short = Some(e),
                     part => parts.push(part),

@@ -110,14 +110,22 @@ impl<'a> Search<'a> {
     /// Says beforehand that windows of so many points will be compared with one another, so
     /// many times over.
     pub fn expect(&self, window: usize, times: f64) {
-        let windows = |rows: &Rows| (rows.len() + 1).saturating_sub(window) as f64;
-        let others = self.beside.as_ref().map(|beside| beside.iter().map(windows).sum::<f64>());
-        let cells = |rows: &Rows| {
-            let own = windows(rows);
-            let apart = (own - window.div_ceil(4) as f64).max(0.0);
-            others.map_or(apart * (apart - 1.0).max(0.0) / 2.0, |others| own * others)
-        };
-        self.progress.expect((times * self.sequences.iter().map(cells).sum::<f64>()) as u64);
+        self.progress.expect((times * self.cells(window)) as u64);
+    }
+
+    /// The pairs of windows of so many points, but for those that gaps leave out.
+    pub fn cells(&self, window: usize) -> f64 {
+        self.sequences.iter().map(|rows| self.cells_of(rows, window)).sum()
+    }
+
+    /// The same of one sequence.
+    fn cells_of(&self, rows: &Rows, window: usize) -> f64 {
+        let own = windows(rows, window) as f64;
+        let apart = (own - window.div_ceil(4) as f64).max(0.0);
+        match &self.beside {
+            None => apart * (apart - 1.0).max(0.0) / 2.0,
+            Some(beside) => own * beside.iter().map(|rows| windows(rows, window) as f64).sum::<f64>(),
+        }
     }
 
     /// All pairs, as far as the time allows.
@@ -152,7 +160,6 @@ impl<'a> Search<'a> {
     ) -> Part<R> {
         let beside = self.beside.as_ref().map(|beside| Beside::new(beside, window, self.gap_ns));
         let beside = beside.as_ref();
-        let job = |rows| self.job(rows, beside, window, effort);
         let exclusion = if beside.is_some() { None } else { Some(window.div_ceil(4)) };
         let (enough, too_few) = split_off_short(&self.sequences, window, exclusion);
         // Each that is analysed beside others prepares these anew: one at a time has memory.
@@ -160,9 +167,18 @@ impl<'a> Search<'a> {
             .into_iter()
             .enumerate()
             .partition(|(_, rows)| beside.is_none() && rows.len() <= SHORT_POINTS);
-        let mut parts: Vec<(usize, Part<R>)> =
-            long.into_iter().map(|(at, rows)| (at, find(&job(rows)))).collect();
-        parts.par_extend(short.into_par_iter().map(|(at, rows)| (at, find(&job(rows)))));
+        // The first in any case: it tells what is wrong with all.
+        let part = |(at, rows): (usize, &Rows)| {
+            let is_begun = at == 0 || !effort.soft.is_over();
+            let found = if is_begun {
+                find(&self.job(rows, beside, window, effort))
+            } else {
+                Ok((self.not_begun(window, &[rows], self.cells_of(rows, window)), Vec::new()))
+            };
+            (at, found)
+        };
+        let mut parts: Vec<(usize, Part<R>)> = long.into_iter().map(part).collect();
+        parts.par_extend(short.into_par_iter().map(part));
         parts.sort_unstable_by_key(|(at, _)| *at);
         let parts = parts.into_iter().map(|(_, part)| part);
         let (mut summary, found) = self.merge(parts).map_err(|e| match (e.code(), self.sequences.len()) {
@@ -173,9 +189,22 @@ impl<'a> Search<'a> {
         })?;
         for rows in too_few {
             summary.n += rows.len();
-            summary.skipped += (rows.len() + 1).saturating_sub(window) as u64;
+            summary.skipped += windows(rows, window) as u64;
         }
         Ok((summary, found))
+    }
+
+    /// What is said of sequences for which there was no time, and so many pairs of windows.
+    pub fn not_begun(&self, window: usize, rows: &[&Rows], cells: f64) -> AnalysisSummary {
+        AnalysisSummary {
+            window,
+            exclusion_zone: if self.beside.is_some() { 0 } else { window.div_ceil(4) },
+            n: rows.iter().map(|rows| rows.len()).sum(),
+            windows: rows.iter().map(|rows| windows(rows, window) as u64).sum(),
+            cells_total: cells as u64,
+            exact: false,
+            ..AnalysisSummary::default()
+        }
     }
 
     /// What is to be done with one sequence.
@@ -212,11 +241,16 @@ impl<'a> Search<'a> {
                 elapsed: self.started.elapsed(),
                 cached: false,
                 step_ns: self.analysis.resample.map(|resample| resample.step_ns),
-                sub_window: of.sub_window,
+                sub_window: of.sub_window.or(all.sub_window),
             };
         }
         Ok((all, found))
     }
+}
+
+/// Windows of so many points, if none crosses a gap.
+pub(super) fn windows(rows: &Rows, window: usize) -> usize {
+    (rows.len() + 1).saturating_sub(window)
 }
 
 /// The sequences that have two windows which may be neighbours (one, where there is no
