@@ -18,7 +18,7 @@ pub struct MemoryShares {
     pub queries: u64,
     /// What long replies hold while they are sent. Nobody who computes can take it.
     pub replies: u64,
-    /// Profiles that are watched (three quarters), and answers that are kept.
+    /// Profiles that are watched (seven eighths), and answers that are kept.
     pub kept: u64,
     /// Requests that are being received or wait for their commit.
     pub requests: u64,
@@ -34,7 +34,7 @@ impl MemoryShares {
             lent: 2 * sixteenth,
             queries: 2 * sixteenth,
             replies: sixteenth / 2,
-            kept: sixteenth / 2,
+            kept: sixteenth,
             requests: 2 * sixteenth,
         }
     }

@@ -473,7 +473,8 @@ impl Shard {
             Answer::Count { view, range, labels } => {
                 let count = move || {
                     let view = view.ok_or_else(|| Error::internal("a deletion without a view"))?;
-                    let deleted = count_range(&view, range, &labels, &Deadline::none())?;
+                    let counted = count_range(&view, range, &labels, &Deadline::none());
+                    let deleted = counted.map_err(|e| e.context("they are deleted, but can't be counted"))?;
                     Ok(Written::Deleted { deleted })
                 };
                 let count = || caught("counting the deleted points", count);

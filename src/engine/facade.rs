@@ -12,7 +12,9 @@ use crate::base::{
 use crate::format::LOCK;
 use crate::manifest::{Database, ObsoleteFiles, refuse_newer, remove_generation, stale_generations};
 use crate::merge::SeriesView;
-use crate::query::{Extent, Page, PageReader, SeriesFigures, count_points, count_range, series_figures};
+use crate::query::{
+    Extent, Page, PageReader, SeriesFigures, count_at_most, count_points, count_range, series_figures,
+};
 use crate::segments::BlockCache;
 use crate::vfs::{DirLock, RealDisk, Vfs, create_dir_durable};
 
@@ -170,12 +172,28 @@ impl Engine {
     /// Of the request: `SERIES_NOT_FOUND`, `SERIES_EXISTS`, `DIMENSION_MISMATCH`,
     /// `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`; of the disk: `READ_ONLY`.
     pub fn write(&self, write: Write) -> Result<Written> {
+        self.check_deletion(&write)?;
         let (sender, receiver) = mpsc::sync_channel(1);
         self.submit(write, move |result| {
             // The receiver waits below.
             let _ = sender.send(result);
         });
         receiver.recv().map_err(|_| Error::internal("a write was dropped without an answer"))?
+    }
+
+    /// Refuses a deletion that could not say how many points it hides, since a block of them is
+    /// damaged; reads what the deletion is about.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA`.
+    pub fn check_deletion(&self, write: &Write) -> Result<()> {
+        let Write::DeleteRange { series, range, labels } = write else { return Ok(()) };
+        // What else is wrong with it is told where it is committed.
+        let Ok((_, _, view)) = self.shard(series).view(series) else { return Ok(()) };
+        match count_range(&view, *range, labels, &Deadline::none()) {
+            Err(e) if e.code() == ErrorCode::CorruptData => Err(e),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn shard(&self, name: &SeriesName) -> Arc<Shard> {
@@ -326,7 +344,8 @@ impl Engine {
         Ok(figures)
     }
 
-    /// The points of a series; counted once for each version of it.
+    /// The points of a series; counted once for each version of it. Where a block of it is damaged,
+    /// as many as there can be.
     fn count(shard: &Shard, series: &Series, deadline: &Deadline) -> Result<Option<u64>> {
         if let Some(count) = series.cached_count(series.version()) {
             return Ok(Some(count));
@@ -339,9 +358,14 @@ impl Engine {
             }
             (series.version(), state.view(series))
         };
-        let count = count_points(&view, deadline)?;
-        series.cache_count(version, count);
-        Ok(Some(count))
+        match count_points(&view, deadline) {
+            Ok(count) => {
+                series.cache_count(version, count);
+                Ok(Some(count))
+            }
+            Err(e) if e.code() == ErrorCode::CorruptData => Ok(Some(count_at_most(&view))),
+            Err(e) => Err(e),
+        }
     }
 
     /// The names of all series and their dimensions, sorted; cheap.

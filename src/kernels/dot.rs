@@ -101,7 +101,7 @@ mod tests {
             let squares: f64 = a.iter().zip(&b).map(|(a, b)| (a - b) * (a - b)).sum();
             assert!((squared_distance(&a, &b) - squares).abs() < 1e-13);
             let mean = |values: &[f64]| {
-                let mean = values.iter().sum::<f64>() / (n as f64).max(1.0);
+                let mean = values.iter().sum::<f64>() / f64::from(n).max(1.0);
                 // As if it had been rounded to few digits.
                 let rounded = (mean * 64.0).round() / 64.0;
                 (mean, Mean { rounded, rest: mean - rounded })
@@ -110,7 +110,7 @@ mod tests {
             let centred: f64 = a.iter().zip(&b).map(|(a, b)| (a - mu) * (b - nu)).sum();
             assert!((centred_dot((&a, mean_a), (&b, mean_b)) - centred).abs() < 1e-13);
             let (sum, energy) = moments(&a, mean_a.rounded);
-            assert!((sum - mean_a.rest * n as f64).abs() < 1e-13);
+            assert!((sum - mean_a.rest * f64::from(n)).abs() < 1e-13);
             assert!((energy - a.iter().map(|a| (a - mean_a.rounded).powi(2)).sum::<f64>()).abs() < 1e-13);
             let scaled: f64 = a.iter().zip(&b).map(|(a, b)| ((a - mu) * 2.0 - (b - nu) * 3.0).powi(2)).sum();
             let found = scaled_squared_distance((&a, mean_a, 2.0), (&b, mean_b, 3.0));

@@ -67,6 +67,12 @@ pub fn count_points(view: &SeriesView, deadline: &Deadline) -> Result<u64> {
     Ok(count)
 }
 
+/// As many points as there can be, from metadata alone: what was overwritten or deleted counts too.
+pub fn count_at_most(view: &SeriesView) -> u64 {
+    let in_memory: u64 = view.memory.iter().map(|memory| memory.points() as u64).sum();
+    in_memory + view.stored().map(|(_, _, series)| series.rows()).sum::<u64>()
+}
+
 /// Points in a range that the filter matches, by merging all of them.
 pub fn count_range(
     view: &SeriesView,

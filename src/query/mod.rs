@@ -6,5 +6,7 @@
 mod figures;
 mod scan;
 
-pub use figures::{DimensionSummary, SeriesFigures, count_points, count_range, series_figures};
+pub use figures::{
+    DimensionSummary, SeriesFigures, count_at_most, count_points, count_range, series_figures,
+};
 pub use scan::{Extent, Page, PageReader};

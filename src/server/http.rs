@@ -11,7 +11,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
 };
 use hyper::http::uri::Authority;
 use hyper::service::service_fn;
@@ -25,6 +25,7 @@ use crate::protocol::{Command, Envelope, Renderer, Reply, http_status, parse_jso
 
 use super::auth::{Caller, Role};
 use super::budget::Reserved;
+use super::metrics::as_prometheus;
 use super::sending::{PIECE_BYTES, Rest, Sending};
 use super::state::State;
 use super::strict::Strict;
@@ -236,6 +237,7 @@ async fn route(
             let message = format!("{} {path}: use GET or POST", request.method());
             let mut answer = refuse(state, Error::invalid(message));
             *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
             answer
         }
         "/health" => text(StatusCode::OK, TEXT, "ok\n"),
@@ -252,7 +254,8 @@ async fn route(
             }
             let wants_open = has_header(&request, ACCEPT, "application/openmetrics-text");
             let content_type = if wants_open { OPENMETRICS } else { PROMETHEUS };
-            text(StatusCode::OK, content_type, state.render_metrics())
+            let metrics = state.render_metrics();
+            text(StatusCode::OK, content_type, if wants_open { metrics } else { as_prometheus(&metrics) })
         }
         "/" if routes == Routes::All && request.method() == Method::POST => {
             post(state, rest, caller, request).await

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::base::{Error, ErrorCode, Labels, Result};
-use crate::engine::Engine;
+use crate::engine::{Engine, Write};
 use crate::protocol::{
     Command, Envelope, Line, Parsed, PointLine, Renderer, Reply, is_http_line, next_line, parse_line,
     push_point_written, scan_point,
@@ -430,15 +430,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Ok(());
         }
         let state = self.state.clone();
-        let planned = match state.engine().await {
-            Ok(engine) => self.submit_to(engine, command),
+        let checked = if let Command::DeleteRange { series, range, labels } = &command {
+            let delete = Write::DeleteRange { series: series.clone(), range: *range, labels: labels.clone() };
+            self.while_reading(state.check_deletion(delete)).await?.map(drop)
+        } else {
+            Ok(())
+        };
+        let planned = match checked {
+            Ok(()) => state.engine().await.and_then(|engine| self.submit_to(engine, command)),
             Err(e) => Err(e),
         };
         self.slots.push_back(match planned {
             Ok((place, shape)) => {
                 Slot::Write(Box::new(Submitted { envelope, place, shape, label, audit, started }))
             }
-            Err(e) => Slot::Ready(Box::new((envelope, Err(e)))),
+            Err(e) => {
+                let refused = Err(e);
+                Entry::end(audit, &refused);
+                self.state.metrics.observe(label, &refused, started.elapsed());
+                Slot::Ready(Box::new((envelope, refused)))
+            }
         });
         if self.slots.len() >= WRITES_MAX {
             self.settle().await?;

@@ -1,5 +1,6 @@
 //! Figures for Prometheus.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -217,5 +218,58 @@ impl Collector for EngineFigures {
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         Ok(())
+    }
+}
+
+/// `OpenMetrics` in the older text format of Prometheus: a counter is called there what its samples are
+/// called, and nothing tells the end.
+pub(super) fn as_prometheus(open_metrics: &str) -> String {
+    let types = open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let counters: HashSet<&str> = types.filter_map(|of| of.strip_suffix(" counter")).collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("#"), Some("EOF" | "UNIT"), _) => {}
+            (Some("#"), Some(kind), Some(name)) if counters.contains(name) => {
+                for piece in ["# ", kind, " ", name, "_total ", words.next().unwrap_or_default(), "\n"] {
+                    text.push_str(piece);
+                }
+            }
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_calls_counters_what_their_samples_are_called() {
+        let metrics = Metrics::new(Arc::default(), Arc::default());
+        metrics.observe_points(3, Duration::from_millis(1));
+        let open = metrics.render();
+        assert!(open.contains("# TYPE tsdb_requests counter\n") && open.ends_with("# EOF\n"), "{open}");
+        let older = as_prometheus(&open);
+        assert!(older.contains("# TYPE tsdb_requests_total counter\n"), "{older}");
+        assert!(older.contains("\ntsdb_requests_total{") && !older.contains("EOF"), "{older}");
+        let samples = |text: &str| {
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(samples(&older), samples(&open));
+        // Each sample stands below the type of its family.
+        let mut family = String::new();
+        for line in older.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                family = rest.split(' ').next().unwrap().to_owned();
+            } else if !line.starts_with('#') {
+                assert!(line.starts_with(&family), "{line} below {family}");
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::base::{Background, Deadline, Error, ErrorCode, MemoryShares, Result, SeriesName, caught};
-use crate::engine::Engine;
+use crate::engine::{Engine, Write};
 use crate::protocol::{Command, Reply, Similar, find_help};
 
 use super::answers::{Answers, Question};
@@ -25,7 +25,7 @@ use super::watches::Watches;
 use super::{Settings, analysis, read, write};
 
 /// What of the memory for what is kept is for answers; the rest is for profiles.
-const ANSWERS_PART: u64 = 4;
+const ANSWERS_PART: u64 = 8;
 
 /// Threads for what takes little, so that it never stands behind what takes long.
 const SHORT_THREADS: usize = 2;
@@ -267,10 +267,12 @@ impl State {
 
     /// Reads tokens and certificates again, and opens the audit log again.
     pub fn reload(&self) {
+        // The new log tells that all the rest is done.
+        let tokens = self.auth.reload();
         let tls = self.tls.as_ref().map(Tls::reload);
         let audit = self.settings.audit_log.is_some().then(|| self.audit.reopen());
         for (what, reloaded) in
-            [("tokens", Some(self.auth.reload())), ("TLS certificate and key", tls), ("audit log", audit)]
+            [("tokens", Some(tokens)), ("TLS certificate and key", tls), ("audit log", audit)]
         {
             let Some(reloaded) = reloaded else { continue };
             self.audit.server(&format!("reload {what}"), &reloaded);
@@ -289,6 +291,7 @@ impl State {
         let result = async {
             let engine = self.engine().await?;
             let (change, shape) = write::plan(command)?;
+            let change = self.check_deletion(change).await?;
             let (sender, receiver) = oneshot::channel();
             engine.submit(change, move |done| {
                 // A client that left does not wait.
@@ -301,6 +304,19 @@ impl State {
         Entry::end(entry, &result);
         self.metrics.observe(label, &result, started.elapsed());
         result
+    }
+
+    /// Refuses a deletion of points that can't be read.
+    ///
+    /// # Errors
+    /// `CORRUPT_DATA`; `LIMIT_EXCEEDED` where too many requests wait.
+    pub async fn check_deletion(&self, write: Write) -> Result<Write> {
+        if !matches!(write, Write::DeleteRange { .. }) {
+            return Ok(write);
+        }
+        let engine = self.engine().await?.clone();
+        let deadline = Deadline::after(self.request_timeout());
+        self.queries.run(deadline, move |_| engine.check_deletion(&write).map(|()| write)).await
     }
 
     async fn run(self: &Arc<Self>, command: Command, reserved: &mut Option<Reserved>) -> Result<Reply> {

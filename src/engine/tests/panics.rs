@@ -108,9 +108,13 @@ fn a_panic_while_deleted_points_are_counted_is_told_and_writes_go_on() {
     create(&engine, "s", 1).unwrap();
     batch(&engine, 0, 50).unwrap();
     engine.flush().unwrap();
+    // As the server does it, but for the look beforehand, which would put the block into the cache.
     let delete = |start_ns, end_ns| {
         let range = TimeRange { start_ns, end_ns };
-        engine.write(Write::DeleteRange { series: name("s"), range, labels: LabelFilter::any() })
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let delete = Write::DeleteRange { series: name("s"), range, labels: LabelFilter::any() };
+        engine.submit(delete, move |done| sender.send(done).unwrap());
+        receiver.recv().unwrap()
     };
     disk.panic_in("?", 0);
     let failed = delete(10, 19).unwrap_err();

@@ -100,6 +100,43 @@ fn is_kept(rotten: &Rotten, disk: &SimDisk) -> bool {
 }
 
 #[test]
+fn a_deletion_that_cannot_be_counted_deletes_nothing() {
+    for rotten in rotten() {
+        let when = format!("{} in {}", rotten.series, rotten.segment.display());
+        let (_, truth) = run(&segments([true; 3], [true; 2]));
+        let engine = open(&rotten.disk, Recover::Strict).unwrap();
+        let delete = |series| Write::DeleteRange {
+            series: name(series),
+            range: TimeRange::ALL,
+            labels: LabelFilter::any(),
+        };
+        let refused = engine.write(delete(rotten.series)).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::CorruptData, "{when}");
+        // What is there of all series can be said, about the damaged one as much as there can be.
+        Step::Batch { series: rotten.series, start: 3, rows: 1, value: 900, label: "x" }
+            .run(&engine)
+            .unwrap();
+        for listed in engine.list(&Deadline::none()).unwrap() {
+            let points = truth[listed.name.as_str()].len() as u64;
+            let is_exact = listed.name.as_str() != rotten.series;
+            assert!(listed.count >= points && (!is_exact || listed.count == points), "{when}: {listed:?}");
+        }
+        assert!(engine.totals(&Deadline::none()).is_ok(), "{when}");
+        drop(engine);
+        let engine = open(&rotten.disk, Recover::AcceptLoss).unwrap();
+        let found = points_of(&engine, rotten.series).unwrap();
+        assert!(
+            rotten.rest[rotten.series].keys().all(|point| found.contains_key(point)),
+            "{when}: {found:?}"
+        );
+        for series in ["s", "t", "u"].into_iter().filter(|series| *series != rotten.series) {
+            let there = truth[series].len() as u64;
+            assert_eq!(engine.write(delete(series)).unwrap(), Written::Deleted { deleted: there }, "{when}");
+        }
+    }
+}
+
+#[test]
 fn what_is_left_of_a_segment_is_kept() {
     for rotten in rotten() {
         let when = format!("{} in {}", rotten.series, rotten.segment.display());
