@@ -53,7 +53,7 @@ pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
     }
     let seconds = started.elapsed().as_secs_f64();
     let skipped = match &sink.first_skipped {
-        Some(first) => format!(", skipped {} lines (the first: {first})", sink.skipped),
+        Some((first, why)) => format!(", skipped {} lines (the first: line {first}, {why})", sink.skipped),
         None => String::new(),
     };
     println!("imported {} points into {}{skipped} in {seconds:.1} s", sink.acknowledged, options.series);
@@ -92,16 +92,16 @@ struct Sink<'a> {
     connection: Connection,
     created: bool,
     rows: Vec<Row>,
+    /// The line of each row.
+    lines: Vec<u64>,
     row_bytes: usize,
-    /// Requests without an answer: text, points, first and last line.
-    in_flight: VecDeque<(String, u64, u64, u64)>,
-    first_line: u64,
-    last_line: u64,
+    /// Rows that were sent and have no answer, with their lines.
+    in_flight: VecDeque<(Vec<Row>, Vec<u64>)>,
     acknowledged: u64,
     acknowledged_line: u64,
     skipped: u64,
     /// The first of them, and why.
-    first_skipped: Option<String>,
+    first_skipped: Option<(u64, String)>,
 }
 
 impl<'a> Sink<'a> {
@@ -112,10 +112,9 @@ impl<'a> Sink<'a> {
             connection: Connection::open(connect)?,
             created: !options.create,
             rows: Vec::new(),
+            lines: Vec::new(),
             row_bytes: 0,
             in_flight: VecDeque::new(),
-            first_line: 0,
-            last_line: 0,
             acknowledged: 0,
             acknowledged_line: 0,
             skipped: 0,
@@ -129,8 +128,7 @@ impl<'a> Sink<'a> {
         let row = match row {
             Ok(row) => row,
             Err(message) if self.options.skip_invalid => {
-                self.skipped += 1;
-                self.first_skipped.get_or_insert_with(|| format!("line {line}, {message}"));
+                self.skip(line, &message);
                 return Ok(());
             }
             Err(message) => {
@@ -145,10 +143,7 @@ impl<'a> Sink<'a> {
             self.connection.json(&request.to_string())?;
             self.created = true;
         }
-        if self.rows.is_empty() {
-            self.first_line = line;
-        }
-        self.last_line = line;
+        self.lines.push(line);
         self.row_bytes += 24 * (row.values.len() + 1) + row.labels.memory_bytes();
         self.rows.push(row);
         if self.rows.len() >= self.options.batch as usize || self.row_bytes >= BATCH_BYTES {
@@ -157,16 +152,23 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
+    /// Counts a line that is left out.
+    fn skip(&mut self, line: u64, message: &str) {
+        self.skipped += 1;
+        // Lines that the server refuses are known later than those that can't be read.
+        if self.first_skipped.as_ref().is_none_or(|(first, _)| line < *first) {
+            self.first_skipped = Some((line, message.to_owned()));
+        }
+    }
+
     fn send(&mut self) -> Result<()> {
         if self.rows.is_empty() {
             return Ok(());
         }
         let request = batch(&self.options.series, &self.rows);
-        self.in_flight.push_back((request, self.rows.len() as u64, self.first_line, self.last_line));
-        self.rows.clear();
+        self.in_flight.push_back((std::mem::take(&mut self.rows), std::mem::take(&mut self.lines)));
         self.row_bytes = 0;
-        let sent = self.in_flight.back().map_or(Ok(()), |(request, ..)| self.connection.send(request));
-        match sent {
+        match self.connection.send(&request) {
             Ok(()) => {}
             Err(Failure::Unreachable(reason)) => self.again(&reason)?,
             Err(other) => return Err(other),
@@ -177,30 +179,108 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
+    /// Takes the answer to the first request that has none.
     fn take_reply(&mut self) -> Result<()> {
-        let reply = loop {
-            match self.connection.json_data() {
-                Err(Failure::Unreachable(reason)) => self.again(&reason)?,
-                reply => break reply,
-            }
-        };
-        let Some((_, points, first, last)) = self.in_flight.pop_front() else { return Ok(()) };
+        let reply = self.reply();
+        let Some((rows, lines)) = self.in_flight.pop_front() else { return Ok(()) };
         match reply {
             Ok(_) => {
-                self.acknowledged += points;
-                self.acknowledged_line = last;
+                self.note_stored(&lines);
                 Ok(())
             }
-            Err(Failure::Refused(message)) => {
-                let hint =
-                    if message.starts_with("SERIES_NOT_FOUND") { " (or import with --create)" } else { "" };
-                Err(Failure::Refused(format!(
-                    "{} lines {first} to {last}: {message}{hint}",
-                    self.options.file.display()
-                )))
+            Err(Failure::Refused(message)) if is_of_a_row(&message) => {
+                // The later ones are sent again, for of a point given twice the last wins.
+                // Whatever is said of them now is said again then.
+                let later = std::mem::take(&mut self.in_flight);
+                for _ in &later {
+                    if let Err(Failure::Unreachable(reason)) = self.connection.json_data() {
+                        self.again(&reason)?;
+                        break;
+                    }
+                }
+                self.store_parts(rows, lines)?;
+                for (rows, lines) in later {
+                    self.store(rows, lines)?;
+                }
+                Ok(())
             }
+            Err(Failure::Refused(message)) => Err(self.refused(&lines, &message)),
             Err(other) => Err(other),
         }
+    }
+
+    fn reply(&mut self) -> Result<Value> {
+        loop {
+            match self.connection.json_data() {
+                Err(Failure::Unreachable(reason)) => self.again(&reason)?,
+                reply => return reply,
+            }
+        }
+    }
+
+    /// Sends rows while nothing else is under way, and their parts where a row among them is
+    /// refused.
+    fn store(&mut self, rows: Vec<Row>, lines: Vec<u64>) -> Result<()> {
+        let request = batch(&self.options.series, &rows);
+        self.in_flight.push_back((rows, lines));
+        let reply = match self.connection.send(&request) {
+            Ok(()) => self.reply(),
+            Err(Failure::Unreachable(reason)) => self.again(&reason).and_then(|()| self.reply()),
+            Err(other) => Err(other),
+        };
+        let Some((rows, lines)) = self.in_flight.pop_back() else { return Ok(()) };
+        let message = match reply {
+            Ok(_) => {
+                self.note_stored(&lines);
+                return Ok(());
+            }
+            Err(Failure::Refused(message)) => message,
+            Err(other) => return Err(other),
+        };
+        let width = rows.first().map_or(0, |row| row.values.len());
+        let same_width = rows.iter().all(|row| row.values.len() == width);
+        if !is_of_a_row(&message) {
+            Err(self.refused(&lines, &message))
+        } else if rows.len() == 1 || (same_width && message.starts_with("DIMENSION_MISMATCH")) {
+            // What is wrong with one of them is wrong with all.
+            for &line in &lines {
+                if !self.options.skip_invalid {
+                    return Err(self.refused(&[line], &message));
+                }
+                self.skip(line, &message);
+            }
+            Ok(())
+        } else {
+            self.store_parts(rows, lines)
+        }
+    }
+
+    /// Stores parts of rows of which one was refused: those with as many values, or halves.
+    fn store_parts(&mut self, mut rows: Vec<Row>, mut lines: Vec<u64>) -> Result<()> {
+        while let Some(first) = rows.first() {
+            let width = first.values.len();
+            let alike = rows.iter().take_while(|row| row.values.len() == width).count();
+            let part = if alike == rows.len() { alike.div_ceil(2) } else { alike };
+            let (later, later_lines) = (rows.split_off(part), lines.split_off(part));
+            self.store(rows, lines)?;
+            (rows, lines) = (later, later_lines);
+        }
+        Ok(())
+    }
+
+    fn note_stored(&mut self, lines: &[u64]) {
+        self.acknowledged += lines.len() as u64;
+        self.acknowledged_line = lines.last().copied().unwrap_or(self.acknowledged_line);
+    }
+
+    fn refused(&self, lines: &[u64], message: &str) -> Failure {
+        let hint = if message.starts_with("SERIES_NOT_FOUND") { " (or import with --create)" } else { "" };
+        let lines = match lines {
+            [first, .., last] => format!("lines {first} to {last}"),
+            [line] => format!("line {line}"),
+            [] => String::new(),
+        };
+        Failure::Refused(format!("{} {lines}: {message}{hint}", self.options.file.display()))
     }
 
     /// Connects anew and sends again what was not answered: the same points at the same
@@ -213,7 +293,8 @@ impl<'a> Sink<'a> {
             wait = (wait * 2).min(Duration::from_secs(5));
             let sent = Connection::open(self.connect).and_then(|connection| {
                 self.connection = connection;
-                self.in_flight.iter().try_for_each(|(request, ..)| self.connection.send(request))
+                let mut requests = self.in_flight.iter().map(|(rows, _)| batch(&self.options.series, rows));
+                requests.try_for_each(|request| self.connection.send(&request))
             });
             match sent {
                 Ok(()) => return Ok(()),
@@ -232,6 +313,11 @@ impl<'a> Sink<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether the server refused a row for what it holds, rather than all of them.
+fn is_of_a_row(message: &str) -> bool {
+    ["DIMENSION_MISMATCH: ", "INVALID_ARGUMENT: "].iter().any(|code| message.starts_with(code))
 }
 
 /// The request that stores `rows`: columns where they share their labels.

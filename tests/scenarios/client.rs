@@ -187,6 +187,38 @@ fn import_takes_files_as_they_are_and_names_bad_lines() {
 }
 
 #[test]
+fn import_names_the_line_that_the_server_refuses_or_skips_it_alone() {
+    let server = Server::start();
+    let import = |name: &str, text: &str, args: &[&str]| {
+        piped(server.client().args(["import", name, "-", "--create"]).args(args), text)
+    };
+    let json: String = (1..=20)
+        .map(|at| format!("{{\"timestamp_ns\":{at},\"values\":{}}}\n", if at == 11 { "[1]" } else { "[1,2]" }))
+        .collect();
+    // Whether the bad row has a request of its own, is in the last, or has others behind it.
+    for batch in ["5000", "1", "4"] {
+        let name = format!("j{batch}");
+        let (code, _, err) = import(&name, &json, &["--batch", batch]);
+        assert!(code == 1 && err.contains(" line 11: DIMENSION_MISMATCH"), "{err}");
+        assert!(err.contains("10 points up to line 10") && err.contains("--from-line 11"), "{err}");
+        let (code, out, err) = import(&name, &json, &["--batch", batch, "--skip-invalid"]);
+        assert!(code == 0 && out.contains("imported 19 points"), "{out} {err}");
+        assert!(out.contains("skipped 1 lines (the first: line 11, DIMENSION_MISMATCH"), "{out}");
+        assert!(server.connect().text("LIST").rows().contains(&format!("{name} 2 19")));
+    }
+    let floats = "time,v\n1704067199,1\n1704067200,1e39\n1704067201,2\n1704067202,x\n1704067203,-1e39\n";
+    let (code, out, err) = import("f", floats, &["--value-type", "f32", "--skip-invalid"]);
+    assert!(code == 0 && out.contains("imported 2 points"), "{out} {err}");
+    assert!(out.contains("skipped 3 lines (the first: line 3, INVALID_ARGUMENT"), "{out}");
+    let (code, _, err) = import("f", floats, &["--value-type", "f32"]);
+    assert!(code == 1 && err.contains(" line 3: INVALID_ARGUMENT"), "{err}");
+    // Of a point given twice the last wins, also around a row that is refused.
+    let twice = "time,v\n1,1\n2,1e39\n1,3\n";
+    assert_eq!(import("t", twice, &["--value-type", "f32", "--skip-invalid", "--batch", "2"]).0, 0);
+    assert_eq!(server.connect().text("QUERY_RANGE t 0 9000000000").rows(), ["1000000000 3"]);
+}
+
+#[test]
 fn plots_go_to_the_terminal_and_to_files() {
     let server = Server::start();
     let temp = tempfile::tempdir().unwrap();
