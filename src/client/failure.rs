@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::interrupt::EXIT_CODE;
+
 /// What went wrong, by what the exit code says of it.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -12,6 +14,8 @@ pub(super) enum Failure {
     Usage(String),
     /// No connection, or one that broke.
     Unreachable(String),
+    /// Ctrl-C ended it early.
+    Interrupted(String),
     /// Was printed already.
     Printed,
 }
@@ -21,7 +25,9 @@ pub(super) type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     pub fn print(&self) {
         match self {
-            Self::Refused(message) | Self::Unreachable(message) => eprintln!("{message}"),
+            Self::Refused(message) | Self::Unreachable(message) | Self::Interrupted(message) => {
+                eprintln!("{message}");
+            }
             Self::Usage(message) => eprintln!("{message}\n\nFor more information, try '--help'."),
             Self::Printed => {}
         }
@@ -32,6 +38,7 @@ impl Failure {
             Self::Refused(_) | Self::Printed => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
+            Self::Interrupted(_) => EXIT_CODE,
         })
     }
 }

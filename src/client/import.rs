@@ -14,6 +14,7 @@ use crate::vfs::{FileReader, RealDisk, Vfs};
 
 use super::connection::Connection;
 use super::failure::{Failure, Result, on_file};
+use super::interrupt::Interruptible;
 use super::options::{Connect, Import};
 use super::rows::{ReadRow, Row, at_line, read_rows};
 
@@ -38,7 +39,13 @@ pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
     }
     let mut sink = Sink::new(connect, options)?;
     let read = read_rows(reader, options, &mut |line, row| sink.push(line, row));
-    let result = read.and_then(|()| sink.finish());
+    let result = match read.and_then(|()| sink.finish()) {
+        // What is under way may be stored anyway, and is told to be.
+        Err(Failure::Interrupted(message)) => {
+            sink.take_replies().and(Err(Failure::Interrupted(message)))
+        }
+        result => result,
+    };
     progress.finish_and_clear();
     if let Err(failure) = result {
         if sink.acknowledged > 0 {
@@ -90,6 +97,7 @@ struct Sink<'a> {
     connect: &'a Connect,
     options: &'a Import,
     connection: Connection,
+    interrupts: Interruptible,
     created: bool,
     rows: Vec<Row>,
     /// The line of each row.
@@ -110,6 +118,7 @@ impl<'a> Sink<'a> {
             connect,
             options,
             connection: Connection::open(connect)?,
+            interrupts: Interruptible::new(),
             created: !options.create,
             rows: Vec::new(),
             lines: Vec::new(),
@@ -125,6 +134,7 @@ impl<'a> Sink<'a> {
     /// Takes what a line held; a line that could not be read ends the import, or is
     /// skipped where that was asked for.
     fn push(&mut self, line: u64, row: ReadRow) -> Result<()> {
+        self.stop_where_asked_to()?;
         let row = match row {
             Ok(row) => row,
             Err(message) if self.options.skip_invalid => {
@@ -148,6 +158,15 @@ impl<'a> Sink<'a> {
         self.rows.push(row);
         if self.rows.len() >= self.options.batch as usize || self.row_bytes >= BATCH_BYTES {
             self.send()?;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// `Interrupted` after a Ctrl-C.
+    fn stop_where_asked_to(&self) -> Result<()> {
+        if self.interrupts.is_asked_to_stop() {
+            return Err(Failure::Interrupted(format!("{}: interrupted", self.options.file.display())));
         }
         Ok(())
     }
@@ -289,6 +308,7 @@ impl<'a> Sink<'a> {
         eprintln!("{reason}; connecting again");
         let mut wait = Duration::from_millis(100);
         for attempt in 1..=RETRIES {
+            self.stop_where_asked_to()?;
             std::thread::sleep(wait);
             wait = (wait * 2).min(Duration::from_secs(5));
             let sent = Connection::open(self.connect).and_then(|connection| {
@@ -307,7 +327,13 @@ impl<'a> Sink<'a> {
 
     /// Sends what is left and waits for every answer.
     fn finish(&mut self) -> Result<()> {
+        // Whoever filled a pipe ended by the same Ctrl-C, maybe in the middle of a line.
+        self.stop_where_asked_to()?;
         self.send()?;
+        self.take_replies()
+    }
+
+    fn take_replies(&mut self) -> Result<()> {
         while !self.in_flight.is_empty() {
             self.take_reply()?;
         }

@@ -3,7 +3,7 @@
 //! `options` is what can be asked on the command line; `connection` speaks the line
 //! dialects with a server, inside TLS or not; `show` renders replies for people;
 //! `repl`, `import` (with `rows`), `export` and `plot` are what the program can do beyond passing a
-//! command on.
+//! command on, and `interrupt` lets Ctrl-C end an import well.
 
 mod chart;
 mod connection;
@@ -12,6 +12,7 @@ mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod import;
+mod interrupt;
 mod options;
 mod plot;
 mod raster;

@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand};
 /// Command-line client of TSDB Vector.
 ///
 /// With a command, runs it and exits: 0 when it went well, 1 when the server refused
-/// it, 2 when the program was called wrongly, 3 when there is no connection. Without
-/// one, opens a session on a terminal; otherwise runs one command per line of standard
-/// input.
+/// it, 2 when the program was called wrongly, 3 when there is no connection, 130 when
+/// Ctrl-C ended it. Without one, opens a session on a terminal; otherwise runs one
+/// command per line of standard input.
 #[derive(Debug, Parser)]
 #[command(name = "tsdb_client", version, args_override_self = true, after_help = COMMANDS_HELP)]
 pub struct Options {
@@ -81,7 +81,7 @@ pub(super) enum Task {
 /// Load a CSV or JSON-lines file into a series.
 ///
 /// Writing a point again replaces it, so an import that was interrupted can simply be
-/// started again, or from a line on with --from-line.
+/// started again, or from a line on with --from-line: after Ctrl-C it says from which.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The series.

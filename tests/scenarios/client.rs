@@ -219,6 +219,34 @@ fn import_names_the_line_that_the_server_refuses_or_skips_it_alone() {
 }
 
 #[test]
+fn an_interrupted_import_says_where_to_go_on() {
+    let server = Server::start();
+    let rows = |from: u64| (from..from + 100).map(|at| format!("{at},{at}\n")).collect::<String>();
+    let mut import = server.client();
+    import.args(["import", "a", "-", "--create", "--batch", "10", "--time-format", "ns"]);
+    let mut child =
+        import.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut file = child.stdin.take().unwrap();
+    file.write_all(rows(1).as_bytes()).unwrap();
+    // What is stored shows that it is under way.
+    while server.connect().text("LIST").rows().first().is_none_or(|row| row == "a 1 0") {
+        std::thread::yield_now();
+    }
+    let status = Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap();
+    assert!(status.success());
+    let mut next = 101;
+    while file.write_all(rows(next).as_bytes()).is_ok() {
+        next += 100;
+    }
+    drop(file);
+    let (code, out, err) = finish(&child.wait_with_output().unwrap());
+    assert!(code == 130 && out.is_empty(), "{code} {out} {err}");
+    let stored = server.connect().text("LIST").rows()[0].replace("a 1 ", "").parse::<u64>().unwrap();
+    let told = format!("{stored} points up to line {stored} are stored; go on with --from-line {} ", stored + 1);
+    assert!(err.contains(&told) && err.contains("interrupted"), "{told} {err}");
+}
+
+#[test]
 fn plots_go_to_the_terminal_and_to_files() {
     let server = Server::start();
     let temp = tempfile::tempdir().unwrap();
