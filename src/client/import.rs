@@ -41,9 +41,7 @@ pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
     let read = read_rows(reader, options, &mut |line, row| sink.push(line, row));
     let result = match read.and_then(|()| sink.finish()) {
         // What is under way may be stored anyway, and is told to be.
-        Err(Failure::Interrupted(message)) => {
-            sink.take_replies().and(Err(Failure::Interrupted(message)))
-        }
+        Err(Failure::Interrupted(message)) => sink.take_replies().and(Err(Failure::Interrupted(message))),
         result => result,
     };
     progress.finish_and_clear();

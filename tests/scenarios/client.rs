@@ -193,7 +193,9 @@ fn import_names_the_line_that_the_server_refuses_or_skips_it_alone() {
         piped(server.client().args(["import", name, "-", "--create"]).args(args), text)
     };
     let json: String = (1..=20)
-        .map(|at| format!("{{\"timestamp_ns\":{at},\"values\":{}}}\n", if at == 11 { "[1]" } else { "[1,2]" }))
+        .map(|at| {
+            format!("{{\"timestamp_ns\":{at},\"values\":{}}}\n", if at == 11 { "[1]" } else { "[1,2]" })
+        })
         .collect();
     // Whether the bad row has a request of its own, is in the last, or has others behind it.
     for batch in ["5000", "1", "4"] {
@@ -216,6 +218,38 @@ fn import_names_the_line_that_the_server_refuses_or_skips_it_alone() {
     let twice = "time,v\n1,1\n2,1e39\n1,3\n";
     assert_eq!(import("t", twice, &["--value-type", "f32", "--skip-invalid", "--batch", "2"]).0, 0);
     assert_eq!(server.connect().text("QUERY_RANGE t 0 9000000000").rows(), ["1000000000 3"]);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_costs_its_own_line() {
+    let server = Server::start();
+    let import = |name: &str, text: &str, args: &[&str]| {
+        piped(server.client().args(["import", name, "-", "--create", "--time-format", "ns"]).args(args), text)
+    };
+    let text = "time,v,note\n1,1,a\n2,2,\"b\n3,3,c\n4,\"4\",d\n5,5,\"e\n";
+    let (code, _, err) = import("a", text, &["--value-columns", "v"]);
+    assert!(code == 1 && err.contains(" line 3: a quote that opens in it is never closed"), "{err}");
+    assert!(err.contains("--from-line 3"), "{err}");
+    let (code, out, err) = import("a", text, &["--value-columns", "v", "--skip-invalid"]);
+    assert!(
+        code == 0 && out.contains("3 points") && out.contains("skipped 2 lines (the first: line 3,"),
+        "{out} {err}"
+    );
+    assert_eq!(server.connect().text("QUERY_RANGE a 0 9").rows(), ["1 1", "3 3", "4 4"]);
+    // What goes on from a line behind it begins there.
+    let (code, out, _) = import("b", text, &["--value-columns", "v", "--from-line", "4", "--skip-invalid"]);
+    assert!(code == 0 && out.contains("2 points") && out.contains("skipped 1 lines"), "{out}");
+    let (code, _, err) = import("c", "time,\"v\n1,1\n", &["--skip-invalid"]);
+    assert!(code == 1 && err.contains(" line 1: a quote that opens in it is never closed"), "{err}");
+    // A quote that closes a line later is fine where its text is, and an error where a number is.
+    let text = "time,v,note\n1,1,\"two\nlines\"\n2,\"2\n\",x\n3,3,\n";
+    let (code, out, err) = import("d", text, &["--value-columns", "v"]);
+    assert!(code == 0 && out.contains("imported 3 points"), "{out} {err}");
+    let (code, _, err) = import("d", "time,v\n1,\"1\n2\"\n", &[]);
+    assert!(
+        code == 1 && err.contains(" line 2: a field in quotes goes on in the next line, and '1\\n2'"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -242,7 +276,8 @@ fn an_interrupted_import_says_where_to_go_on() {
     let (code, out, err) = finish(&child.wait_with_output().unwrap());
     assert!(code == 130 && out.is_empty(), "{code} {out} {err}");
     let stored = server.connect().text("LIST").rows()[0].replace("a 1 ", "").parse::<u64>().unwrap();
-    let told = format!("{stored} points up to line {stored} are stored; go on with --from-line {} ", stored + 1);
+    let told =
+        format!("{stored} points up to line {stored} are stored; go on with --from-line {} ", stored + 1);
     assert!(err.contains(&told) && err.contains("interrupted"), "{told} {err}");
 }
 
