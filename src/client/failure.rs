@@ -23,6 +23,18 @@ pub(super) enum Failure {
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
+    /// The same, and where it happened.
+    pub fn at(self, place: &str) -> Self {
+        let at = |message: String| format!("{place}: {message}");
+        match self {
+            Self::Refused(message) => Self::Refused(at(message)),
+            Self::Usage(message) => Self::Usage(at(message)),
+            Self::Unreachable(message) => Self::Unreachable(at(message)),
+            Self::Interrupted(message) => Self::Interrupted(at(message)),
+            Self::Printed => Self::Printed,
+        }
+    }
+
     pub fn print(&self) {
         match self {
             Self::Refused(message) | Self::Unreachable(message) | Self::Interrupted(message) => {

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 /// With a command, runs it and exits: 0 when it went well, 1 when the server refused
 /// it, 2 when the program was called wrongly, 3 when there is no connection, 130 when
 /// Ctrl-C ended it. Without one, opens a session on a terminal; otherwise runs one
-/// command per line of standard input.
+/// command per line of standard input; what reads, and `INSERT_AT`, is sent ahead of the
+/// answers before it, with --continue everything is.
 #[derive(Debug, Parser)]
 #[command(name = "tsdb_client", version, args_override_self = true, after_help = COMMANDS_HELP)]
 pub struct Options {

@@ -1,6 +1,6 @@
 //! The command-line client.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -20,9 +20,14 @@ fn finish(output: &Output) -> (i32, String, String) {
 fn piped(command: &mut Command, input: &str) -> (i32, String, String) {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may end before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    finish(&child.wait_with_output().unwrap())
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // It may end before it has read everything.
+            let _ = stdin.write_all(input.as_bytes());
+        });
+        finish(&child.wait_with_output().unwrap())
+    })
 }
 
 #[test]
@@ -62,6 +67,53 @@ fn a_pipe_of_commands_stops_at_the_first_error_or_goes_on() {
     let (code, out, _) = piped(server.client().arg("--continue"), "NONSENSE\nLIST\nQUIT\nLIST");
     assert_eq!((code, out.lines().collect::<Vec<_>>()), (1, vec!["OK 1 series", "a 1 1", "OK 0 BYE"]));
     assert_eq!(piped(&mut server.client(), "LIST").0, 0);
+    assert!(err.contains("line 4, NONSENSE: UNKNOWN_COMMAND"), "{err}");
+    // Nothing but reads and points at times of their own may run after an error.
+    let (code, _, err) = piped(&mut server.client(), "INSERT_AT a 1 1,2\nINSERT a 5\nDROP a\n");
+    assert!(code == 1 && err.contains("line 1, INSERT_AT a 1 1,2: DIMENSION_MISMATCH"), "{err}");
+    assert_eq!(server.connect().text("LIST").rows(), ["a 1 1"]);
+}
+
+#[test]
+fn a_pipe_of_many_commands_is_answered_in_order() {
+    let server = Server::start();
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("f.csv");
+    std::fs::write(&file, "1,7\n2,8\n").unwrap();
+    let long = format!("INSERT_AT a 9999 {}\n", vec!["1"; 20_000].join(","));
+    let inserts =
+        |from: i64| (from..from + 3000).map(|at| format!("INSERT_AT a {at} {at}\n")).collect::<String>();
+    let commands = format!(
+        "CREATE a 1\n{}\n{{\"type\":\"Ping\"}}\nimport b {} --create --time-format ns\n{long}{}INSERT none 1\nEXPORT a\nimport c -\n",
+        inserts(0),
+        file.display(),
+        inserts(3000)
+    );
+    for args in [&["--continue"][..], &["--continue", "--table"], &["--continue", "--json"]] {
+        let (code, out, err) = piped(server.client().args(args), &commands);
+        assert!(
+            err.contains("line 3005, INSERT_AT a 9999 1,1,1") && err.contains("…: DIMENSION_MISMATCH"),
+            "{err}"
+        );
+        assert!(err.contains("line 6006, INSERT none 1: SERIES_NOT_FOUND"), "{err}");
+        assert!(code == 2 && err.contains("line 6008, import c -: standard input has the commands"), "{err}");
+        assert!(out.lines().count() > 6000, "{args:?}");
+        assert_eq!(server.connect().text("QUERY_RANGE b 0 9").rows(), ["1 7", "2 8"]);
+        assert_eq!(server.connect().text("LIST").rows(), ["a 1 6000", "b 1 2"]);
+    }
+    let (_, out, _) = piped(&mut server.client(), &inserts(0));
+    let expected: String = (0..3000).map(|at| format!("OK 0 {at}\n")).collect();
+    assert!(out == expected);
+    // An answer does not wait for the next command.
+    let mut client = server.client();
+    let mut child = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut replies = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        child.stdin.as_mut().unwrap().write_all(b"PING\n").unwrap();
+        assert_eq!(replies.next().unwrap().unwrap(), "OK 0 PONG");
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
