@@ -27,8 +27,8 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Bytes of the file read at once; the first of them show what it is.
 const READ_BYTES: usize = 64 << 10;
 
-/// Runs the import.
-pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
+/// Runs the import; `json` has it print what came of it as the server prints its replies.
+pub(super) fn run(connect: &Connect, options: &Import, json: bool) -> Result<()> {
     let started = Instant::now();
     let (reader, bytes) = open(&options.file)?;
     let progress = progress_bar(bytes);
@@ -57,6 +57,13 @@ pub(super) fn run(connect: &Connect, options: &Import) -> Result<()> {
         return Err(failure);
     }
     let seconds = started.elapsed().as_secs_f64();
+    if json {
+        let first = sink.first_skipped.as_ref().map(|(line, why)| json!({ "line": line, "message": why }));
+        let data = json!({ "series": options.series, "imported": sink.acknowledged, "skipped": sink.skipped,
+            "first_skipped": first });
+        println!("{}", json!({ "ok": true, "data": data }));
+        return Ok(());
+    }
     let skipped = match &sink.first_skipped {
         Some((first, why)) => format!(", skipped {} lines (the first: line {first}, {why})", sink.skipped),
         None => String::new(),

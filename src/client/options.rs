@@ -14,7 +14,8 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "tsdb_client", version, args_override_self = true, after_help = COMMANDS_HELP)]
 pub struct Options {
-    /// Print the JSON reply, on one line.
+    /// Print the JSON reply, on one line. An import has one of its own; export and plot
+    /// have none.
     #[arg(long, global = true, help_heading = "Output")]
     pub(super) json: bool,
     /// Print rows as a table with readable times, as on a terminal, even into a pipe.

@@ -62,12 +62,11 @@ impl Pipe {
         let place = place(number, line);
         if let Some(task) = own_task(line) {
             self.answer()?;
-            let json = self.session.is_json();
-            let done = task.and_then(|(own_json, task)| match &task {
+            let done = task.and_then(|(json, task)| match &task {
                 Task::Import(import) if import.file == Path::new("-") => Err(Failure::Usage(
                     "standard input has the commands; name a file, or pipe it into tsdb_client import".into(),
                 )),
-                _ => super::run_task(&self.session.connect, json || own_json, false, &task),
+                _ => run_own(&self.session, json, &task),
             });
             return self.note(&place, done);
         }
@@ -202,6 +201,12 @@ fn own_task(line: &str) -> Option<Result<(bool, Task)>> {
     })
 }
 
+/// Runs such a task; what has a JSON reply gives it where all others are JSON too.
+fn run_own(session: &Session, json: bool, task: &Task) -> Result<()> {
+    let json = json || (session.is_json() && matches!(task, Task::Import(_)));
+    super::run_task(&session.connect, json, false, task)
+}
+
 fn refresh_series(editor: &mut Editor<Completion, FileHistory>, session: &mut Session) {
     if let Some(helper) = editor.helper_mut() {
         helper.series = session.series_names();
@@ -233,11 +238,7 @@ fn interactive(mut session: Session) -> Result<()> {
             let _ = editor.add_history_entry(&line);
         }
         if let Some(task) = own_task(&line) {
-            let json = session.is_json();
-            let run = |(own_json, task): (bool, Task)| {
-                super::run_task(&session.connect, json || own_json, true, &task)
-            };
-            if let Err(failure) = task.and_then(run) {
+            if let Err(failure) = task.and_then(|(json, task)| run_own(&session, json, &task)) {
                 failure.print();
             }
             refresh_series(&mut editor, &mut session);

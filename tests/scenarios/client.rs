@@ -273,6 +273,29 @@ fn import_names_the_line_that_the_server_refuses_or_skips_it_alone() {
 }
 
 #[test]
+fn json_is_printed_by_what_has_a_reply_and_refused_by_the_rest() {
+    let server = Server::start();
+    let args = ["import", "a", "-", "--create", "--json", "--skip-invalid", "--time-format", "ns"];
+    let (code, out, err) = piped(server.client().args(args), "1,1\n2,x\n3,3\n");
+    let reply: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e} in {out} {err}"));
+    assert_eq!((code, out.lines().count(), &reply["ok"]), (0, 1, &json!(true)));
+    let data = &reply["data"];
+    assert_eq!((&data["series"], &data["imported"], &data["skipped"]), (&json!("a"), &json!(2), &json!(1)));
+    assert_eq!(data["first_skipped"]["line"], 2);
+    assert_eq!(
+        serde_json::from_str::<Value>(&piped(server.client().args(args), "1,1\n").1).unwrap()["data"]["first_skipped"],
+        Value::Null
+    );
+    for args in [["--json", "export", "a"], ["plot", "a", "--json"]] {
+        let (code, out, err) = run(server.client().args(args));
+        assert!(code == 2 && out.is_empty() && err.contains("has no JSON reply"), "{out} {err}");
+    }
+    // Where a session prints JSON, its own commands do as they can.
+    let (code, out, err) = piped(server.client().arg("--json"), "PING\nexport a\n");
+    assert!(code == 0 && out.ends_with("1,1,\n3,3,\n"), "{out} {err}");
+}
+
+#[test]
 fn a_quote_that_is_not_closed_costs_its_own_line() {
     let server = Server::start();
     let import = |name: &str, text: &str, args: &[&str]| {
