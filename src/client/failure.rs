@@ -8,9 +8,9 @@ use super::interrupt::EXIT_CODE;
 /// What went wrong, by what the exit code says of it.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server answered with an error, or a file could not be read or written.
+    /// The server answered with an error, or a file could not be read, understood or written.
     Refused(String),
-    /// The program was called wrongly.
+    /// The program was called wrongly, also where only the file shows it.
     Usage(String),
     /// No connection, or one that broke.
     Unreachable(String),

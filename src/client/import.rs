@@ -17,6 +17,7 @@ use super::failure::{Failure, Result, on_file};
 use super::interrupt::Interruptible;
 use super::options::{Connect, Import};
 use super::rows::{ReadRow, Row, at_line, read_rows};
+use super::times::TimeFormat;
 
 /// Batches sent before the first must be answered.
 const IN_FLIGHT: usize = 4;
@@ -30,6 +31,7 @@ const READ_BYTES: usize = 64 << 10;
 /// Runs the import; `json` has it print what came of it as the server prints its replies.
 pub(super) fn run(connect: &Connect, options: &Import, json: bool) -> Result<()> {
     let started = Instant::now();
+    TimeFormat::parse(&options.time_format).map_err(Failure::Usage)?;
     let (reader, bytes) = open(&options.file)?;
     let progress = progress_bar(bytes);
     let mut reader = BufReader::with_capacity(READ_BYTES, progress.wrap_read(reader));

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 /// Command-line client of TSDB Vector.
 ///
 /// With a command, runs it and exits: 0 when it went well, 1 when the server refused
-/// it, 2 when the program was called wrongly, 3 when there is no connection, 130 when
+/// it or a file can't be read or written, 2 when the program was called wrongly, such as
+/// with a column that the file does not have, 3 when there is no connection, 130 when
 /// Ctrl-C ended it. Without one, opens a session on a terminal; otherwise runs one
 /// command per line of standard input; what reads, and `INSERT_AT`, is sent ahead of the
 /// answers before it, with --continue everything is.
@@ -118,7 +119,7 @@ pub(super) struct Import {
     #[arg(long)]
     pub skip_invalid: bool,
     /// Start at this line of the file, counted from 1.
-    #[arg(long, value_name = "LINE", default_value_t = 1)]
+    #[arg(long, value_name = "LINE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_line: u64,
     /// Points sent in one request.
     #[arg(long, value_name = "POINTS", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -219,5 +220,7 @@ mod tests {
         assert!(Options::try_parse_from(["tsdb_client", "plot", "a", "--anomalies", "3"]).is_err());
         let both = ["tsdb_client", "plot", "a", "--window", "9", "--changes", "3", "--snippets", "1"];
         assert!(Options::try_parse_from(both).is_err());
+        let lines_are_counted_from_1 = ["tsdb_client", "import", "a", "f.csv", "--from-line", "0"];
+        assert!(Options::try_parse_from(lines_are_counted_from_1).is_err());
     }
 }

@@ -45,7 +45,11 @@ pub(super) fn read_rows(mut reader: impl BufRead, options: &Import, take: &mut T
 
 /// What is wrong with a line.
 pub(super) fn at_line(options: &Import, line: u64, message: &str) -> Failure {
-    Failure::Refused(format!("{} line {line}: {message}", options.file.display()))
+    Failure::Refused(message.to_owned()).at(&place(options, line))
+}
+
+fn place(options: &Import, line: u64) -> String {
+    format!("{} line {line}", options.file.display())
 }
 
 #[derive(Deserialize)]
@@ -267,7 +271,7 @@ fn read_csv(reader: impl BufRead, delimiter: u8, options: &Import, take: &mut Ta
             let names_line = header.as_ref().map_or(line, |(line, _)| *line);
             columns = Some(
                 Columns::find(options, header.as_ref().map(|(_, header)| header), &fields)
-                    .map_err(|message| at_line(options, names_line, &message))?,
+                    .map_err(|failure| failure.at(&place(options, names_line)))?,
             );
         }
         let read = match (parsed, &columns) {
@@ -322,22 +326,18 @@ fn parse(reader: &mut csv::Reader<Feed>, fields: &mut StringRecord) -> std::resu
 }
 
 impl Columns {
-    fn find(
-        options: &Import,
-        header: Option<&StringRecord>,
-        first: &StringRecord,
-    ) -> std::result::Result<Self, String> {
+    fn find(options: &Import, header: Option<&StringRecord>, first: &StringRecord) -> Result<Self> {
         let names: Vec<String> = match header {
             Some(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
             None => (1..=first.len()).map(|at| at.to_string()).collect(),
         };
-        let index = |wanted: &str| -> std::result::Result<usize, String> {
+        let index = |wanted: &str| -> Result<usize> {
             let by_name = names.iter().position(|name| name == wanted);
             let by_number =
                 wanted.parse::<usize>().ok().filter(|at| (1..=names.len()).contains(at)).map(|at| at - 1);
-            by_name
-                .or(by_number)
-                .ok_or_else(|| format!("there is no column '{wanted}'; there are: {}", names.join(", ")))
+            by_name.or(by_number).ok_or_else(|| {
+                Failure::Usage(format!("there is no column '{wanted}'; there are: {}", names.join(", ")))
+            })
         };
         let time = if let Some(column) = &options.time_column {
             index(column)?
@@ -346,11 +346,7 @@ impl Columns {
             let by_name = |known: &&str| names.iter().position(|name| name.eq_ignore_ascii_case(known));
             known.iter().find_map(by_name).unwrap_or(0)
         };
-        let labels = options
-            .label_columns
-            .iter()
-            .map(|column| index(column))
-            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let labels = options.label_columns.iter().map(|column| index(column)).collect::<Result<Vec<_>>>()?;
         let ours = names.first().is_some_and(|name| name == "timestamp_ns")
             && names.last().is_some_and(|name| name == "labels");
         let label_set = (ours && labels.is_empty()).then(|| names.len() - 1);
@@ -359,16 +355,13 @@ impl Columns {
                 .filter(|at| *at != time && Some(*at) != label_set && !labels.contains(at))
                 .collect()
         } else {
-            options
-                .value_columns
-                .iter()
-                .map(|column| index(column))
-                .collect::<std::result::Result<Vec<_>, _>>()?
+            options.value_columns.iter().map(|column| index(column)).collect::<Result<Vec<_>>>()?
         };
         if values.is_empty() {
-            return Err("there is no value column; fields are separated by a comma, a semicolon, a tab or a |, and --value-columns names those of values".into());
+            return Err(Failure::Refused("there is no value column; fields are separated by a comma, a semicolon, a tab or a |, and --value-columns names those of values".into()));
         }
-        let format = TimeFormat::parse(&options.time_format)?
+        let format = TimeFormat::parse(&options.time_format)
+            .map_err(Failure::Usage)?
             .detect(names.get(time).map_or("", String::as_str), first.get(time).unwrap_or_default());
         Ok(Self { time, format, values, labels, label_set, names })
     }

@@ -216,7 +216,14 @@ fn import_takes_files_as_they_are_and_names_bad_lines() {
     let (code, _, err) = import("missing", "1,1\n", &[]);
     assert!(code == 1 && err.contains("--create"), "{err}");
     let (code, _, err) = import("c", "1,1\n", &["--create", "--value-columns", "nope"]);
-    assert!(code == 1 && err.contains("nope"), "{err}");
+    assert!(code == 2 && err.contains("- line 1: there is no column 'nope'"), "{err}");
+    assert_eq!(import("c", "1,1\n", &["--create", "--time-column", "nope"]).0, 2);
+    assert_eq!(import("c", "1,1\n", &["--create", "--label-columns", "nope"]).0, 2);
+    let (code, _, err) = import("c", "", &["--time-format", "fortnights"]);
+    assert!(code == 2 && err.contains("'fortnights'"), "{err}");
+    assert_eq!(import("c", "1,1\n", &["--from-line", "0"]).0, 2);
+    let (code, _, err) = run(server.client().args(["import", "c", "/nowhere/f.csv"]));
+    assert!(code == 1 && err.contains("/nowhere/f.csv"), "{err}");
     // A comma for a decimal point must not make two fields of which the second is forgotten.
     let (code, _, err) = import("d", "time,v\n2024-03-01 00:00,1,5\n", &["--create"]);
     assert!(code == 1 && err.contains("3 fields") && err.contains("line 2"), "{err}");
