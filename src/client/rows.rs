@@ -36,6 +36,13 @@ type Take<'a> = dyn FnMut(u64, ReadRow) -> Result<()> + 'a;
 /// Reads a file that is not empty to its end; its first bytes tell what it is.
 pub(super) fn read_rows(mut reader: impl BufRead, options: &Import, take: &mut Take<'_>) -> Result<()> {
     let start = reader.fill_buf().map_err(on_file(options.file.display()))?;
+    if start.starts_with(b"\x1f\x8b") {
+        return Err(Failure::Refused(format!(
+            "{0}: the file is compressed (gzip); unpack it first: gzip -dc {0} | tsdb_client import {1} -",
+            options.file.display(),
+            options.series
+        )));
+    }
     // Files start with a byte order mark where they come from spreadsheets.
     let mark = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let (is_json, delimiter) = (start.get(mark) == Some(&b'{'), delimiter(&start[mark..]));
@@ -384,15 +391,20 @@ impl Columns {
                 )
             })
         };
-        let timestamp_ns = self.format.read(field(self.time)?)?;
+        let timestamp_ns = self.format.read(field(self.time)?).map_err(|message| {
+            let column = &self.names[self.time];
+            format!("the time in column '{column}': {message}; --time-column names another column")
+        })?;
         let mut values = Vec::with_capacity(self.values.len());
         for &at in &self.values {
             let text = field(at)?.trim();
             match text.parse::<f64>() {
                 Ok(value) if value.is_finite() => values.push(value),
                 _ => {
-                    let advice = if text.contains(',') {
+                    let advice = if text.replacen(',', ".", 1).parse::<f64>().is_ok() && text.contains(',') {
                         "decimals have a point, not a comma"
+                    } else if text.parse::<f64>().is_err() && TimeFormat::Iso.read(text).is_ok() {
+                        "if it is the time, name the column with --time-column, else leave it out with --value-columns"
                     } else {
                         "choose columns with --value-columns and --label-columns, or skip such rows with --skip-invalid"
                     };

@@ -229,6 +229,18 @@ fn import_takes_files_as_they_are_and_names_bad_lines() {
     assert!(code == 1 && err.contains("3 fields") && err.contains("line 2"), "{err}");
     let (code, _, err) = import("d", "time;v\n2024-03-01 00:00;1,5\n", &["--create"]);
     assert!(code == 1 && err.contains("a point, not a comma"), "{err}");
+    // What is wrong is told from what stands there.
+    let (code, _, err) = import("d", "time,v\n2024-03-01 00:00,\"x, \"\"y\"\"\"\n", &["--create"]);
+    assert!(code == 1 && err.contains("--label-columns") && !err.contains("a point"), "{err}");
+    let (code, _, err) = import("d", "v,when\n7,2024-03-01 00:00\n", &["--create"]);
+    assert!(code == 1 && err.contains("'when'") && err.contains("--time-column"), "{err}");
+    let (code, _, err) = import("d", "city,when\nOslo,2024-03-01 00:00\n", &["--create"]);
+    assert!(code == 1 && err.contains("the time in column 'city'") && err.contains("--time-column"), "{err}");
+    let temp = tempfile::tempdir().unwrap();
+    let packed = temp.path().join("f.csv.gz");
+    std::fs::write(&packed, b"\x1f\x8b\x08\0\0\xff\n").unwrap();
+    let (code, _, err) = run(server.client().args(["import", "d", "--create"]).arg(&packed));
+    assert!(code == 1 && err.contains("gzip -dc") && err.contains("f.csv.gz"), "{err}");
     let (code, out, err) =
         import("d", "time|v|\n1.3.2024 0:00|1.5|\n \n", &["--create", "--value-columns", "v"]);
     assert!(code == 0 && out.contains("1 points"), "{out} {err}");
