@@ -148,7 +148,7 @@ pub(super) struct Export {
     /// csv, or json for one JSON object a line. `import` reads both back.
     #[arg(long, default_value = "csv", value_parser = ["csv", "json"])]
     pub format: String,
-    /// Write to this file instead of standard output.
+    /// Write to this file instead of standard output, which `-` is.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     #[command(flatten)]

@@ -176,6 +176,8 @@ fn export_and_import_are_inverse() {
         assert_eq!(lines.text(&format!("EXPORT {name}")).rows(), before, "{format}");
         let (_, out, _) = run(server.client().args(["export", &name]));
         assert!(client_before.is_empty() || client_before == out);
+        let (_, dash, _) = run(server.client().current_dir(temp.path()).args(["export", &name, "-o", "-"]));
+        assert!(dash == out && !temp.path().join("-").exists());
         client_before = out;
     }
     let expected: String = before.iter().map(|row| format!("{row}\n")).collect();
