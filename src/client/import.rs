@@ -37,10 +37,14 @@ pub(super) fn run(connect: &Connect, options: &Import, json: bool) -> Result<()>
     let mut reader = BufReader::with_capacity(READ_BYTES, progress.wrap_read(reader));
     let start = reader.fill_buf().map_err(on_file(options.file.display()))?;
     if start.is_empty() {
-        return Err(Failure::Refused(format!("{}: the file is empty", options.file.display())));
+        return Err(Failure::Refused(format!(
+            "{}: the file is empty; a series without points is made by CREATE, or exported as CSV",
+            options.file.display()
+        )));
     }
     let mut sink = Sink::new(connect, options)?;
     let read = read_rows(reader, options, &mut |line, row| sink.push(line, row));
+    let read = read.and_then(|exported| exported.map_or(Ok(()), |dimension| sink.create(dimension)));
     let result = match read.and_then(|()| sink.finish()) {
         // What is under way may be stored anyway, and is told to be.
         Err(Failure::Interrupted(message)) => sink.take_replies().and(Err(Failure::Interrupted(message))),
@@ -153,18 +157,24 @@ impl<'a> Sink<'a> {
                 return Err(at_line(self.options, line, &message));
             }
         };
-        if !self.created {
-            let request = json!({ "type": "CreateSeries", "data": {
-                "name": self.options.series, "dimension": row.values.len(), "value_type": self.options.value_type,
-                "if_not_exists": true } });
-            self.connection.json(&request.to_string())?;
-            self.created = true;
-        }
+        self.create(row.values.len())?;
         self.lines.push(line);
         self.row_bytes += 24 * (row.values.len() + 1) + row.labels.memory_bytes();
         self.rows.push(row);
         if self.rows.len() >= self.options.batch as usize || self.row_bytes >= BATCH_BYTES {
             self.send()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the series where that was asked for and not done yet.
+    fn create(&mut self, dimension: usize) -> Result<()> {
+        if !self.created {
+            let request = json!({ "type": "CreateSeries", "data": {
+                "name": self.options.series, "dimension": dimension, "value_type": self.options.value_type,
+                "if_not_exists": true } });
+            self.connection.json(&request.to_string())?;
+            self.created = true;
         }
         Ok(())
     }

@@ -145,7 +145,8 @@ pub(super) struct Selection {
 pub(super) struct Export {
     /// The series.
     pub series: String,
-    /// csv, or json for one JSON object a line. `import` reads both back.
+    /// csv, or json for one JSON object a line. `import` reads both back, a series without
+    /// points as csv alone.
     #[arg(long, default_value = "csv", value_parser = ["csv", "json"])]
     pub format: String,
     /// Write to this file instead of standard output, which `-` is.

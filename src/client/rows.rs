@@ -33,8 +33,13 @@ pub(super) type ReadRow = std::result::Result<Row, String>;
 /// Gets every line's number and what it held; an error ends the reading.
 type Take<'a> = dyn FnMut(u64, ReadRow) -> Result<()> + 'a;
 
-/// Reads a file that is not empty to its end; its first bytes tell what it is.
-pub(super) fn read_rows(mut reader: impl BufRead, options: &Import, take: &mut Take<'_>) -> Result<()> {
+/// Reads a file that is not empty to its end; its first bytes tell what it is. Says how many
+/// values the points have where it is an export without any.
+pub(super) fn read_rows(
+    mut reader: impl BufRead,
+    options: &Import,
+    take: &mut Take<'_>,
+) -> Result<Option<usize>> {
     let start = reader.fill_buf().map_err(on_file(options.file.display()))?;
     if start.starts_with(b"\x1f\x8b") {
         return Err(Failure::Refused(format!(
@@ -47,7 +52,10 @@ pub(super) fn read_rows(mut reader: impl BufRead, options: &Import, take: &mut T
     let mark = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let (is_json, delimiter) = (start.get(mark) == Some(&b'{'), delimiter(&start[mark..]));
     reader.consume(mark);
-    if is_json { read_json(reader, options, take) } else { read_csv(reader, delimiter, options, take) }
+    if is_json {
+        return read_json(reader, options, take).map(|()| None);
+    }
+    read_csv(reader, delimiter, options, take)
 }
 
 /// What is wrong with a line.
@@ -244,7 +252,12 @@ impl Read for Feed {
 const UNCLOSED: &str = "a quote that opens in it is never closed, or not within 100 lines; close it, or write a quote \
                         inside of a quoted field twice";
 
-fn read_csv(reader: impl BufRead, delimiter: u8, options: &Import, take: &mut Take<'_>) -> Result<()> {
+fn read_csv(
+    reader: impl BufRead,
+    delimiter: u8,
+    options: &Import,
+    take: &mut Take<'_>,
+) -> Result<Option<usize>> {
     let mut lines = Lines { inner: reader, number: 0, pending: VecDeque::new() };
     let feed = Feed::default();
     let mut reader = csv::ReaderBuilder::new()
@@ -312,10 +325,21 @@ fn read_csv(reader: impl BufRead, delimiter: u8, options: &Import, take: &mut Ta
             options.file.display()
         )));
     }
-    if columns.is_none() {
-        return Err(Failure::Refused(format!("{}: there is no data in the file", options.file.display())));
+    if columns.is_some() {
+        return Ok(None);
     }
-    Ok(())
+    header
+        .and_then(|(_, names)| exported_dimension(&names))
+        .map(Some)
+        .ok_or_else(|| Failure::Refused(format!("{}: there is no data in the file", options.file.display())))
+}
+
+/// How many values points have whose export has this header.
+fn exported_dimension(names: &StringRecord) -> Option<usize> {
+    let dimension = names.len().checked_sub(2)?;
+    let values = (0..dimension).map(|at| format!("v{at}"));
+    let ours = std::iter::once("timestamp_ns".to_owned()).chain(values).chain(["labels".to_owned()]);
+    names.iter().eq(ours).then_some(dimension).filter(|dimension| *dimension > 0)
 }
 
 /// Reads the record that was fed.

@@ -182,6 +182,16 @@ fn export_and_import_are_inverse() {
     }
     let expected: String = before.iter().map(|row| format!("{row}\n")).collect();
     assert_eq!(client_before, expected, "the program's CSV is the server's");
+    // A series without points is one, too.
+    lines.text("CREATE none 3");
+    let (_, header, _) = run(server.client().args(["export", "none"]));
+    let (code, out, err) = piped(server.client().args(["import", "none2", "-", "--create"]), &header);
+    assert!(code == 0 && out.contains("0 points"), "{out} {err}");
+    assert!(lines.text("LIST").rows().contains(&"none2 3 0".to_owned()));
+    assert_eq!(
+        piped(server.client().args(["import", "none3", "-", "--create"]), "timestamp_ns,x,labels\n").0,
+        1
+    );
     // From standard input too.
     assert_eq!(piped(server.client().args(["import", "again", "-", "--create"]), &client_before).0, 0);
     assert_eq!(lines.text("EXPORT again").rows(), before);
