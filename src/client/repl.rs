@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -17,6 +17,9 @@ use crate::protocol::COMMANDS;
 use super::failure::{Failure, Result, on_file};
 use super::options::{Options, Task};
 use super::session::{Ends, Request, Session};
+
+/// Commands of this program rather than of the server, which has an `EXPORT` of its own.
+const OWN: [&str; 3] = ["import", "export", "plot"];
 
 /// Runs commands until there are no more.
 pub(super) fn run(session: Session, keep_going: bool) -> Result<()> {
@@ -160,10 +163,9 @@ impl Completion {
         let first = typed.split_whitespace().next().unwrap_or_default();
         let mut found: Vec<String> = if start == 0 || first.eq_ignore_ascii_case("help") {
             let names = COMMANDS.iter().map(|command| command.name);
-            names
-                .filter(|name| name.starts_with(&word.to_ascii_uppercase()))
-                .map(|name| format!("{name} "))
-                .collect()
+            let of_server = names.filter(|name| name.starts_with(&word.to_ascii_uppercase()));
+            let own = OWN.into_iter().filter(|name| !word.is_empty() && name.starts_with(word));
+            of_server.chain(own).map(|name| format!("{name} ")).collect()
         } else if typed.split(' ').count() == 2 {
             let names = self.series.iter().filter(|name| name.starts_with(word));
             names.map(|name| format!("{name} ")).collect()
@@ -188,7 +190,7 @@ fn holds_a_token(line: &str) -> bool {
 /// What a line asks of this program rather than of the server, and whether JSON shall answer.
 fn own_task(line: &str) -> Option<Result<(bool, Task)>> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    if !matches!(words.first(), Some(&("import" | "export" | "plot"))) {
+    if !words.first().is_some_and(|word| OWN.contains(word)) {
         return None;
     }
     Some(match Options::try_parse_from(std::iter::once("tsdb_client").chain(words)) {
@@ -199,6 +201,29 @@ fn own_task(line: &str) -> Option<Result<(bool, Task)>> {
             Err(Failure::Printed)
         }
     })
+}
+
+/// What the session says of commands of its own: their help for `help import`.
+fn own_help(line: &str) -> Option<String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [help, name] = words[..] else { return None };
+    let mut program = Options::command();
+    let found = own_commands(&mut program).find(|command| command.get_name() == name)?;
+    help.eq_ignore_ascii_case("help").then(|| found.render_long_help().to_string())
+}
+
+/// What follows the server's list of commands.
+fn own_summary() -> String {
+    let mut program = Options::command();
+    let lines = own_commands(&mut program).map(|command| {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        format!("{0} … (this program's; help {0})\n    {about}.", command.get_name())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn own_commands(program: &mut clap::Command) -> impl Iterator<Item = &mut clap::Command> {
+    program.get_subcommands_mut().filter(|command| OWN.contains(&command.get_name()))
 }
 
 /// Runs such a task; what has a JSON reply gives it where all others are JSON too.
@@ -244,6 +269,10 @@ fn interactive(mut session: Session) -> Result<()> {
             refresh_series(&mut editor, &mut session);
             continue;
         }
+        if let Some(help) = own_help(&line) {
+            println!("{help}");
+            continue;
+        }
         // As shells have it.
         let line = if line.trim().eq_ignore_ascii_case("exit") { "QUIT".into() } else { line };
         let result = match session.run(&line) {
@@ -257,8 +286,10 @@ fn interactive(mut session: Session) -> Result<()> {
             }
             result => result,
         };
-        if let Err(failure) = result {
-            failure.print();
+        match result {
+            Ok(()) if line.trim().eq_ignore_ascii_case("help") => println!("{}", own_summary()),
+            Ok(()) => {}
+            Err(failure) => failure.print(),
         }
         if session.over {
             break;
@@ -286,6 +317,8 @@ mod tests {
         assert_eq!(completion.candidates("ANOMALY d"), (8, vec!["demand ".to_owned()]));
         assert_eq!(completion.candidates("ANOMALY ").1.len(), 2);
         assert!(completion.candidates("ANOMALY demand 3").1.is_empty());
+        assert_eq!(completion.candidates("imp"), (0, vec!["import ".to_owned()]));
+        assert_eq!(completion.candidates("help pl"), (5, vec!["plot ".to_owned()]));
         assert_eq!(completion.candidates("help mo"), (5, vec!["MOTIF ".to_owned()]));
     }
 
@@ -298,6 +331,18 @@ mod tests {
         assert!(matches!(own_task(" import a b.csv --json"), Some(Ok((true, Task::Import(_))))));
         assert!(matches!(own_task("export a --format xml"), Some(Err(Failure::Printed))));
         assert!(own_task("EXPORT a").is_none() && own_task("LIST").is_none() && own_task("").is_none());
+    }
+
+    #[test]
+    fn the_help_knows_what_the_session_adds() {
+        assert!(own_help("help import").unwrap().contains("--skip-invalid"));
+        assert!(own_help("HELP plot").unwrap().contains("--anomalies"));
+        assert!(
+            own_help("help").is_none() && own_help("help EXPORT").is_none() && own_help("plot a").is_none()
+        );
+        let summary = own_summary();
+        assert!(OWN.iter().all(|name| summary.contains(&format!("help {name}"))), "{summary}");
+        assert!(summary.contains("Load a CSV or JSON-lines file into a series."), "{summary}");
     }
 
     #[test]
