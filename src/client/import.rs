@@ -1,6 +1,6 @@
 //! Files into a series, in batches.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
@@ -116,6 +116,8 @@ struct Sink<'a> {
     row_bytes: usize,
     /// Rows that were sent and have no answer, with their lines.
     in_flight: VecDeque<(Vec<Row>, Vec<u64>)>,
+    /// How many values no row may have, as the server said, and what it said.
+    wrong_widths: HashMap<usize, String>,
     acknowledged: u64,
     acknowledged_line: u64,
     skipped: u64,
@@ -135,6 +137,7 @@ impl<'a> Sink<'a> {
             lines: Vec::new(),
             row_bytes: 0,
             in_flight: VecDeque::new(),
+            wrong_widths: HashMap::new(),
             acknowledged: 0,
             acknowledged_line: 0,
             skipped: 0,
@@ -146,15 +149,17 @@ impl<'a> Sink<'a> {
     /// skipped where that was asked for.
     fn push(&mut self, line: u64, row: ReadRow) -> Result<()> {
         self.stop_where_asked_to()?;
+        let row = row.and_then(|row| match self.wrong_widths.get(&row.values.len()) {
+            Some(message) => Err(message.clone()),
+            None => Ok(row),
+        });
         let row = match row {
             Ok(row) => row,
-            Err(message) if self.options.skip_invalid => {
-                self.skip(line, &message);
-                return Ok(());
-            }
             Err(message) => {
-                self.finish()?;
-                return Err(at_line(self.options, line, &message));
+                if !self.options.skip_invalid {
+                    self.finish()?;
+                }
+                return self.leave_out(line, &message);
             }
         };
         self.create(row.values.len())?;
@@ -188,13 +193,17 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// Counts a line that is left out.
-    fn skip(&mut self, line: u64, message: &str) {
+    /// Counts a line that is left out, where that was asked for.
+    fn leave_out(&mut self, line: u64, message: &str) -> Result<()> {
+        if !self.options.skip_invalid {
+            return Err(at_line(self.options, line, message));
+        }
         self.skipped += 1;
         // Lines that the server refuses are known later than those that can't be read.
         if self.first_skipped.as_ref().is_none_or(|(first, _)| line < *first) {
             self.first_skipped = Some((line, message.to_owned()));
         }
+        Ok(())
     }
 
     fn send(&mut self) -> Result<()> {
@@ -257,6 +266,10 @@ impl<'a> Sink<'a> {
     /// Sends rows while nothing else is under way, and their parts where a row among them is
     /// refused.
     fn store(&mut self, rows: Vec<Row>, lines: Vec<u64>) -> Result<()> {
+        let (rows, lines) = self.without_wrong_widths(rows, lines)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
         let request = batch(&self.options.series, &rows);
         self.in_flight.push_back((rows, lines));
         let reply = match self.connection.send(&request) {
@@ -279,29 +292,39 @@ impl<'a> Sink<'a> {
             Err(self.refused(&lines, &message))
         } else if rows.len() == 1 || (same_width && message.starts_with("DIMENSION_MISMATCH")) {
             // What is wrong with one of them is wrong with all.
-            for &line in &lines {
-                if !self.options.skip_invalid {
-                    return Err(self.refused(&[line], &message));
-                }
-                self.skip(line, &message);
+            if same_width && message.starts_with("DIMENSION_MISMATCH") {
+                self.wrong_widths.insert(width, message.clone());
             }
-            Ok(())
+            lines.iter().try_for_each(|&line| self.leave_out(line, &message))
         } else {
             self.store_parts(rows, lines)
         }
     }
 
-    /// Stores parts of rows of which one was refused: those with as many values, or halves.
+    /// Stores rows of which one was refused in two parts: the first with as many values, and the
+    /// others, or halves.
     fn store_parts(&mut self, mut rows: Vec<Row>, mut lines: Vec<u64>) -> Result<()> {
-        while let Some(first) = rows.first() {
-            let width = first.values.len();
-            let alike = rows.iter().take_while(|row| row.values.len() == width).count();
-            let part = if alike == rows.len() { alike.div_ceil(2) } else { alike };
-            let (later, later_lines) = (rows.split_off(part), lines.split_off(part));
-            self.store(rows, lines)?;
-            (rows, lines) = (later, later_lines);
+        let width = rows.first().map_or(0, |row| row.values.len());
+        let alike = rows.iter().take_while(|row| row.values.len() == width).count();
+        let part = if alike == rows.len() { alike.div_ceil(2) } else { alike };
+        let (later, later_lines) = (rows.split_off(part), lines.split_off(part));
+        self.store(rows, lines)?;
+        self.store(later, later_lines)
+    }
+
+    /// Leaves out rows with as many values as were refused before.
+    fn without_wrong_widths(&mut self, rows: Vec<Row>, lines: Vec<u64>) -> Result<(Vec<Row>, Vec<u64>)> {
+        let mut left = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        for (row, line) in rows.into_iter().zip(lines) {
+            match self.wrong_widths.get(&row.values.len()).cloned() {
+                None => {
+                    left.0.push(row);
+                    left.1.push(line);
+                }
+                Some(message) => self.leave_out(line, &message)?,
+            }
         }
-        Ok(())
+        Ok(left)
     }
 
     fn note_stored(&mut self, lines: &[u64]) {

@@ -291,6 +291,14 @@ fn import_names_the_line_that_the_server_refuses_or_skips_it_alone() {
         assert!(out.contains("skipped 1 lines (the first: line 11, DIMENSION_MISMATCH"), "{out}");
         assert!(server.connect().text("LIST").rows().contains(&format!("{name} 2 19")));
     }
+    let many: String = (0..1000)
+        .map(|at| format!("{{\"timestamp_ns\":{at},\"values\":{:?}}}\n", vec![1; 2 + at % 3]))
+        .collect();
+    let (code, out, err) = import("m", &many, &["--batch", "100", "--skip-invalid"]);
+    assert!(
+        code == 0 && out.contains("imported 334 points") && out.contains("skipped 666 lines"),
+        "{out} {err}"
+    );
     let floats = "time,v\n1704067199,1\n1704067200,1e39\n1704067201,2\n1704067202,x\n1704067203,-1e39\n";
     let (code, out, err) = import("f", floats, &["--value-type", "f32", "--skip-invalid"]);
     assert!(code == 0 && out.contains("imported 2 points"), "{out} {err}");
