@@ -95,7 +95,7 @@ impl Connection {
         Failure::Unreachable(format!("the connection to {} broke: {e}{advice}", self.address))
     }
 
-    /// Sends one line.
+    /// Sends one line, or several with what separates them.
     pub fn send(&mut self, line: &str) -> Result<()> {
         let stream = self.stream.get_mut();
         let sent = stream

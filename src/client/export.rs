@@ -1,6 +1,7 @@
 //! A series to a file, page by page.
 
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -85,7 +86,7 @@ pub(super) fn run(connect: &Connect, options: &Export) -> Result<()> {
         })?;
         out.flush().map_err(on_file(what))
     };
-    let Some(path) = &options.output else {
+    let Some(path) = options.output.as_deref().filter(|path| *path != Path::new("-")) else {
         return write_all(&mut BufWriter::new(std::io::stdout().lock()), "standard output");
     };
     let what = path.display().to_string();

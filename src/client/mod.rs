@@ -3,7 +3,7 @@
 //! `options` is what can be asked on the command line; `connection` speaks the line
 //! dialects with a server, inside TLS or not; `show` renders replies for people;
 //! `repl`, `import` (with `rows`), `export` and `plot` are what the program can do beyond passing a
-//! command on.
+//! command on, and `interrupt` lets Ctrl-C end an import well.
 
 mod chart;
 mod connection;
@@ -12,6 +12,7 @@ mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod import;
+mod interrupt;
 mod options;
 mod plot;
 mod raster;
@@ -24,7 +25,7 @@ mod times;
 
 use std::process::ExitCode;
 
-use failure::Result;
+use failure::{Failure, Result};
 pub use options::Options;
 use options::{Connect, Task};
 use session::Session;
@@ -48,7 +49,14 @@ pub fn run(options: Options) -> ExitCode {
 /// Runs one task, on a connection of its own.
 fn run_task(connect: &Connect, json: bool, table: bool, task: &Task) -> Result<()> {
     match task {
-        Task::Import(import) => import::run(connect, import),
+        Task::Import(import) => import::run(connect, import, json),
+        Task::Export(_) if json => Err(Failure::Usage(
+            "export has no JSON reply; --format json writes one JSON object a point".into(),
+        )),
+        Task::Plot(_) if json => Err(Failure::Usage(
+            "plot has no JSON reply; ANOMALY, MOTIF, SEGMENT and SNIPPETS with --json say what it would mark"
+                .into(),
+        )),
         Task::Export(export) => export::run(connect, export),
         Task::Plot(plot) => plot::run(connect, plot),
         Task::Command(words) => Session::open(connect, json, table)?.run_words(words),

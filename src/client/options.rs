@@ -7,13 +7,16 @@ use clap::{Args, Parser, Subcommand};
 /// Command-line client of TSDB Vector.
 ///
 /// With a command, runs it and exits: 0 when it went well, 1 when the server refused
-/// it, 2 when the program was called wrongly, 3 when there is no connection. Without
-/// one, opens a session on a terminal; otherwise runs one command per line of standard
-/// input.
+/// it or a file can't be read or written, 2 when the program was called wrongly, such as
+/// with a column that the file does not have, 3 when there is no connection, 130 when
+/// Ctrl-C ended it. Without one, opens a session on a terminal; otherwise runs one
+/// command per line of standard input; what reads, and `INSERT_AT`, is sent ahead of the
+/// answers before it, with --continue everything is.
 #[derive(Debug, Parser)]
 #[command(name = "tsdb_client", version, args_override_self = true, after_help = COMMANDS_HELP)]
 pub struct Options {
-    /// Print the JSON reply, on one line.
+    /// Print the JSON reply, on one line. An import has one of its own; export and plot
+    /// have none.
     #[arg(long, global = true, help_heading = "Output")]
     pub(super) json: bool,
     /// Print rows as a table with readable times, as on a terminal, even into a pipe.
@@ -81,7 +84,7 @@ pub(super) enum Task {
 /// Load a CSV or JSON-lines file into a series.
 ///
 /// Writing a point again replaces it, so an import that was interrupted can simply be
-/// started again, or from a line on with --from-line.
+/// started again, or from a line on with --from-line: after Ctrl-C it says from which.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The series.
@@ -116,7 +119,7 @@ pub(super) struct Import {
     #[arg(long)]
     pub skip_invalid: bool,
     /// Start at this line of the file, counted from 1.
-    #[arg(long, value_name = "LINE", default_value_t = 1)]
+    #[arg(long, value_name = "LINE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_line: u64,
     /// Points sent in one request.
     #[arg(long, value_name = "POINTS", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -142,10 +145,11 @@ pub(super) struct Selection {
 pub(super) struct Export {
     /// The series.
     pub series: String,
-    /// csv, or json for one JSON object a line. `import` reads both back.
+    /// csv, or json for one JSON object a line. `import` reads both back, a series without
+    /// points as csv alone.
     #[arg(long, default_value = "csv", value_parser = ["csv", "json"])]
     pub format: String,
-    /// Write to this file instead of standard output.
+    /// Write to this file instead of standard output, which `-` is.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
@@ -217,5 +221,7 @@ mod tests {
         assert!(Options::try_parse_from(["tsdb_client", "plot", "a", "--anomalies", "3"]).is_err());
         let both = ["tsdb_client", "plot", "a", "--window", "9", "--changes", "3", "--snippets", "1"];
         assert!(Options::try_parse_from(both).is_err());
+        let lines_are_counted_from_1 = ["tsdb_client", "import", "a", "f.csv", "--from-line", "0"];
+        assert!(Options::try_parse_from(lines_are_counted_from_1).is_err());
     }
 }

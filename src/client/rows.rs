@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{BufRead, Read};
+use std::rc::Rc;
 
 use csv::StringRecord;
 use serde::Deserialize;
@@ -13,6 +14,10 @@ use crate::protocol::parse_labels;
 use super::failure::{Failure, Result, on_file};
 use super::options::Import;
 use super::times::TimeFormat;
+
+/// Most lines into which the quotes of one record may reach. A quote that is not closed must not
+/// have the whole file read for what closes it.
+const RECORD_LINES: usize = 100;
 
 /// One point of the file.
 #[derive(Debug, PartialEq)]
@@ -28,19 +33,38 @@ pub(super) type ReadRow = std::result::Result<Row, String>;
 /// Gets every line's number and what it held; an error ends the reading.
 type Take<'a> = dyn FnMut(u64, ReadRow) -> Result<()> + 'a;
 
-/// Reads a file that is not empty to its end; its first bytes tell what it is.
-pub(super) fn read_rows(mut reader: impl BufRead, options: &Import, take: &mut Take<'_>) -> Result<()> {
+/// Reads a file that is not empty to its end; its first bytes tell what it is. Says how many
+/// values the points have where it is an export without any.
+pub(super) fn read_rows(
+    mut reader: impl BufRead,
+    options: &Import,
+    take: &mut Take<'_>,
+) -> Result<Option<usize>> {
     let start = reader.fill_buf().map_err(on_file(options.file.display()))?;
+    if start.starts_with(b"\x1f\x8b") {
+        return Err(Failure::Refused(format!(
+            "{0}: the file is compressed (gzip); unpack it first: gzip -dc {0} | tsdb_client import {1} -",
+            options.file.display(),
+            options.series
+        )));
+    }
     // Files start with a byte order mark where they come from spreadsheets.
     let mark = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let (is_json, delimiter) = (start.get(mark) == Some(&b'{'), delimiter(&start[mark..]));
     reader.consume(mark);
-    if is_json { read_json(reader, options, take) } else { read_csv(reader, delimiter, options, take) }
+    if is_json {
+        return read_json(reader, options, take).map(|()| None);
+    }
+    read_csv(reader, delimiter, options, take)
 }
 
 /// What is wrong with a line.
 pub(super) fn at_line(options: &Import, line: u64, message: &str) -> Failure {
-    Failure::Refused(format!("{} line {line}: {message}", options.file.display()))
+    Failure::Refused(message.to_owned()).at(&place(options, line))
+}
+
+fn place(options: &Import, line: u64) -> String {
+    format!("{} line {line}", options.file.display())
 }
 
 #[derive(Deserialize)]
@@ -87,95 +111,211 @@ fn delimiter(start: &[u8]) -> u8 {
     *b",;\t|".iter().find(|&separator| line.contains(separator)).unwrap_or(&b',')
 }
 
-/// Passes bytes on and remembers where the lines begin that are not blank: the reader of
-/// CSV takes the end of the line before, and blank ones, for a part of a record.
-struct LineStarts<'a, R> {
+/// A line without its end, with its number.
+type Line = (u64, Vec<u8>);
+
+/// Lines of a file, as an editor counts them.
+struct Lines<R> {
     inner: R,
-    /// Offset and number of each such line that is not behind a record that was asked for.
-    starts: &'a RefCell<VecDeque<(u64, u64)>>,
-    offset: u64,
-    line: u64,
-    at_start: bool,
+    number: u64,
+    /// Those that were read and not asked for yet, or given back.
+    pending: VecDeque<Line>,
 }
 
-impl<R: Read> Read for LineStarts<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        let mut rest = &buffer[..read];
-        while let Some(&first) = rest.first() {
-            if self.at_start && !matches!(first, b'\r' | b'\n') {
-                self.starts.borrow_mut().push_back((self.offset, self.line));
-            }
-            let end = memchr::memchr(b'\n', rest).map(|at| at + 1);
-            (self.line, self.at_start) = (self.line + u64::from(end.is_some()), end.is_some());
-            let taken = end.unwrap_or(rest.len());
-            self.offset += taken as u64;
-            rest = &rest[taken..];
+impl<R: BufRead> Lines<R> {
+    fn next(&mut self) -> std::io::Result<Option<Line>> {
+        if let Some(line) = self.pending.pop_front() {
+            return Ok(Some(line));
         }
-        Ok(read)
+        let mut line = Vec::new();
+        if self.inner.read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        line.truncate(line.len() - usize::from(line.ends_with(b"\n")));
+        line.truncate(line.len() - usize::from(line.ends_with(b"\r")));
+        if memchr::memchr(b'\r', &line).is_none() {
+            return Ok(Some((self.number, line)));
+        }
+        // Rows of old end with this alone.
+        let rows = line.split(|&byte| byte == b'\r');
+        self.pending.extend(rows.map(|row| (self.number, row.to_vec())));
+        Ok(self.pending.pop_front())
+    }
+
+    /// The next record: a line, and those after it into which its quotes reach.
+    fn record(&mut self, delimiter: u8) -> std::io::Result<Option<Record>> {
+        let Some(first) = self.next()? else { return Ok(None) };
+        let mut record = Record { lines: vec![first], is_closed: true };
+        let mut quotes = Quotes::Start;
+        quotes = quotes.after(&record.lines[0].1, delimiter);
+        while quotes == Quotes::Inside {
+            let next = if record.lines.len() < RECORD_LINES { self.next()? } else { None };
+            let Some(line) = next else { break };
+            quotes = quotes.after(&line.1, delimiter);
+            record.lines.push(line);
+        }
+        record.is_closed = !matches!(quotes, Quotes::Inside | Quotes::Stray);
+        Ok(Some(record))
+    }
+
+    /// Takes back all lines of a record but its first, which is no record alone.
+    fn give_back(&mut self, record: Record) {
+        for line in record.lines.into_iter().skip(1).rev() {
+            self.pending.push_front(line);
+        }
     }
 }
 
-/// The line of the first record at this offset or behind it.
-fn line_of(starts: &RefCell<VecDeque<(u64, u64)>>, position: Option<&csv::Position>) -> u64 {
-    let Some(position) = position else { return 0 };
-    let mut starts = starts.borrow_mut();
-    while starts.front().is_some_and(|(offset, _)| *offset < position.byte()) {
-        starts.pop_front();
-    }
-    starts.front().map_or_else(|| position.line(), |(_, line)| *line)
+/// Lines that one record has.
+struct Record {
+    lines: Vec<Line>,
+    /// Whether each quote that opens in it is closed where a field ends.
+    is_closed: bool,
 }
 
-fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<'_>) -> Result<()> {
-    let starts = RefCell::default();
-    let reader = LineStarts { inner: reader, starts: &starts, offset: 0, line: 1, at_start: true };
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(reader);
-    let mut record = StringRecord::new();
+impl Record {
+    fn line(&self) -> u64 {
+        self.lines.first().map_or(0, |(line, _)| *line)
+    }
+
+    fn is_blank(&self) -> bool {
+        self.lines.iter().all(|(_, text)| text.trim_ascii().is_empty())
+    }
+
+    fn is_long(&self) -> bool {
+        self.lines.len() > 1
+    }
+}
+
+/// Where in a record its quotes have led.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    /// At the start of a field.
+    Start,
+    /// In a field without quotes.
+    Plain,
+    /// In one with quotes.
+    Inside,
+    /// At a quote that closes the field unless another follows.
+    Closing,
+    /// Something stood behind a quote that closed a field of several lines.
+    Stray,
+}
+
+impl Quotes {
+    /// Where they are at the end of a line that begins so.
+    fn after(self, line: &[u8], delimiter: u8) -> Self {
+        if self == Self::Start && memchr::memchr(b'"', line).is_none() {
+            return self;
+        }
+        let mut at = self;
+        let mut goes_on = self == Self::Inside;
+        for &byte in line {
+            at = match at {
+                Self::Inside if byte == b'"' => Self::Closing,
+                Self::Inside => at,
+                Self::Start | Self::Closing if byte == b'"' => Self::Inside,
+                Self::Closing if byte != delimiter && goes_on => return Self::Stray,
+                _ if byte == delimiter => {
+                    goes_on = false;
+                    Self::Start
+                }
+                _ => Self::Plain,
+            };
+        }
+        if at == Self::Inside { at } else { Self::Start }
+    }
+}
+
+/// What the reader of CSV gets: one record at a time.
+#[derive(Clone, Default)]
+struct Feed(Rc<RefCell<VecDeque<u8>>>);
+
+impl Feed {
+    fn push(&self, record: &Record) {
+        let mut bytes = self.0.borrow_mut();
+        for (_, text) in &record.lines {
+            bytes.extend(text);
+            bytes.push_back(b'\n');
+        }
+    }
+}
+
+impl Read for Feed {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().read(buffer)
+    }
+}
+
+/// What is wrong with a quote that is not closed where a field ends.
+const UNCLOSED: &str = "a quote that opens in it is never closed, or not within 100 lines; close it, or write a quote \
+                        inside of a quoted field twice";
+
+fn read_csv(
+    reader: impl BufRead,
+    delimiter: u8,
+    options: &Import,
+    take: &mut Take<'_>,
+) -> Result<Option<usize>> {
+    let mut lines = Lines { inner: reader, number: 0, pending: VecDeque::new() };
+    let feed = Feed::default();
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .from_reader(feed.clone());
+    let mut fields = StringRecord::new();
     let mut columns: Option<Columns> = None;
     let mut header: Option<(u64, StringRecord)> = None;
     let mut last_line = 0;
-    loop {
-        match reader.read_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(e) => {
-                let line = line_of(&starts, Some(e.position().unwrap_or(reader.position())));
-                let message = match e.kind() {
-                    csv::ErrorKind::Utf8 { .. } => {
-                        "it is not UTF-8 text; convert the file, for instance with `iconv -f latin1 -t utf8`"
-                            .into()
-                    }
-                    _ => e.to_string(),
-                };
-                take(line, Err(message))?;
-                if matches!(e.kind(), csv::ErrorKind::Io(_)) {
-                    break;
-                }
-                continue;
-            }
-        }
-        let line = line_of(&starts, record.position());
-        if record.len() == 1 && record.iter().all(|field| field.trim().is_empty()) {
+    while let Some(record) = lines.record(delimiter).map_err(on_file(options.file.display()))? {
+        if record.is_blank() {
             continue;
         }
-        if columns.is_none() {
+        let line = record.line();
+        let parsed = if record.is_closed {
+            feed.push(&record);
+            parse(&mut reader, &mut fields)
+        } else {
+            Err(UNCLOSED.to_owned())
+        };
+        if columns.is_none() && parsed.is_ok() {
             if header.is_none()
                 && !options.no_header
-                && !record.iter().any(|field| field.trim().parse::<f64>().is_ok())
+                && !fields.iter().any(|field| field.trim().parse::<f64>().is_ok())
             {
-                header = Some((line, record.clone()));
+                header = Some((line, fields.clone()));
                 continue;
             }
             let names_line = header.as_ref().map_or(line, |(line, _)| *line);
             columns = Some(
-                Columns::find(options, header.as_ref().map(|(_, header)| header), &record)
-                    .map_err(|message| at_line(options, names_line, &message))?,
+                Columns::find(options, header.as_ref().map(|(_, header)| header), &fields)
+                    .map_err(|failure| failure.at(&place(options, names_line)))?,
             );
         }
+        let read = match (parsed, &columns) {
+            (Ok(()), Some(columns)) => columns.read(&fields),
+            // Names that can't be read are no row to skip.
+            (Err(message), None) if header.is_none() && !options.no_header => {
+                return Err(at_line(options, line, &message));
+            }
+            (parsed, _) => Err(parsed.err().unwrap_or_default()),
+        };
         last_line = line;
-        if let Some(columns) = columns.as_ref().filter(|_| line >= options.from_line) {
-            take(line, columns.read(&record))?;
+        let read = read.map_err(|message| match (record.is_long(), record.is_closed) {
+            (true, true) => {
+                let message = message.replace('\n', "\\n");
+                format!("a field in quotes goes on in the next line, and {message}")
+            }
+            _ => message,
+        });
+        if read.is_err() {
+            // A quote too many may have swallowed whole lines.
+            lines.give_back(record);
+        }
+        if line >= options.from_line {
+            take(line, read)?;
         }
     }
     if last_line < options.from_line && options.from_line > 1 {
@@ -185,29 +325,50 @@ fn read_csv(reader: impl Read, delimiter: u8, options: &Import, take: &mut Take<
             options.file.display()
         )));
     }
-    if columns.is_none() {
-        return Err(Failure::Refused(format!("{}: there is no data in the file", options.file.display())));
+    if columns.is_some() {
+        return Ok(None);
     }
-    Ok(())
+    header
+        .and_then(|(_, names)| exported_dimension(&names))
+        .map(Some)
+        .ok_or_else(|| Failure::Refused(format!("{}: there is no data in the file", options.file.display())))
+}
+
+/// How many values points have whose export has this header.
+fn exported_dimension(names: &StringRecord) -> Option<usize> {
+    let dimension = names.len().checked_sub(2)?;
+    let values = (0..dimension).map(|at| format!("v{at}"));
+    let ours = std::iter::once("timestamp_ns".to_owned()).chain(values).chain(["labels".to_owned()]);
+    names.iter().eq(ours).then_some(dimension).filter(|dimension| *dimension > 0)
+}
+
+/// Reads the record that was fed.
+fn parse(reader: &mut csv::Reader<Feed>, fields: &mut StringRecord) -> std::result::Result<(), String> {
+    match reader.read_record(fields) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(UNCLOSED.to_owned()),
+        Err(e) => Err(match e.kind() {
+            csv::ErrorKind::Utf8 { .. } => {
+                "it is not UTF-8 text; convert the file, for instance with `iconv -f latin1 -t utf8`".into()
+            }
+            _ => e.to_string(),
+        }),
+    }
 }
 
 impl Columns {
-    fn find(
-        options: &Import,
-        header: Option<&StringRecord>,
-        first: &StringRecord,
-    ) -> std::result::Result<Self, String> {
+    fn find(options: &Import, header: Option<&StringRecord>, first: &StringRecord) -> Result<Self> {
         let names: Vec<String> = match header {
             Some(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
             None => (1..=first.len()).map(|at| at.to_string()).collect(),
         };
-        let index = |wanted: &str| -> std::result::Result<usize, String> {
+        let index = |wanted: &str| -> Result<usize> {
             let by_name = names.iter().position(|name| name == wanted);
             let by_number =
                 wanted.parse::<usize>().ok().filter(|at| (1..=names.len()).contains(at)).map(|at| at - 1);
-            by_name
-                .or(by_number)
-                .ok_or_else(|| format!("there is no column '{wanted}'; there are: {}", names.join(", ")))
+            by_name.or(by_number).ok_or_else(|| {
+                Failure::Usage(format!("there is no column '{wanted}'; there are: {}", names.join(", ")))
+            })
         };
         let time = if let Some(column) = &options.time_column {
             index(column)?
@@ -216,11 +377,7 @@ impl Columns {
             let by_name = |known: &&str| names.iter().position(|name| name.eq_ignore_ascii_case(known));
             known.iter().find_map(by_name).unwrap_or(0)
         };
-        let labels = options
-            .label_columns
-            .iter()
-            .map(|column| index(column))
-            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let labels = options.label_columns.iter().map(|column| index(column)).collect::<Result<Vec<_>>>()?;
         let ours = names.first().is_some_and(|name| name == "timestamp_ns")
             && names.last().is_some_and(|name| name == "labels");
         let label_set = (ours && labels.is_empty()).then(|| names.len() - 1);
@@ -229,16 +386,13 @@ impl Columns {
                 .filter(|at| *at != time && Some(*at) != label_set && !labels.contains(at))
                 .collect()
         } else {
-            options
-                .value_columns
-                .iter()
-                .map(|column| index(column))
-                .collect::<std::result::Result<Vec<_>, _>>()?
+            options.value_columns.iter().map(|column| index(column)).collect::<Result<Vec<_>>>()?
         };
         if values.is_empty() {
-            return Err("there is no value column; fields are separated by a comma, a semicolon, a tab or a |, and --value-columns names those of values".into());
+            return Err(Failure::Refused("there is no value column; fields are separated by a comma, a semicolon, a tab or a |, and --value-columns names those of values".into()));
         }
-        let format = TimeFormat::parse(&options.time_format)?
+        let format = TimeFormat::parse(&options.time_format)
+            .map_err(Failure::Usage)?
             .detect(names.get(time).map_or("", String::as_str), first.get(time).unwrap_or_default());
         Ok(Self { time, format, values, labels, label_set, names })
     }
@@ -261,15 +415,20 @@ impl Columns {
                 )
             })
         };
-        let timestamp_ns = self.format.read(field(self.time)?)?;
+        let timestamp_ns = self.format.read(field(self.time)?).map_err(|message| {
+            let column = &self.names[self.time];
+            format!("the time in column '{column}': {message}; --time-column names another column")
+        })?;
         let mut values = Vec::with_capacity(self.values.len());
         for &at in &self.values {
             let text = field(at)?.trim();
             match text.parse::<f64>() {
                 Ok(value) if value.is_finite() => values.push(value),
                 _ => {
-                    let advice = if text.contains(',') {
+                    let advice = if text.replacen(',', ".", 1).parse::<f64>().is_ok() && text.contains(',') {
                         "decimals have a point, not a comma"
+                    } else if text.parse::<f64>().is_err() && TimeFormat::Iso.read(text).is_ok() {
+                        "if it is the time, name the column with --time-column, else leave it out with --value-columns"
                     } else {
                         "choose columns with --value-columns and --label-columns, or skip such rows with --skip-invalid"
                     };
@@ -293,5 +452,37 @@ impl Columns {
             Labels::new(pairs)
         };
         Ok(Row { timestamp_ns, values, labels: labels.map_err(|e| e.message().to_owned())? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the records of a text begin, how many lines they have, and whether their quotes close.
+    fn records(text: &str) -> Vec<(u64, usize, bool)> {
+        let mut lines = Lines { inner: text.as_bytes(), number: 0, pending: VecDeque::new() };
+        let mut found = Vec::new();
+        while let Some(record) = lines.record(b',').unwrap() {
+            found.push((record.line(), record.lines.len(), record.is_closed));
+            if !record.is_closed {
+                lines.give_back(record);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn quotes_may_reach_into_the_next_line_but_must_close() {
+        assert_eq!(records("a,b\r\n1,2"), [(1, 1, true), (2, 1, true)]);
+        assert_eq!(records("1,\"a\n\"\"b\"\"\n\",3\n4"), [(1, 3, true), (4, 1, true)]);
+        assert_eq!(
+            records("1,5\" pipe\n2,\"a\"\"\"\n3,\"\"x\"\n"),
+            [(1, 1, true), (2, 1, true), (3, 1, true)]
+        );
+        assert_eq!(records("1,\"a\n2,b\n3,c"), [(1, 3, false), (2, 1, true), (3, 1, true)]);
+        assert_eq!(records("1,\"a\n2,\"b\"\n3,\"c"), [(1, 2, false), (2, 1, true), (3, 1, false)]);
+        let far = format!("\"a\n{}\"", "b\n".repeat(RECORD_LINES));
+        assert_eq!(records(&far)[0], (1, RECORD_LINES, false));
     }
 }

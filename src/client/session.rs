@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use serde_json::Value;
 
-use crate::protocol::{Command, json_request, parse_text};
+use crate::protocol::{Command, json_request, parse_json, parse_text};
 
 use super::connection::{Connection, TextReply, error_text};
 use super::failure::{Failure, Result, on_file};
@@ -20,6 +20,30 @@ enum Form {
     Json,
     /// As tables.
     Table,
+}
+
+/// A line for the server, and what its reply is.
+pub(super) struct Request {
+    pub line: String,
+    answer: Answer,
+    /// Whether it may run though a command before it failed.
+    pub is_harmless: bool,
+    pub ends: Ends,
+}
+
+/// The dialect of a reply.
+enum Answer {
+    Text,
+    /// With the request's type where it may become a table.
+    Json(Option<String>),
+}
+
+/// Whether a command is the last of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    Not,
+    Quits,
+    Listens,
 }
 
 /// A connection and how to print what it says.
@@ -67,25 +91,60 @@ impl Session {
     /// # Errors
     /// `Refused` where the server refuses it.
     pub fn run(&mut self, line: &str) -> Result<()> {
+        let Some(request) = self.request(line)? else { return Ok(()) };
+        self.send(&request.line)?;
+        self.answer(&request)
+    }
+
+    /// What a line asks of the server; nothing where it is blank.
+    pub fn request(&self, line: &str) -> Result<Option<Request>> {
         if line.contains(['\n', '\r']) {
             return Err(Failure::Usage("a command is one line".into()));
         }
         let line = line.trim();
         if line.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if line.starts_with('{') {
-            return self.run_json(line, None);
+            let changes_nothing =
+                parse_json(line.as_bytes()).command.is_ok_and(|command| is_harmless(&command));
+            let answer = Answer::Json(None);
+            return Ok(Some(Request {
+                line: line.to_owned(),
+                answer,
+                is_harmless: changes_nothing,
+                ends: Ends::Not,
+            }));
         }
-        let command = parse_text(line);
-        self.over = matches!(command, Ok(Command::Quit));
-        let listens = matches!(command, Ok(Command::Subscribe { .. }));
         // What is no command is the server's to say.
-        let answered = match command.ok().as_ref().map(json_request).filter(|_| self.form != Form::Text) {
-            Some(request) => self.run_json(&request.to_string(), request["type"].as_str()),
-            None => self.run_text(line),
+        let command = parse_text(line).ok();
+        let ends = match command {
+            Some(Command::Quit) => Ends::Quits,
+            Some(Command::Subscribe { .. }) => Ends::Listens,
+            _ => Ends::Not,
         };
-        if listens && answered.is_ok() {
+        let is_harmless = command.as_ref().is_some_and(is_harmless);
+        let json = command.as_ref().map(json_request).filter(|_| self.form != Form::Text);
+        let (line, answer) = match json {
+            Some(request) => (request.to_string(), Answer::Json(request["type"].as_str().map(str::to_owned))),
+            None => (line.to_owned(), Answer::Text),
+        };
+        Ok(Some(Request { line, answer, is_harmless, ends }))
+    }
+
+    /// Sends a line, or several.
+    pub fn send(&mut self, lines: &str) -> Result<()> {
+        self.connection.send(lines)
+    }
+
+    /// Prints the reply to a request that was sent.
+    pub fn answer(&mut self, request: &Request) -> Result<()> {
+        self.over = request.ends == Ends::Quits;
+        let answered = match &request.answer {
+            Answer::Text => self.answer_text(),
+            Answer::Json(kind) => self.answer_json(kind.as_deref()),
+        };
+        if request.ends == Ends::Listens && answered.is_ok() {
             return self.show_alerts();
         }
         answered
@@ -103,8 +162,7 @@ impl Session {
         }
     }
 
-    fn run_text(&mut self, line: &str) -> Result<()> {
-        self.connection.send(line)?;
+    fn answer_text(&mut self) -> Result<()> {
         match self.connection.text_reply()? {
             TextReply::Ok(head, rows) => {
                 let mut out = std::io::stdout().lock();
@@ -120,8 +178,7 @@ impl Session {
     }
 
     /// `kind` is the request's type where the reply may become a table.
-    fn run_json(&mut self, line: &str, kind: Option<&str>) -> Result<()> {
-        self.connection.send(line)?;
+    fn answer_json(&mut self, kind: Option<&str>) -> Result<()> {
         let (raw, reply) = self.connection.json_reply()?;
         if reply["ok"] != true && self.form != Form::Json {
             return Err(Failure::Refused(error_text(&reply)));
@@ -135,11 +192,34 @@ impl Session {
         if reply["ok"] == true { Ok(()) } else { Err(Failure::Refused(error_text(&reply))) }
     }
 
+    /// Whether replies are printed as JSON.
+    pub fn is_json(&self) -> bool {
+        self.form == Form::Json
+    }
+
     /// Names of the series, for completion; none where they can't be had.
     pub fn series_names(&mut self) -> Vec<String> {
         let list = self.connection.json(r#"{"type":"ListSeries"}"#).unwrap_or(Value::Null);
         let names = list["series"].as_array().into_iter().flatten();
         names.filter_map(|series| Some(series["name"].as_str()?.to_owned())).collect()
+    }
+}
+
+/// Whether it may run though a command before it failed: it reads, or stores points at times
+/// of their own, which may be stored again.
+fn is_harmless(command: &Command) -> bool {
+    match command {
+        Command::Insert { points, .. } | Command::BatchInsert { points, .. } => points.unassigned.is_empty(),
+        Command::Query { .. }
+        | Command::FindSimilar(_)
+        | Command::Analyze(_)
+        | Command::Watches
+        | Command::Stats { .. }
+        | Command::List
+        | Command::Export { .. }
+        | Command::Ping
+        | Command::Help { .. } => true,
+        _ => false,
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn show(kind: &str, data: &Value) -> String {
         "Snippets" => snippets(data),
         "GetStats" => stats(data),
         "ListSeries" => list(data),
-        "Watches" => watches(data),
+        "ListWatches" => watches(data),
         "Help" => help(data),
         "Quit" => "closed".to_owned(),
         "Ping" => format!("PONG from version {}", text(&data["version"])),
@@ -71,8 +71,9 @@ fn number(value: &Value) -> String {
         Some(number) => {
             let short = format!("{number:.6}");
             let short = short.trim_end_matches('0').trim_end_matches('.');
-            // What six digits would hide is shown as it is.
-            if number != 0.0 && number.abs() < 1e-3 { number.to_string() } else { short.to_owned() }
+            // What six digits would hide, or make endless, is shown as the wire has it.
+            let fits = number == 0.0 || (1e-3..1e15).contains(&number.abs());
+            if fits { short.to_owned() } else { text(value) }
         }
         None => text(value),
     }
@@ -268,6 +269,17 @@ fn stats(data: &Value) -> String {
         }
     }
     let mut shown = table(&["figure", "value"], &[1], body);
+    let running = rows(&data["analyses"]);
+    if !running.is_empty() {
+        let figures = ["type", "series", "cells", "cells_total", "elapsed_ms"];
+        let body = running.iter().map(|of| figures.map(|figure| text(&of[figure])).to_vec());
+        shown.push_str("\n\n");
+        shown.push_str(&table(
+            &["analysis", "series", "pairs looked at", "of", "ms since it began"],
+            &[2, 3, 4],
+            body.collect(),
+        ));
+    }
     let dimensions = rows(&data["per_dimension"]);
     if !dimensions.is_empty() {
         let body = dimensions.iter().enumerate().map(|(at, of)| {
@@ -301,15 +313,39 @@ fn list(data: &Value) -> String {
     table(&["series", "dimension", "type", "points"], &[1, 3], body.collect())
 }
 
-/// Whatever fields they have, the series first.
 fn watches(data: &Value) -> String {
     let found = rows(&data["watches"]);
-    let Some(first) = found.first().and_then(Value::as_object) else { return "nothing is watched".into() };
-    let header: Vec<&str> = first.keys().map(String::as_str).collect();
-    let cell = |row: &Value, name: &str| {
-        if name.ends_with("_ns") { time(&row[name]) } else { text(&row[name]) }
-    };
-    table(&header, &[], found.iter().map(|row| header.iter().map(|name| cell(row, name)).collect()).collect())
+    if found.is_empty() {
+        return "nothing is watched".into();
+    }
+    let body = found.iter().map(|row| {
+        let whole = |name: &str| text(&row[name]);
+        vec![
+            whole("series"),
+            whole("window"),
+            number(&row["threshold"]),
+            whole("points"),
+            number(&row["normalized_score"]),
+            time(&row["last_timestamp_ns"]),
+            whole("alerts"),
+            whole("behind_ms"),
+            labels(&row["labels"]),
+            row["problem"].as_str().unwrap_or_default().to_owned(),
+        ]
+    });
+    let header = [
+        "series",
+        "window",
+        "threshold",
+        "points",
+        "score",
+        "last (UTC)",
+        "alerts",
+        "behind ms",
+        "labels",
+        "problem",
+    ];
+    table(&header, &[1, 2, 3, 4, 6, 7], body.collect())
 }
 
 fn help(data: &Value) -> String {
@@ -338,6 +374,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::protocol::COMMANDS;
 
     #[test]
     fn anomalies_have_dates() {
@@ -365,6 +402,11 @@ mod tests {
         );
     }
 
+    /// The type that a command of the text dialect has as a request.
+    fn kind_of(command: &str) -> &'static str {
+        COMMANDS.iter().find(|help| help.name == command).unwrap().json_type
+    }
+
     #[test]
     fn every_kind_of_reply_is_shown() {
         let data = json!({"points": [{"timestamp_ns": 1, "values": [1.0, 0.5], "labels": {"k": "v"}}],
@@ -384,6 +426,18 @@ mod tests {
         ] {
             assert!(show(kind, &data).contains(shown), "{kind}");
         }
+        let data = json!({"points": 3, "analyses": [{"type": "Snippets", "series": "demand", "cells": 5,
+            "cells_total": 70, "elapsed_ms": 9}]});
+        let shown = show("GetStats", &data);
+        assert!(shown.lines().last().unwrap().starts_with("Snippets  demand"), "{shown}");
+        let data = json!({"count": 1, "per_dimension": [{"min": 1e-320, "max": 1e300, "mean": -2.5, "stddev": 0.0}]});
+        let shown = show("GetStats", &data);
+        let row = shown.lines().last().unwrap().split_whitespace().collect::<Vec<_>>();
+        assert_eq!(row, ["0", &json!(1e-320).to_string(), &json!(1e300).to_string(), "-2.5", "0"]);
+        let data = json!({"watches": [{"series": "a", "window": 9, "threshold": 0.5, "labels": {"k": "v"},
+            "last_timestamp_ns": 0, "problem": "gone"}]});
+        let shown = show(kind_of("WATCHES"), &data);
+        assert!(shown.contains("k=v") && shown.ends_with("gone") && shown.contains("1970-01-01"), "{shown}");
         assert_eq!(show("DropSeries", &json!({"dropped": true})), "dropped");
     }
 }

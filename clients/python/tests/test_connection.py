@@ -130,6 +130,13 @@ class Broken(unittest.TestCase):
             with self.assertRaises(TSDBError) as caught:
                 client.pipeline().insert("a", bad)
             self.assertEqual(caught.exception.code, "INVALID_ARGUMENT")
+        for place, points in [
+            ("points[1].values[2] is nan", [(1, [1, 2, 3]), (2, [1, 2, float("nan")])]),
+            ("points[0].values[0] is -inf", [{"timestamp_ns": 1, "values": (float("-inf"),)}]),
+        ]:
+            with self.assertRaises(TSDBError) as caught:
+                client.pipeline().batch_insert("a", points)
+            self.assertIn(place, str(caught.exception))
         with self.assertRaises(AttributeError):
             client.pipeline().nonsense()
 

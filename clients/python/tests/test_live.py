@@ -124,6 +124,10 @@ class Live(unittest.TestCase):
         second = self.client.find_anomalies("s", 20, 1, neighbor=2, neighbors=3)[0]
         self.assertEqual(second.neighbors[1].index, second.neighbor_index)
         self.assertEqual(second.neighbors[1].distance, second.score)
+        found = self.client.find_anomalies("s", windows=[10, 12], k=1)
+        self.assertTrue(10 <= found[0].end_timestamp_ns - found[0].timestamp_ns + 1 <= 12, found)
+        beside = self.client.find_anomalies("s", 20, 1, with_="two", with_labels=labels)[0]
+        self.assertLess(beside.score, anomaly.score)
         window = self.client.find_similar("s", values[40:60], limit=1)[0]
         self.assertEqual((window.timestamp_ns, window.end_timestamp_ns), (40, 59))
 
@@ -151,6 +155,17 @@ class Live(unittest.TestCase):
         self.assertEqual((found[0][0], found[1][0], len(found[2]), len(found[3])), (changes[0], chain, 1, 1))
         anomaly = self.client.find_anomalies("r", 20, 1, dimensions="any", step=1)[0]
         self.assertEqual([each.distance for each in anomaly.dimensions][0], anomaly.score)
+
+    def test_watches(self):
+        self.client.create_series("w", 1)
+        made = self.client.watch_profile("w", 8, labels={"k": "v"}, threshold=0.25, max_points=1000)
+        self.assertEqual((made.series, made.window, made.labels, made.threshold), ("w", 8, {"k": "v"}, 0.25))
+        self.client.watch_profile("w", 9, max_points=1000)
+        listed = [(watch.series, watch.window, watch.labels) for watch in self.client.list_watches()]
+        self.assertEqual(sorted(listed, key=str), [("w", 8, {"k": "v"}), ("w", 9, {})])
+        self.assertEqual(self.client.unwatch_profile("w", 9), 1)
+        self.assertEqual(self.client.unwatch_profile("w"), 1)
+        self.assertEqual(self.client.list_watches(), [])
 
     def test_errors_have_codes(self):
         for code, call in [

@@ -27,6 +27,7 @@ from ._types import (
     SeriesInfo,
     SeriesStats,
     Snippet,
+    Watch,
     Window,
 )
 
@@ -59,6 +60,7 @@ __all__ = [
     "Snippet",
     "TSDBClient",
     "TSDBError",
+    "Watch",
     "Window",
 ]
 

@@ -32,6 +32,7 @@ from ._types import (
     SeriesInfo,
     SeriesStats,
     Snippet,
+    Watch,
 )
 
 T = TypeVar("T")
@@ -262,7 +263,7 @@ class AsyncTSDBClient:
     async def find_anomalies(
         self,
         series: str,
-        window: Union[int, str],
+        window: Union[int, str, None] = None,
         k: int = 3,
         start_ns: Optional[int] = None,
         end_ns: Optional[int] = None,
@@ -272,9 +273,11 @@ class AsyncTSDBClient:
     ) -> Findings[Anomaly]:
         """The ``k`` most unusual windows of ``window`` points; worst first.
 
-        ``window="auto"`` leaves the length to the server. ``options`` are the request's other fields,
+        ``window="auto"`` leaves the length to the server, ``windows=[10, 20]`` in its place asks for all lengths
+        from 10 to 20. ``options`` are the request's other fields,
         such as ``left=True``, ``neighbor=2``, ``neighbors=5``, ``max_gap="5m"``, ``join_labels=True``,
-        ``timeout_ms=500``; docs/protocol.md has them all.
+        ``timeout_ms=500``; docs/protocol.md has them all. ``with_`` is the field ``with``, for Python keeps
+        the word for itself.
         """
         return await self._call(_calls.find_anomalies(series, window, k, start_ns, end_ns, labels, normalize, **options))
 
@@ -358,6 +361,28 @@ class AsyncTSDBClient:
         ``sub_window`` is the length of the windows by which they are compared, half of theirs if not given.
         """
         return await self._call(_calls.find_snippets(series, window, k, start_ns, end_ns, labels, normalize, **options))
+
+    async def watch_profile(
+        self,
+        series: str,
+        window: int,
+        labels: Optional[Labels] = None,
+        threshold: Optional[float] = None,
+        max_points: Optional[int] = None,
+    ) -> Watch:
+        """Keeps the left profile of a series from now on, also across restarts of the server.
+
+        Alerts come to connections that send ``Subscribe``, which this client does not.
+        """
+        return await self._call(_calls.watch_profile(series, window, labels, threshold, max_points))
+
+    async def unwatch_profile(self, series: str, window: Optional[int] = None) -> int:
+        """Keeps it no longer, of one window or of all; returns how many there were."""
+        return await self._call(_calls.unwatch_profile(series, window))
+
+    async def list_watches(self) -> List[Watch]:
+        """Everything that is watched, and how far it is."""
+        return await self._call(_calls.list_watches())
 
     async def stats(self, series: str = "all") -> Union[SeriesStats, DatabaseStats]:
         """Figures of one series, or of everything."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Generic, Iterable, List, Mapping, Optional, Sequence, Type, TypeVar, Union
 
@@ -35,6 +36,7 @@ from ._types import (
     SeriesInfo,
     SeriesStats,
     Snippet,
+    Watch,
     Window,
 )
 
@@ -68,7 +70,8 @@ class Call(Generic[T]):
         try:
             text = json.dumps({"type": self.kind, "data": data}, allow_nan=False, default=_plain)
         except (TypeError, ValueError) as error:
-            raise TSDBError("INVALID_ARGUMENT", f"{self.kind} can't be sent: {error}; use finite numbers") from error
+            problem = _not_finite(data) or error
+            raise TSDBError("INVALID_ARGUMENT", f"{self.kind} can't be sent: {problem}; use finite numbers") from error
         return text.encode("utf-8") + b"\n"
 
     def reply(self, line: bytes) -> T:
@@ -93,6 +96,24 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)) or not isinstance(value, Iterable):
         raise TypeError(f"{type(value).__name__} is no number and no sequence of numbers")
     return list(value)
+
+
+def _not_finite(value: Any, place: str = "") -> Optional[str]:
+    """The first number that is not finite, and where it stands."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place} is {value}"
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        return None
+    if isinstance(value, Mapping):
+        parts = ((f"{place}.{name}" if place else str(name), part) for name, part in value.items())
+    elif isinstance(value, (list, tuple)):
+        parts = ((f"{place}[{at}]", part) for at, part in enumerate(value))
+    else:
+        try:
+            return _not_finite(_plain(value), place)
+        except TypeError:
+            return None
+    return next((found for found in (_not_finite(part, at) for at, part in parts) if found), None)
 
 
 def _known(kind: Type[T], data: Mapping[str, Any]) -> T:
@@ -254,7 +275,7 @@ def find_similar(
 def _windows(
     kind: str,
     series: str,
-    window: Union[int, str],
+    window: Union[int, str, None],
     k: int,
     start_ns: Optional[int],
     end_ns: Optional[int],
@@ -275,14 +296,15 @@ def _windows(
         "end_ns": end_ns,
         "labels": labels,
         "normalize": normalize,
-        **options,
+        # Names that Python keeps for itself, such as `with`, are written with a line behind.
+        **{name.rstrip("_"): value for name, value in options.items()},
     }
     return Call(kind, data, read)
 
 
 def find_anomalies(
     series: str,
-    window: Union[int, str],
+    window: Union[int, str, None] = None,
     k: int = 3,
     start_ns: Optional[int] = None,
     end_ns: Optional[int] = None,
@@ -361,6 +383,26 @@ def find_snippets(
 ) -> Call[Findings[Snippet]]:
     row = lambda each: _known(Snippet, each)  # noqa: E731
     return _windows("Snippets", series, window, k, start_ns, end_ns, labels, normalize, options, "snippets", row)
+
+
+def watch_profile(
+    series: str,
+    window: int,
+    labels: Optional[Labels] = None,
+    threshold: Optional[float] = None,
+    max_points: Optional[int] = None,
+) -> Call[Watch]:
+    data = {"series": series, "window": window, "labels": labels, "threshold": threshold, "max_points": max_points}
+    return Call("WatchProfile", data, lambda reply: _known(Watch, reply))
+
+
+def unwatch_profile(series: str, window: Optional[int] = None) -> Call[int]:
+    data = {"series": series, "window": window}
+    return Call("UnwatchProfile", data, lambda reply: int(reply["removed"]), repeatable=False)
+
+
+def list_watches() -> Call[List[Watch]]:
+    return Call("ListWatches", {}, lambda reply: [_known(Watch, each) for each in reply["watches"]])
 
 
 def stats(series: str = "all") -> Call[Union[SeriesStats, DatabaseStats]]:

@@ -281,6 +281,29 @@ class DatabaseStats:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """A profile that is kept while points come."""
+
+    series: str
+    window: int
+    threshold: float
+    max_points: int
+    labels: Dict[str, str] = field(default_factory=dict)
+    #: Points that are kept.
+    points: int = 0
+    first_timestamp_ns: Optional[int] = None
+    last_timestamp_ns: Optional[int] = None
+    #: The score of the newest window, 0 to 1.
+    normalized_score: Optional[float] = None
+    #: Since the server started.
+    alerts: int = 0
+    #: For how long there have been points that it has not seen.
+    behind_ms: int = 0
+    #: Why it does not go on, if it does not.
+    problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class SaveResult:
     """A snapshot that was written."""
 
