@@ -223,7 +223,10 @@ impl Follower {
                 let alerts = status.alerts;
                 *status = Status { alerts, problem: Some(problem), ..Status::default() };
             });
-            self.kept[at] = Kept::new(watch);
+            // Of a series that was dropped, whatever comes is new.
+            let is_another = matches!(error.code(), ErrorCode::SeriesNotFound | ErrorCode::DimensionMismatch);
+            let seen_ns = if is_another { Some(i64::MIN) } else { seen_ns };
+            self.kept[at] = Kept { seen_ns, ..Kept::new(watch) };
         }
     }
 }

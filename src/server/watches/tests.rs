@@ -112,6 +112,33 @@ impl Scene {
 }
 
 #[test]
+fn what_comes_into_a_series_that_was_made_anew_is_new_however_soon() {
+    for looks_between in [false, true] {
+        let mut scene = Scene::on(SimDisk::new());
+        scene.create("s", 1);
+        scene.watch("s", 12, 200, &LabelFilter::any()).unwrap();
+        scene.look();
+        let mut rng = Rng::new(3);
+        let points: Vec<(i64, f64)> = (0..150).map(|time| (time, rng.unit_f64())).collect();
+        let mut lives = [0, 0];
+        for life in &mut lives {
+            scene.insert("s", &points, &Labels::empty());
+            scene.look();
+            while scene.alerts.try_recv().is_ok() {
+                *life += 1;
+            }
+            scene.engine().write(Write::Drop { name: name("s") }).unwrap();
+            scene.look();
+            scene.create("s", 1);
+            if looks_between {
+                scene.look();
+            }
+        }
+        assert!(lives[0] > 3 && lives[0] == lives[1], "{lives:?}");
+    }
+}
+
+#[test]
 fn what_is_kept_is_the_batch_profile_whatever_happens() {
     for seed in 0..12 {
         let mut rng = Rng::new(seed);
