@@ -18,13 +18,15 @@ impl Search<'_> {
         let effort = self.whole_effort();
         let others = self.beside.as_deref().unwrap_or_default();
         let mut parts: Vec<Part<DistanceRow>> = Vec::new();
+        // Of very many pairs: what is said of those for which there is no time.
+        let (mut not_begun, mut cells) = (Vec::new(), 0.0);
         let mut too_short = None;
         for own in &self.sequences {
             for other in others {
                 if effort.soft.is_over() && !parts.is_empty() {
-                    let cells = [own, other].map(|rows| windows(rows, window) as f64);
-                    let not_begun = self.not_begun(window, &[own, other], 2.0 * cells[0] * cells[1]);
-                    parts.push(Ok((not_begun, Vec::new())));
+                    let of = [own, other].map(|rows| windows(rows, window) as f64);
+                    cells += 2.0 * of[0] * of[1];
+                    not_begun.extend([own, other]);
                     continue;
                 }
                 match self.distance(own, other, window, &effort) {
@@ -38,7 +40,12 @@ impl Search<'_> {
         {
             return Err(reason);
         }
-        let (summary, mut rows) = self.merge(parts.into_iter())?;
+        let pairs = not_begun.len() / 2;
+        if pairs > 0 {
+            parts.push(Ok((self.not_begun(window, &not_begun, cells), Vec::new())));
+        }
+        let (mut summary, mut rows) = self.merge(parts.into_iter())?;
+        summary.sequences += pairs.saturating_sub(1);
         rows.sort_by(|a, b| a.distance.total_cmp(&b.distance));
         rows.truncate(self.analysis.k);
         Ok((summary, Findings::Distances(rows)))
