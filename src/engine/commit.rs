@@ -118,15 +118,15 @@ struct Commit<'a> {
     frame: Result<Frame>,
 }
 
-/// Frames that are durable, or have failed.
+/// Frames that are durable, or have failed. Dropped, they are readable, and their callers have
+/// answers.
 #[must_use]
 pub(super) struct Committed<'a>(Vec<Commit<'a>>);
 
-impl Committed<'_> {
-    /// Makes the frames readable, and answers.
-    pub fn finish(self) {
+impl Drop for Committed<'_> {
+    fn drop(&mut self) {
         // Callers hear of it when all locks are open again.
-        let answers: Vec<_> = self.0.into_iter().map(Commit::finish).collect();
+        let answers: Vec<_> = std::mem::take(&mut self.0).into_iter().map(Commit::finish).collect();
         for (shard, answers) in answers {
             for (answer, done) in answers {
                 shard.answer(answer, done);
@@ -136,8 +136,8 @@ impl Committed<'_> {
 }
 
 /// Commits what waits in these shards, those that come first until they fill a commit: a frame
-/// each, small ones together in the journal. Each shard is locked until it is
-/// [finished](Committed::finish).
+/// each, small ones together in the journal. Each shard is locked until what was committed is
+/// readable.
 pub(super) fn commit_together<'a>(
     shards: impl IntoIterator<Item = &'a Shard>,
     journal: &mut Option<JournalWriter>,
@@ -331,7 +331,7 @@ impl Shard {
     pub fn commit_pending(&self) {
         loop {
             let (committed, postponed) = commit_together([self], &mut None);
-            committed.finish();
+            drop(committed);
             let must_wait = !postponed.must_wait.is_empty();
             if self.queue.lock().writes.is_empty() {
                 return;

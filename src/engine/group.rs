@@ -235,7 +235,7 @@ impl Group {
         self.turn_where_full(journals);
         drop(guard);
         drop(turn);
-        committed.finish();
+        drop(committed);
         let most = shards.iter().map(|shard| shard.state.read().frozen.len()).max().unwrap_or(0);
         if (most > 0 || self.environment.budget.is_tight())
             && let Some(flushers) = &*self.flushers.lock()
