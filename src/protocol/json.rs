@@ -183,16 +183,20 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn count(&mut self, name: &str, least: u64) -> Result<Option<usize>> {
-        let found: Option<i128> = self.optional(name, &format!("an integer of {least} or more"))?;
+        self.count_or(name, least, "")
+    }
+
+    /// The same where other values may stand, which the caller has looked for.
+    pub(super) fn count_or(&mut self, name: &str, least: u64, others: &str) -> Result<Option<usize>> {
+        let expected = format!("an integer of {least} or more{others}");
+        let found: Option<i128> = self.optional(name, &expected)?;
         match found {
             None => Ok(None),
             // More than there can be is all that there is.
             Some(count) if count >= i128::from(least) => {
                 Ok(Some(usize::try_from(count).unwrap_or(usize::MAX)))
             }
-            Some(count) => {
-                Err(Error::invalid(format!("field '{name}' is {count}; use an integer of {least} or more")))
-            }
+            Some(count) => Err(Error::invalid(format!("field '{name}' is {count}; use {expected}"))),
         }
     }
 
@@ -617,7 +621,8 @@ mod tests {
             ("Motif", r#"{"series":"a","window":5,"neighbor":2}"#, "neighbor"),
             ("Motif", r#"{"series":"a","window":5,"radius":-1}"#, "radius"),
             ("Motif", r#"{"series":"a","window":5,"dimensions":0}"#, "dimensions"),
-            ("Motif", r#"{"series":"a","window":5,"dimensions":"best"}"#, "dimensions"),
+            ("Motif", r#"{"series":"a","window":5,"dimensions":"best"}"#, "1 or more, \"all\" or \"any\""),
+            ("Motif", r#"{"series":"a","window":"48"}"#, "3 or more, or \"auto\""),
             ("Anomaly", r#"{"series":"a","window":5,"step":0}"#, "step"),
             ("Anomaly", r#"{"series":"a","window":5,"step":9223372036854775808}"#, "step"),
             ("Anomaly", r#"{"series":"a","window":5,"resample":"last"}"#, "step"),

@@ -89,7 +89,9 @@ fn window(fields: &mut Fields<'_>, kind: &AnalysisKind) -> Result<Option<usize>>
         Some(raw) if raw.get() == "\"auto\"" => Ok(None),
         Some(raw) if raw.get() == "null" && has_lengths => Ok(None),
         None if has_lengths => Ok(None),
-        _ => Ok(Some(fields.count("window", 3)?.ok_or_else(|| fields.missing("window"))?)),
+        _ => {
+            Ok(Some(fields.count_or("window", 3, ", or \"auto\"")?.ok_or_else(|| fields.missing("window"))?))
+        }
     }
 }
 
@@ -159,7 +161,9 @@ fn dimensions(fields: &mut Fields<'_>) -> Result<Dimensions> {
         Some("\"all\"") => Ok(Dimensions::All),
         Some("\"any\"") => Ok(Dimensions::Any),
         // More than a series can have are told when its dimension is known.
-        _ => Ok(fields.count("dimensions", 1)?.map_or(Dimensions::All, Dimensions::Best)),
+        _ => Ok(fields
+            .count_or("dimensions", 1, ", \"all\" or \"any\"")?
+            .map_or(Dimensions::All, Dimensions::Best)),
     }
 }
 

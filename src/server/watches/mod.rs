@@ -182,9 +182,11 @@ impl Watches {
             let before = watches.len();
             watches.retain(|watch| !is_meant(watch));
             match before - watches.len() {
-                0 => Err(Error::invalid(format!(
-                    "nothing is watched in '{series}' with such a window; WATCHES names what is"
-                ))),
+                0 => {
+                    let such =
+                        window.map_or_else(String::new, |window| format!(" with windows of {window} points"));
+                    Err(Error::invalid(format!("'{series}' is not watched{such}; WATCHES names what is")))
+                }
                 removed => Ok(removed),
             }
         })?;
