@@ -3,7 +3,8 @@
 //!
 //! Only points that a write of their own would accept are taken, so that each of them
 //! shares the fate of its neighbours and nothing else: the series is there, the
-//! dimension fits, the values fit the type, and the labels are the same.
+//! dimension fits, the values fit any type, for the series may be made anew with another
+//! before they are written, and the labels are the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,7 +42,6 @@ pub(super) struct Row {
 
 struct Part {
     series: SeriesName,
-    value_type: ValueType,
     points: Points,
     /// The connections that they came from.
     waiting: Vec<Arc<Waiting>>,
@@ -90,8 +90,9 @@ impl Burst {
 
     fn part(&mut self, engine: &Engine, point: &Point<'_>, labels: &Labels) -> Option<usize> {
         let dimension = point.values.len();
-        let admits =
-            |value_type: ValueType| point.values.iter().all(|&value| value_type.admit(value).is_ok());
+        if point.values.iter().any(|&value| ValueType::F32.admit(value).is_err()) {
+            return None;
+        }
         let fits = |part: &Part| {
             let same = part.points.label_sets.first().map_or(labels.is_empty(), |set| set == labels);
             same && part.points.len() < POINTS_MAX && part.points.values.len() + dimension <= VALUES_MAX
@@ -104,7 +105,7 @@ impl Burst {
         if let Some(at) = known {
             let part = &self.parts[at];
             let is_it = part.series.as_str() == point.series;
-            if !is_it || part.points.dimension != dimension || !admits(part.value_type) {
+            if !is_it || part.points.dimension != dimension {
                 return None;
             }
             self.last = at;
@@ -116,15 +117,14 @@ impl Burst {
             Some(at) => self.parts[at].series.clone(),
             None => SeriesName::new(point.series).ok()?,
         };
-        let (found, value_type) = engine.describe(&name).ok()?;
-        if found as usize != dimension || !admits(value_type) {
+        if engine.describe(&name).ok()?.0 as usize != dimension {
             return None;
         }
         let label_sets = if labels.is_empty() { Vec::new() } else { vec![labels.clone()] };
         let points = Points { dimension, label_sets, ..Points::default() };
         self.last = self.parts.len();
         self.newest.insert(hash, self.last);
-        self.parts.push(Part { series: name, value_type, points, waiting: Vec::new() });
+        self.parts.push(Part { series: name, points, waiting: Vec::new() });
         Some(self.last)
     }
 
@@ -183,6 +183,7 @@ mod tests {
         assert_eq!(push("a", Some(5), &[1.0, 2.0], &none), None);
         assert_eq!(push("a", Some(5), &[f64::NAN], &none), None);
         assert_eq!(push("b", Some(5), &[1e300, 0.0], &none), None);
+        assert_eq!(push("a", Some(5), &[1e300], &none), None, "by then it may be a series of f32");
         assert_eq!(push("missing", Some(5), &[1.0], &none), None);
         assert_eq!(push("all", Some(5), &[1.0], &none), None);
         let sent: Vec<_> =
@@ -228,8 +229,13 @@ mod tests {
         ];
         assert_eq!(waiting.each_ref().map(|waiting| waiting.is_open()), [true, true]);
         let round = burst.round().clone();
-        // Meanwhile one of the series goes.
-        engine.write(Write::Drop { name: SeriesName::new("b").unwrap() }).unwrap();
+        // Meanwhile one of the series goes, and one is made anew with another type.
+        let name = |name| SeriesName::new(name).unwrap();
+        engine.write(Write::Drop { name: name("b") }).unwrap();
+        engine.write(Write::Drop { name: name("a") }).unwrap();
+        let anew =
+            Write::Create { name: name("a"), dimension: 1, value_type: ValueType::F32, if_not_exists: false };
+        engine.write(anew).unwrap();
         burst.submit(&engine);
         assert!(!Arc::ptr_eq(&round, burst.round()));
         assert!(!engine.commit());
