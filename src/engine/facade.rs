@@ -172,7 +172,7 @@ impl Engine {
     /// Of the request: `SERIES_NOT_FOUND`, `SERIES_EXISTS`, `DIMENSION_MISMATCH`,
     /// `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`; of the disk: `READ_ONLY`.
     pub fn write(&self, write: Write) -> Result<Written> {
-        self.check_deletion(&write)?;
+        self.check_deletion(&write, &Deadline::none())?;
         let (sender, receiver) = mpsc::sync_channel(1);
         self.submit(write, move |result| {
             // The receiver waits below.
@@ -182,18 +182,15 @@ impl Engine {
     }
 
     /// Refuses a deletion that could not say how many points it hides, since a block of them is
-    /// damaged; reads what the deletion is about.
+    /// damaged; reads what the deletion is about. [`write`](Self::write) does it by itself.
     ///
     /// # Errors
-    /// `CORRUPT_DATA`.
-    pub fn check_deletion(&self, write: &Write) -> Result<()> {
+    /// `CORRUPT_DATA`, `TIMEOUT`.
+    pub fn check_deletion(&self, write: &Write, deadline: &Deadline) -> Result<()> {
         let Write::DeleteRange { series, range, labels } = write else { return Ok(()) };
         // What else is wrong with it is told where it is committed.
         let Ok((_, _, view)) = self.shard(series).view(series) else { return Ok(()) };
-        match count_range(&view, *range, labels, &Deadline::none()) {
-            Err(e) if e.code() == ErrorCode::CorruptData => Err(e),
-            _ => Ok(()),
-        }
+        count_range(&view, *range, labels, deadline).map(drop)
     }
 
     pub(super) fn shard(&self, name: &SeriesName) -> Arc<Shard> {

@@ -14,7 +14,7 @@ pub mod skew;
 pub mod slide;
 mod sliding;
 
-pub use dot::{Mean, centred_dot, dot, moments, norm, scaled_squared_distance, squared_distance};
+pub use dot::{Mean, centred_dot, dot, norm, scaled_squared_distance, squared_distance};
 pub use dots::{BYTE_LANES, GROUP, byte_dots, dots, dots_error_max, group_dots, interleave};
 pub use instructions::Instructions;
 pub use rolling::{RollingStats, constant_windows, mean_and_energy, rolling_stats};

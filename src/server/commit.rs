@@ -193,6 +193,7 @@ impl Commit {
             self.state.commits.gathered().submit(engine);
         }
         let round = Arc::new(Round::default());
+        // Who asks for the timestamp of one point has no other.
         let place = Place { round: self.rounds.last(&round), row: Row { write: 0, assigned: Some(0) } };
         round.begin(1);
         self.waiting.open_one();

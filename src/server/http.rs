@@ -180,6 +180,14 @@ fn refuse(state: &Arc<State>, error: Error) -> Answer {
     reply(state, &Rest::default(), Envelope::default(), Err(error), None)
 }
 
+/// Refuses a method that a path has no use for, and names those that it has.
+fn not_allowed(state: &Arc<State>, message: String, allowed: &'static str) -> Answer {
+    let mut answer = refuse(state, Error::invalid(message));
+    *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
 /// The token of the request, if it has one.
 fn bearer<B>(request: &Request<B>) -> Option<&str> {
     let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
@@ -234,11 +242,7 @@ async fn route(
     }
     match path {
         "/health" | "/ready" | "/metrics" if !readable => {
-            let message = format!("{} {path}: use GET or POST", request.method());
-            let mut answer = refuse(state, Error::invalid(message));
-            *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            answer
+            not_allowed(state, format!("{} {path}: use GET or POST", request.method()), "GET, HEAD, POST")
         }
         "/health" => text(StatusCode::OK, TEXT, "ok\n"),
         "/ready" => match state.trouble() {
@@ -262,9 +266,7 @@ async fn route(
         }
         "/" if routes == Routes::All => {
             let message = format!("{} /: send one JSON request as the body of POST /", request.method());
-            let mut answer = refuse(state, Error::invalid(message));
-            *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            answer
+            not_allowed(state, message, "POST")
         }
         _ => {
             let known = match routes {

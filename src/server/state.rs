@@ -309,14 +309,15 @@ impl State {
     /// Refuses a deletion of points that can't be read.
     ///
     /// # Errors
-    /// `CORRUPT_DATA`; `LIMIT_EXCEEDED` where too many requests wait.
+    /// `CORRUPT_DATA`, `TIMEOUT`; `LIMIT_EXCEEDED` where too many requests wait.
     pub async fn check_deletion(&self, write: Write) -> Result<Write> {
         if !matches!(write, Write::DeleteRange { .. }) {
             return Ok(write);
         }
         let engine = self.engine().await?.clone();
         let deadline = Deadline::after(self.request_timeout());
-        self.queries.run(deadline, move |_| engine.check_deletion(&write).map(|()| write)).await
+        let check = move |deadline: &Deadline| engine.check_deletion(&write, deadline).map(|()| write);
+        self.queries.run(deadline, check).await
     }
 
     async fn run(self: &Arc<Self>, command: Command, reserved: &mut Option<Reserved>) -> Result<Reply> {
